@@ -1,0 +1,8 @@
+//! The deterministic core of Darter: what the store does.
+//!
+//! It parses, executes and coordinates. It does not know clocks, sockets, files, threads or entropy: a driver
+//! hands it events and carries out its effects.
+
+pub mod hash;
+pub mod table;
+pub mod time;

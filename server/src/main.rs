@@ -1,0 +1,2 @@
+//! The `darter` binary.
+fn main() {}
