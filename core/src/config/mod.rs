@@ -1,0 +1,131 @@
+//! What can be configured, typed: the one `Settings` of a core.
+//!
+//! Every core holds a copy. Names and units are those of redis.conf.
+
+use crate::event::LogLevel;
+
+/// Hard and soft bound of a class of clients' unsent output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct OutputLimit {
+    /// Bytes at which the client is closed at once; 0: none.
+    pub hard: u64,
+    /// Bytes at which it is closed after `soft_seconds` above them; 0: none.
+    pub soft: u64,
+    /// See `soft`.
+    pub soft_seconds: u64,
+}
+
+/// Who may use a command that is off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    No,
+    /// Everybody.
+    Yes,
+    /// Clients on the machine itself.
+    Local,
+}
+
+/// The typed settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// TCP port; 0: none.
+    pub port: u16,
+    /// Addresses to listen on; a leading `-` allows one to be unavailable; `*` means all of IPv4, `::*` all of IPv6.
+    pub bind: Vec<String>,
+    /// True once `bind` was given by the user.
+    pub bind_given: bool,
+    /// Refuse remote clients while there is no password and no `bind`.
+    pub protected_mode: bool,
+    /// The listening queue's length.
+    pub tcp_backlog: u32,
+    /// Path of the unix socket.
+    pub unixsocket: Option<String>,
+    /// Its mode, 0: as the umask says.
+    pub unixsocketperm: u32,
+    /// Seconds after which an idle client is closed; 0: never.
+    pub timeout: u64,
+    /// Seconds between TCP keepalive probes; 0: off.
+    pub tcp_keepalive: u32,
+    /// Run in the background.
+    pub daemonize: bool,
+    /// Where the process id is written; empty: nowhere.
+    pub pidfile: String,
+    /// The log's threshold.
+    pub loglevel: LogLevel,
+    /// The log's file; empty: standard output.
+    pub logfile: String,
+    /// How many databases SELECT knows.
+    pub databases: u16,
+    /// The working directory.
+    pub dir: String,
+    /// The default user's password; empty: none.
+    pub requirepass: String,
+    /// The most clients of the whole process.
+    pub maxclients: u32,
+    /// Bytes of all shards together; 0: no limit.
+    pub maxmemory: u64,
+    /// The longest bulk argument, bytes.
+    pub proto_max_bulk_len: u64,
+    /// The longest unparsed input of a client, bytes.
+    pub client_query_buffer_limit: u64,
+    /// Of normal, replica and pubsub clients.
+    pub client_output_buffer_limit: [OutputLimit; 3],
+    /// How often a second background work is looked at.
+    pub hz: u32,
+    /// Microseconds from which a command is slow; negative: never; 0: always.
+    pub slowlog_log_slower_than: i64,
+    /// Entries kept.
+    pub slowlog_max_len: u64,
+    /// Milliseconds from which an event is kept by LATENCY; 0: off.
+    pub latency_monitor_threshold: u64,
+    /// Keep a histogram for each command.
+    pub latency_tracking: bool,
+    /// Percentiles that INFO latencystats shows.
+    pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Who may use DEBUG.
+    pub enable_debug_command: Access,
+    /// `auto` or how many shards; 0 is auto.
+    pub shards: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            port: 6379,
+            bind: vec!["127.0.0.1".into(), "-::1".into()],
+            bind_given: false,
+            protected_mode: true,
+            tcp_backlog: 511,
+            unixsocket: None,
+            unixsocketperm: 0,
+            timeout: 0,
+            tcp_keepalive: 300,
+            daemonize: false,
+            pidfile: String::new(),
+            loglevel: LogLevel::Notice,
+            logfile: String::new(),
+            databases: 16,
+            dir: ".".into(),
+            requirepass: String::new(),
+            maxclients: 10_000,
+            maxmemory: 0,
+            proto_max_bulk_len: 512 << 20,
+            client_query_buffer_limit: 1 << 30,
+            client_output_buffer_limit: [
+                OutputLimit::default(),
+                OutputLimit { hard: 256 << 20, soft: 64 << 20, soft_seconds: 60 },
+                OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
+            ],
+            hz: 10,
+            slowlog_log_slower_than: 10_000,
+            slowlog_max_len: 128,
+            latency_monitor_threshold: 0,
+            latency_tracking: true,
+            latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
+            enable_debug_command: Access::No,
+            shards: 0,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The seam: everything that enters the engine and everything that leaves it.
+//!
+//! A driver (the I/O layer, the simulator, a model) hands the engine one [`Event`] after another and carries out the
+//! [`Effect`]s. This page does not know which driver it is, and no rule of the store lives in a driver.
+
+use crate::message::Message;
+
+/// One processor core, which owns one shard: `0..cores`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CoreId(pub u16);
+
+impl CoreId {
+    /// As an index into a list with one place per core.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// One connection of one core. The driver chooses it; an index may be used again after [`Event::Closed`], with a
+/// higher generation, so that an answer that comes late never reaches somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    /// Small and dense: the engine keeps its sessions in a list.
+    pub index: u32,
+    /// Told apart from earlier users of the same index.
+    pub generation: u32,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// TCP from the machine itself.
+    Loopback,
+    /// TCP from elsewhere: `protected-mode` may refuse it.
+    Remote,
+    /// A unix socket.
+    Unix,
+}
+
+/// Who a connection is, as CLIENT LIST shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// `address:port` of the other side, `[address]:port` for IPv6; `path:0` for a unix socket.
+    pub address: String,
+    /// The same of our side.
+    pub local: String,
+    /// What kind of way it came.
+    pub origin: Origin,
+    /// The descriptor's number, for CLIENT LIST only.
+    pub descriptor: i32,
+}
+
+/// What a driver tells the engine.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A client has connected. `clients` counts all connections of the process, this one included: the engine
+    /// refuses it with Redis's words if that is over `maxclients`.
+    Opened {
+        /// Its name from now on.
+        conn: ConnId,
+        /// Who it is.
+        peer: Peer,
+        /// All connections of all cores, this one included.
+        clients: usize,
+    },
+    /// Bytes of a client, beginning with those that the engine did not consume last time. [`crate::Engine::handle`] returns how
+    /// many it consumed now. They are parsed in place. Given again, with nothing new, after [`Effect::ResumeRead`].
+    Bytes {
+        /// Whose.
+        conn: ConnId,
+        /// Everything not yet consumed.
+        bytes: &'a [u8],
+    },
+    /// The connection is gone and nothing of it is in flight: its buffers may be freed, its index used again.
+    Closed {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// A message of another core; per pair of cores in the order of sending.
+    Message {
+        /// The sender.
+        from: CoreId,
+        /// What it says.
+        message: Message,
+    },
+    /// This many bytes of [`crate::Engine::output`] have left.
+    Sent {
+        /// Whose.
+        conn: ConnId,
+        /// How many; may be fewer than were given.
+        bytes: usize,
+    },
+    /// The moment of [`crate::Engine::deadline`] has come.
+    Wake,
+    /// Leave for about `steps` steps of background work, given while [`crate::Engine::has_background`] says so.
+    Slice {
+        /// A step visits about one bucket or frees about one entry.
+        steps: u32,
+    },
+    /// An operation on files has ended.
+    Disk {
+        /// Which.
+        operation: OperationId,
+        /// How.
+        outcome: DiskOutcome,
+    },
+    /// The process is to stop: finish what has begun, flush, close, then [`Effect::Exit`]. Given to every core.
+    Stop,
+}
+
+/// What the engine asks of its driver. Effects of one event keep their order; a driver may carry out those of a whole turn
+/// at its end.
+#[derive(Debug, PartialEq)]
+pub enum Effect {
+    /// There are bytes to write: see [`crate::Engine::output`]. Said once until the driver has asked for them.
+    TakeOutput {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Read no more from this client until [`Effect::ResumeRead`]: it is ahead of its replies.
+    PauseRead {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Read again, and first present the unconsumed bytes again in a later [`Event::Bytes`], even if none have been added.
+    ResumeRead {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Close this connection now. Its output is sent or given up. Answered by [`Event::Closed`] when nothing of it is in flight.
+    Close {
+        /// Whose.
+        conn: ConnId,
+    },
+    /// Push this to another core. There is room: whoever sends holds a credit.
+    Send {
+        /// The receiver, never the sender itself.
+        to: CoreId,
+        /// What it says.
+        message: Message,
+    },
+    /// Begin an operation on files, answered by [`Event::Disk`].
+    Disk {
+        /// Names the operation in its answer.
+        operation: OperationId,
+        /// What to do.
+        request: DiskRequest,
+    },
+    /// Somebody asked for the process to stop: give [`Event::Stop`] to every core.
+    Shutdown,
+    /// A line for the log.
+    Log {
+        /// How much it matters.
+        level: LogLevel,
+        /// One line, without its end.
+        text: String,
+    },
+    /// The log's threshold has changed.
+    LogThreshold(LogLevel),
+    /// After [`Event::Stop`]: this core has nothing left to do but to answer other cores. The process exits when all cores say so.
+    Exit,
+}
+
+/// Redis's four log levels, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Much.
+    Verbose,
+    /// What matters in production.
+    Notice,
+    /// Only what is wrong.
+    Warning,
+}
+
+/// Names an operation on files until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub u64);
+
+/// What the engine wants from files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskRequest {
+    /// Give the whole content of a small file.
+    Read {
+        /// Its path.
+        path: String,
+    },
+    /// Make `bytes` the whole content of a file: a temporary name, sync, rename, sync of the directory.
+    Replace {
+        /// Its path.
+        path: String,
+        /// Its new content.
+        bytes: Vec<u8>,
+    },
+}
+
+/// How an operation on files ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskOutcome {
+    /// The content that was read.
+    Content(Vec<u8>),
+    /// Done and durable.
+    Done,
+    /// Not done; the operating system's words.
+    Failed(String),
+}
+
+/// The effects of one or more events, oldest first. Belongs to the driver, which drains and reuses it.
+#[derive(Debug, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+}
+
+impl Effects {
+    /// Adds an effect at the end.
+    #[inline]
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Takes all effects out, oldest first; the room is kept.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.list.drain(..)
+    }
+
+    /// True if there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
