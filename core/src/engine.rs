@@ -1,10 +1,22 @@
-//! The engine of one core: events in, effects out.
+//! The engine of one core: events in, effects out. It routes; the rooms decide.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::args::Span;
 use crate::config::Settings;
-use crate::event::{ConnId, CoreId, Effect, Effects, Event};
+use crate::dispatch::Verdict;
+use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
+use crate::files::Files;
+use crate::gather::Gather;
 use crate::host::{Instruments, Process};
+use crate::limits;
+use crate::message::Token;
+use crate::node::Node;
+use crate::protocol::reply::{Failure, Reply};
+use crate::protocol::request::{Parsed, RequestLimits};
+use crate::session::{Closing, Hold, Session, Sessions};
+use crate::shard::KeyRef;
 use crate::time::{Instant, Now};
 
 /// Everything an engine is told once.
@@ -14,6 +26,8 @@ pub struct EngineConfig {
     pub core: CoreId,
     /// Of how many.
     pub cores: u16,
+    /// Requests that may be unanswered at each other core: [`limits::credits`], or fewer to make a world small.
+    pub credits: usize,
     /// Seeds of the key hash, the same on every core.
     pub hash_seeds: [u64; 4],
     /// Seed of all randomness of this core, different on every core.
@@ -28,66 +42,443 @@ pub struct EngineConfig {
 
 /// What one core does.
 pub struct Engine {
-    settings: Settings,
-    output: Vec<(ConnId, Vec<u8>)>,
+    pub(crate) node: Node,
+    pub(crate) sessions: Sessions,
+    /// Answers that all cores give, not complete yet.
+    pub(crate) gathers: BTreeMap<Token, Gather>,
+    /// Replies that leave at a later moment (DEBUG SLEEP).
+    pub(crate) sleepers: Vec<(Instant, Token)>,
+    pub(crate) files: Files,
+    /// After [`Event::Stop`]: until when clients may take their last replies.
+    stopping: Option<Instant>,
+    exit_said: bool,
+    next_cron: Instant,
+    /// The last sweep found more to do than it was allowed.
+    expiry_is_behind: bool,
+    next_sweep: Instant,
+    /// Reply buffers to be used again.
+    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) keys: Vec<KeyRef>,
 }
 
 impl Engine {
     /// A core without clients and keys.
     pub fn new(config: EngineConfig) -> Engine {
-        Engine { settings: config.settings, output: Vec::new() }
+        Engine {
+            node: Node::new(config),
+            sessions: Sessions::default(),
+            gathers: BTreeMap::new(),
+            sleepers: Vec::new(),
+            files: Files::default(),
+            stopping: None,
+            exit_said: false,
+            next_cron: Instant(0),
+            expiry_is_behind: false,
+            next_sweep: Instant(0),
+            spare: Vec::new(),
+            spans: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     /// Handles one event to completion, never waits. Returns how many of the bytes of [`Event::Bytes`] were consumed, else 0.
-    pub fn handle(&mut self, _now: Now, event: Event<'_>, out: &mut Effects) -> usize {
+    pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Effects) -> usize {
+        self.node.now = now;
+        self.node.started_unix.get_or_insert(now.unix_seconds());
+        self.node.statistics.sample(now.mono);
+        let mut consumed = 0;
         match event {
-            Event::Opened { conn, .. } => self.output.push((conn, Vec::new())),
-            Event::Bytes { conn, bytes } => {
-                let Some(last) = bytes.iter().rposition(|&b| b == b'\n') else { return 0 };
-                let lines = bytes[..=last].iter().filter(|&&b| b == b'\n').count();
-                if let Some((_, output)) = self.output.iter_mut().find(|(c, _)| *c == conn) {
-                    for _ in 0..lines {
-                        output.extend_from_slice(b"+PONG\r\n");
-                    }
-                    out.push(Effect::TakeOutput { conn });
-                }
-                return last + 1;
-            }
-            Event::Sent { conn, bytes } => {
-                if let Some((_, output)) = self.output.iter_mut().find(|(c, _)| *c == conn) {
-                    output.drain(..bytes);
-                    if !output.is_empty() {
-                        out.push(Effect::TakeOutput { conn });
-                    }
-                }
-            }
-            Event::Closed { conn } => self.output.retain(|(c, _)| *c != conn),
-            Event::Stop => out.push(Effect::Exit),
-            _ => {}
+            Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
+            Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
+            Event::Closed { conn } => self.closed(conn),
+            Event::Message { from, message } => self.message(now, from, message, out),
+            Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),
+            Event::Wake => self.wake(now, out),
+            Event::Slice { steps } => self.slice(now, steps as usize),
+            Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
+            Event::Stop => self.stop(now, out),
         }
-        0
+        self.speak(out);
+        if self.stopping.is_some() && self.sessions.is_empty() && !self.exit_said {
+            self.exit_said = true;
+            out.push(Effect::Exit);
+        }
+        consumed
     }
 
     /// The bytes to write for `conn`, oldest first, in up to a few slices. While a part of them has not been reported by
     /// [`Event::Sent`], they stay where they are in memory, whatever else is handled, until [`Event::Closed`]: a driver may give their
     /// addresses to the kernel. It asks again only after it has reported everything it was given, or after a partial
     /// `Sent`, which gives the rest first.
-    pub fn output(&mut self, conn: ConnId) -> Vec<&[u8]> {
-        self.output.iter().filter(|(c, _)| *c == conn).map(|(_, o)| o.as_slice()).collect()
+    pub fn output(&mut self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
+        let spare = &mut self.spare;
+        self.sessions.get_mut(conn).map(|session| session.outbox.take(spare)).into_iter().flatten()
     }
 
     /// When to call with [`Event::Wake`].
     pub fn deadline(&self) -> Instant {
-        Instant::NEVER
+        let node = &self.node;
+        let mut next = Instant::NEVER;
+        next = next.min(node.pause.map_or(Instant::NEVER, |pause| pause.until));
+        next = next.min(self.sleepers.iter().map(|(at, _)| *at).min().unwrap_or(Instant::NEVER));
+        next = next.min(self.stopping.filter(|_| !self.exit_said).unwrap_or(Instant::NEVER));
+        if node.asleep_until > node.now.mono {
+            next = next.min(node.asleep_until);
+        }
+        if self.needs_cron() {
+            next = next.min(self.next_cron);
+        }
+        if let (true, Some(due)) = (node.shard.active_expire, node.shard.soonest_deadline()) {
+            let wait = due.0.saturating_sub(node.now.unix().0);
+            next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
+        }
+        next
     }
 
     /// True while there is background work for [`Event::Slice`].
     pub fn has_background(&self) -> bool {
-        false
+        self.expiry_is_behind || !self.node.shard.trash.is_empty()
+    }
+
+    /// True while answers of other cores are outstanding: a driver may poll for them instead of sleeping.
+    pub fn awaits_cores(&self) -> bool {
+        self.node.links.outstanding() > 0
     }
 
     /// The settings now in force on this core; the driver reads `tcp_keepalive` and the like when it needs them.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.node.settings
+    }
+
+    /// The core without its clients, for drivers that check what they drive.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The clients, for drivers that check what they drive.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// At rest nothing remains: what does, in words.
+    pub fn unfinished(&self) -> Option<String> {
+        let links = &self.node.links;
+        let rest = (links.outstanding(), links.parked(), self.gathers.len(), self.sleepers.len());
+        let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
+        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
+        (rest != (0, 0, 0, 0) || awaited > 0 || held > 0).then(|| {
+            format!("outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}")
+        })
+    }
+
+    fn opened(&mut self, now: Now, conn: ConnId, peer: Peer, clients: usize, out: &mut Effects) {
+        let settings = &self.node.settings;
+        let refusal = if clients as u64 > u64::from(settings.maxclients) {
+            self.node.statistics.refused_connections += 1;
+            Some("ERR max number of clients reached")
+        } else if settings.protected_mode
+            && !settings.bind_given
+            && settings.requirepass.is_empty()
+            && peer.origin == Origin::Remote
+        {
+            Some(PROTECTED)
+        } else {
+            None
+        };
+        let authenticated = settings.requirepass.is_empty();
+        let id = self.node.next_client();
+        let mut session = Session::new(conn, id, peer, now, authenticated);
+        self.node.statistics.connections += 1;
+        if let Some(refusal) = refusal {
+            Reply::new(session.reply_end(), session_resp()).error(&Failure::new(refusal));
+            session.close(Closing::AfterReplies);
+        }
+        if self.stopping.is_some() {
+            session.close(Closing::Now);
+        }
+        self.sessions.add(session);
+        self.settle(conn, now, out);
+    }
+
+    fn bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Effects) -> usize {
+        let Some(mut session) = self.sessions.take(conn) else { return bytes.len() };
+        if session.closing != Closing::No {
+            self.sessions.put_back(session);
+            return bytes.len();
+        }
+        let fresh = bytes.len().saturating_sub(session.unconsumed) as u64;
+        session.input_total += fresh;
+        self.node.statistics.input_bytes += fresh;
+        if fresh > 0 {
+            session.last_active = now.mono;
+        }
+        // The parser is taken out because arguments are read from it while the session changes.
+        let mut parser = std::mem::take(&mut session.parser);
+        let mut consumed = 0;
+        let mut commands = 0;
+        while session.hold.is_none() && session.closing == Closing::No {
+            let limits = RequestLimits {
+                bulk_max: self.node.settings.proto_max_bulk_len,
+                authenticated: session.authenticated,
+            };
+            match parser.parse(&bytes[consumed..], &limits) {
+                Parsed::Incomplete => break,
+                Parsed::Error(error) => {
+                    let failure = Failure::text(format!("ERR Protocol error: {}", error.text()));
+                    self.node.statistics.error(failure.code());
+                    Reply::new(session.reply_end(), session.resp).error(&failure);
+                    out.push(Effect::Log {
+                        level: LogLevel::Verbose,
+                        text: format!("Protocol error ({}) from client {}", error.text(), session.peer.address),
+                    });
+                    session.close(Closing::AfterReplies);
+                    parser.reset();
+                    break;
+                }
+                Parsed::Request { len } => {
+                    if commands == limits::COMMANDS_PER_EVENT {
+                        parser.reset();
+                        out.push(Effect::ResumeRead { conn });
+                        break;
+                    }
+                    let verdict;
+                    (session, verdict) = self.dispatch(session, parser.args(&bytes[consumed..]), now, out);
+                    parser.reset();
+                    match verdict {
+                        Verdict::Done => {
+                            consumed += len;
+                            commands += 1;
+                        }
+                        Verdict::Held(hold) => session.hold = Some(hold),
+                    }
+                }
+            }
+        }
+        session.parser = parser;
+        if session.closing != Closing::No {
+            consumed = bytes.len();
+        }
+        session.unconsumed = bytes.len() - consumed;
+        self.judge_input(&mut session, out);
+        self.sessions.put_back(session);
+        self.settle(conn, now, out);
+        consumed
+    }
+
+    /// Bounds what a client may send ahead.
+    fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
+        let limit = self.node.settings.client_query_buffer_limit;
+        if session.unconsumed as u64 > limit {
+            self.node.statistics.query_limit_disconnections += 1;
+            out.push(Effect::Log {
+                level: LogLevel::Warning,
+                text: format!("Closing client {} that reached max query buffer length", session.peer.address),
+            });
+            session.close(Closing::Now);
+        } else if session.hold.is_some() && session.unconsumed > limits::HELD_INPUT_MAX && !session.read_paused {
+            session.read_paused = true;
+            out.push(Effect::PauseRead { conn: session.conn });
+        }
+    }
+
+    fn sent(&mut self, now: Now, conn: ConnId, bytes: usize, out: &mut Effects) {
+        self.node.statistics.output_bytes += bytes as u64;
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.outbox.sent(bytes, &mut self.spare);
+            self.settle(conn, now, out);
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.take(conn) {
+            self.node.links.forget(conn);
+            if session.monitor {
+                self.node.feed.remove_monitor();
+            }
+            self.sessions.end(session);
+        }
+    }
+
+    /// After anything has happened to a client: tells the driver what follows.
+    pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if session.close_said {
+            return;
+        }
+        let class = self.node.settings.client_output_buffer_limit[0];
+        let monitor_is_behind = session.monitor && session.output_len() > limits::OUTPUT_HIGH;
+        if session.is_over(class, now.mono) || monitor_is_behind {
+            self.node.statistics.output_limit_disconnections += 1;
+            out.push(Effect::Log {
+                level: LogLevel::Warning,
+                text: format!(
+                    "Client {} scheduled to be closed ASAP for overcoming of output buffer limits",
+                    session.peer.address
+                ),
+            });
+            session.close(Closing::Now);
+        }
+        match session.closing {
+            Closing::No => {}
+            Closing::AfterReplies if session.in_flight() > 0 || !session.outbox.is_empty() => {}
+            Closing::AfterReplies | Closing::Now => {
+                session.close_said = true;
+                out.push(Effect::Close { conn });
+                return;
+            }
+        }
+        if session.outbox.announce() {
+            out.push(Effect::TakeOutput { conn });
+        }
+        let over = match session.hold {
+            Some(Hold::Output) => session.output_len() <= limits::OUTPUT_LOW,
+            Some(Hold::InFlight) => session.in_flight() <= limits::IN_FLIGHT_MAX / 2,
+            _ => false,
+        };
+        if over {
+            release(session, out);
+        }
+    }
+
+    /// Lets clients go on whose wait for a credit is over, and says to other cores what there is to say.
+    fn speak(&mut self, out: &mut Effects) {
+        if self.node.links.may_resume() {
+            for conn in self.node.links.resume() {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    release(session, out);
+                }
+            }
+        }
+        if self.node.feed.has_news() {
+            self.speak_feed(out);
+        }
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Effects) {
+        if self.node.pause.is_some_and(|pause| pause.until <= now.mono) {
+            self.node.pause = None;
+        }
+        self.release_held(now, out);
+        let due: Vec<Token> = self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
+        self.sleepers.retain(|(at, _)| *at > now.mono);
+        for token in due {
+            self.wake_sleeper(token, now, out);
+        }
+        if now.mono >= self.next_cron {
+            self.cron(now, out);
+        }
+        if self.stopping.is_some_and(|until| until <= now.mono) {
+            let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
+            self.end_all(&conns, Closing::Now, now, out);
+        }
+        if self.node.shard.active_expire && self.next_sweep <= now.mono {
+            self.next_sweep = now.mono.after_millis(limits::SWEEP_PAUSE_MILLIS);
+            self.sweep(now, limits::SWEEP_STEPS);
+        }
+    }
+
+    /// Clients whose pause or sleep is over.
+    pub(crate) fn release_held(&mut self, now: Now, out: &mut Effects) {
+        let (pause, asleep_until) = (self.node.pause, self.node.asleep_until);
+        for session in self.sessions.iter_mut() {
+            let over = match session.hold {
+                Some(Hold::Pause) => pause.is_none_or(|pause| !pause.all),
+                Some(Hold::Sleep(_)) => asleep_until <= now.mono,
+                _ => false,
+            };
+            if over {
+                release(session, out);
+            }
+        }
+    }
+
+    fn needs_cron(&self) -> bool {
+        !self.sessions.is_empty()
+            && (self.node.settings.timeout > 0 || self.node.settings.client_output_buffer_limit[0].soft > 0)
+    }
+
+    /// Idle clients, and those that stay above the soft limit.
+    fn cron(&mut self, now: Now, out: &mut Effects) {
+        self.next_cron = now.mono.after_millis(limits::CRON_MILLIS);
+        if !self.needs_cron() {
+            return;
+        }
+        let timeout = self.node.settings.timeout;
+        let mut idle = Vec::new();
+        let mut above = Vec::new();
+        for session in self.sessions.iter() {
+            let quiet = now.mono.millis_since(session.last_active) >= timeout.saturating_mul(1_000);
+            if timeout > 0 && quiet && !session.monitor && session.in_flight() == 0 && session.hold.is_none() {
+                idle.push(session.conn);
+            } else if session.above_soft_since.is_some() {
+                above.push(session.conn);
+            }
+        }
+        self.end_all(&idle, Closing::Now, now, out);
+        for conn in above {
+            self.settle(conn, now, out);
+        }
+    }
+
+    fn slice(&mut self, now: Now, steps: usize) {
+        let left = self.node.shard.free_some(steps);
+        if self.expiry_is_behind && left > 0 {
+            self.sweep(now, left);
+        }
+    }
+
+    fn sweep(&mut self, now: Now, steps: usize) {
+        let started = (self.node.instruments.stopwatch)();
+        self.expiry_is_behind = self.node.shard.active_expire && self.node.shard.expire_some(now.unix(), steps);
+        let millis = (self.node.instruments.stopwatch)().saturating_sub(started) / 1_000_000;
+        let threshold = self.node.settings.latency_monitor_threshold;
+        self.node.latency.note("expire-cycle", now.unix_seconds(), millis, threshold);
+    }
+
+    fn stop(&mut self, now: Now, out: &mut Effects) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(now.mono.after_millis(limits::STOP_MILLIS));
+        let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
+        for &conn in &conns {
+            // Who has sent something that is not answered is told; everybody else sees the end of the stream.
+            if let Some(session) = self.sessions.get_mut(conn)
+                && session.unconsumed > 0
+                && session.closing == Closing::No
+            {
+                let resp = session.resp;
+                Reply::new(session.reply_end(), resp).error(&Failure::new("ERR the server is shutting down"));
+            }
+        }
+        self.end_all(&conns, Closing::AfterReplies, now, out);
+    }
+
+    pub(crate) fn end_all(&mut self, conns: &[ConnId], how: Closing, now: Now, out: &mut Effects) {
+        for &conn in conns {
+            if let Some(session) = self.sessions.get_mut(conn) {
+                session.close(how);
+                self.settle(conn, now, out);
+            }
+        }
     }
 }
+
+/// A refused client has not said HELLO.
+fn session_resp() -> crate::protocol::reply::Resp {
+    crate::protocol::reply::Resp::V2
+}
+
+/// Lets a client's held request be looked at again.
+pub(crate) fn release(session: &mut Session, out: &mut Effects) {
+    session.hold = None;
+    session.read_paused = false;
+    out.push(Effect::ResumeRead { conn: session.conn });
+}
+
+const PROTECTED: &str = "DENIED Darter is running in protected mode because protected mode is enabled and no password is set for \
+the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external \
+computers, do one of these: 1) send 'CONFIG SET protected-mode no' from the loopback interface, and CONFIG REWRITE to make it \
+permanent, but make sure that the server cannot be reached from the internet; 2) set protected-mode to 'no' in the configuration \
+file and restart; 3) start the server with '--protected-mode no'; 4) set a password with requirepass, or an address with bind.";

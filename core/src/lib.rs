@@ -3,14 +3,41 @@
 //! It parses, executes and coordinates. It does not know clocks, sockets, files, threads or entropy: a driver
 //! hands it events and carries out its effects.
 
+pub mod args;
+pub mod command;
 pub mod config;
+pub mod database;
+mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod expire;
+pub mod feed;
+mod files;
+mod gather;
+pub mod glob;
 pub mod hash;
 pub mod host;
+pub mod latency;
 pub mod limits;
+pub mod links;
 pub mod message;
+pub mod node;
+pub mod part;
+pub mod protocol;
+pub mod quoting;
+pub mod random;
+pub mod session;
+pub mod shard;
+pub mod slowlog;
+pub mod statistics;
 pub mod table;
 pub mod time;
+pub mod value;
 
 pub use engine::{Engine, EngineConfig};
+
+/// The release of this project.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The release of Redis whose replies these are: what clients that look at a version are told.
+pub const COMPATIBLE_VERSION: &str = "7.4.0";

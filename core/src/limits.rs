@@ -18,4 +18,31 @@ pub const fn ring_len(cores: u16) -> usize {
     2 * credits(cores)
 }
 
+/// Requests of one client that other cores have not answered yet.
+pub const IN_FLIGHT_MAX: usize = 512;
+
+/// Unread output, bytes, above which a client's next request waits, and below which it is looked at again. A client may write a
+/// long pipeline before it reads, so this is generous; `client-output-buffer-limit` may close it earlier.
+pub const OUTPUT_HIGH: usize = 64 << 20;
+/// See [`OUTPUT_HIGH`].
+pub const OUTPUT_LOW: usize = OUTPUT_HIGH / 2;
+
+/// Unconsumed input, bytes, above which a client whose request waits is not read any more.
+pub const HELD_INPUT_MAX: usize = 64 << 10;
+
+/// Commands of one client before others have their turn.
+pub const COMMANDS_PER_EVENT: usize = 1_024;
+
+/// Milliseconds between two looks at idle clients.
+pub const CRON_MILLIS: u64 = 500;
+
+/// Buckets that one wake-up looks at for expired keys, and the pause between two wake-ups, so that clients come first.
+pub const SWEEP_STEPS: usize = 256;
+/// See [`SWEEP_STEPS`].
+pub const SWEEP_PAUSE_MILLIS: u64 = 20;
+
+/// How long a stopping server waits for clients to take their last replies.
+pub const STOP_MILLIS: u64 = 3_000;
+
 const _: () = assert!(credits(1) >= credits(1_024) && credits(1_024) >= 32);
+const _: () = assert!(OUTPUT_LOW < OUTPUT_HIGH);

@@ -1,0 +1,221 @@
+//! The arguments of one request: a view of bytes that lie elsewhere, and an owned form that travels between cores.
+//!
+//! This file does not know what the arguments mean.
+
+/// Where one argument lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Offset of its first byte.
+    pub start: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// A request's arguments, the command's name first, borrowed from where they were received.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// Every span must lie within `bytes`.
+    pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
+        Args { bytes, spans }
+    }
+
+    /// How many, the command's name included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True without even a name.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `n`. Panics beyond the end: the table has checked the arity before.
+    #[inline]
+    pub fn at(&self, n: usize) -> &'a [u8] {
+        let span = self.spans[n];
+        &self.bytes[span.start as usize..span.start as usize + span.len as usize]
+    }
+
+    /// Argument `n`, if there is one.
+    #[inline]
+    pub fn get(&self, n: usize) -> Option<&'a [u8]> {
+        (n < self.spans.len()).then(|| self.at(n))
+    }
+
+    /// True if argument `n` exists and is this word, whatever the case.
+    #[inline]
+    pub fn is(&self, n: usize, word: &str) -> bool {
+        self.get(n).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// All but the first `n`.
+    pub fn skip(&self, n: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[n.min(self.spans.len())..] }
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let args = *self;
+        (0..args.len()).map(move |n| args.at(n))
+    }
+}
+
+/// Bytes that fit into a message without a block of their own.
+const INLINE_MAX: usize = 62;
+
+/// Bytes owned by a message: short ones inline, longer ones in one block.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Body {
+    Inline { len: u8, bytes: [u8; INLINE_MAX] },
+    Block(Box<[u8]>),
+}
+
+/// Arguments that travel: each with its length before it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Packed {
+    body: Body,
+}
+
+impl std::fmt::Debug for Packed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut spans = Vec::new();
+        let args = self.unpack(&mut spans);
+        f.debug_list().entries(args.iter().map(String::from_utf8_lossy)).finish()
+    }
+}
+
+impl Packed {
+    /// Copies the arguments.
+    pub fn new(args: Args<'_>) -> Packed {
+        let len: usize = args.iter().map(|argument| prefix_len(argument.len()) + argument.len()).sum();
+        if len <= INLINE_MAX {
+            let mut bytes = [0; INLINE_MAX];
+            write_all(args, &mut bytes);
+            Packed { body: Body::Inline { len: len as u8, bytes } }
+        } else {
+            let mut bytes = vec![0; len];
+            write_all(args, &mut bytes);
+            Packed { body: Body::Block(bytes.into_boxed_slice()) }
+        }
+    }
+
+    /// Bytes of the block, 0 if inline.
+    pub fn block_bytes(&self) -> usize {
+        match &self.body {
+            Body::Inline { .. } => 0,
+            Body::Block(bytes) => bytes.len(),
+        }
+    }
+
+    /// The arguments again; `spans` is a room that can be used again and again.
+    pub fn unpack<'a>(&'a self, spans: &'a mut Vec<Span>) -> Args<'a> {
+        let bytes: &[u8] = match &self.body {
+            Body::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Body::Block(bytes) => bytes,
+        };
+        spans.clear();
+        let mut at = 0;
+        while at < bytes.len() {
+            let (len, prefix) = read_prefix(&bytes[at..]);
+            spans.push(Span { start: (at + prefix) as u32, len: len as u32 });
+            at += prefix + len;
+        }
+        assert_eq!(at, bytes.len(), "packed arguments end where their block ends");
+        Args::new(bytes, spans)
+    }
+}
+
+/// Lengths below 255 take one byte, others five.
+fn prefix_len(len: usize) -> usize {
+    if len < 255 { 1 } else { 5 }
+}
+
+fn write_all(args: Args<'_>, bytes: &mut [u8]) {
+    let mut at = 0;
+    for argument in args.iter() {
+        let len = argument.len();
+        if len < 255 {
+            bytes[at] = len as u8;
+        } else {
+            bytes[at] = 255;
+            bytes[at + 1..at + 5].copy_from_slice(&(len as u32).to_le_bytes());
+        }
+        at += prefix_len(len);
+        bytes[at..at + len].copy_from_slice(argument);
+        at += len;
+    }
+}
+
+fn read_prefix(bytes: &[u8]) -> (usize, usize) {
+    if bytes[0] < 255 {
+        return (usize::from(bytes[0]), 1);
+    }
+    (u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize, 5)
+}
+
+/// Arguments for tests and for requests that the engine makes up itself.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl OwnedArgs {
+    /// Copies the words.
+    pub fn new<W: AsRef<[u8]>>(words: &[W]) -> OwnedArgs {
+        let mut owned = OwnedArgs::default();
+        for word in words {
+            owned.push(word.as_ref());
+        }
+        owned
+    }
+
+    /// Adds one word.
+    pub fn push(&mut self, word: &[u8]) {
+        self.spans.push(Span { start: self.bytes.len() as u32, len: word.len() as u32 });
+        self.bytes.extend_from_slice(word);
+    }
+
+    /// Forgets the words, keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// The view that commands take.
+    pub fn view(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_keeps_every_argument() {
+        let long = vec![b'x'; 300];
+        let cases: [&[&[u8]]; 5] =
+            [&[], &[b""], &[b"get", b"key"], &[b"set", b"key", &long], &[&long, b"", &long[..254], &long[..255]]];
+        for words in cases {
+            let owned = OwnedArgs::new(words);
+            let packed = Packed::new(owned.view());
+            let mut spans = Vec::new();
+            let back: Vec<&[u8]> = packed.unpack(&mut spans).iter().collect();
+            assert_eq!(back, words);
+        }
+    }
+
+    #[test]
+    fn short_requests_need_no_block() {
+        let owned = OwnedArgs::new(&["get", "key:000000012345"]);
+        assert_eq!(Packed::new(owned.view()).block_bytes(), 0);
+    }
+}

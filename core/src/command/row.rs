@@ -1,0 +1,327 @@
+//! What one row of the command table says. A row stands beside the function that it names; everything else, from arity errors to the
+//! reference page, is derived from it.
+
+use crate::args::Args;
+use crate::node::{Asked, Local};
+use crate::part::Part;
+use crate::protocol::reply::{Failure, Outcome, Reply};
+use crate::shard::Cx;
+
+/// A set of properties, as COMMAND INFO shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    /// None of them.
+    pub const NONE: Flags = Flags(0);
+    /// May change keys.
+    pub const WRITE: Flags = Flags(1);
+    /// Reads keys and changes none.
+    pub const READONLY: Flags = Flags(1 << 1);
+    /// May take more memory: refused above `maxmemory`.
+    pub const DENYOOM: Flags = Flags(1 << 2);
+    /// For administrators.
+    pub const ADMIN: Flags = Flags(1 << 3);
+    /// Not allowed in scripts.
+    pub const NOSCRIPT: Flags = Flags(1 << 4);
+    /// Allowed while data is loaded.
+    pub const LOADING: Flags = Flags(1 << 5);
+    /// Allowed on a replica whose data is stale.
+    pub const STALE: Flags = Flags(1 << 6);
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: Flags = Flags(1 << 7);
+    /// Not kept by SLOWLOG.
+    pub const SKIP_SLOWLOG: Flags = Flags(1 << 8);
+    /// Takes constant or logarithmic time.
+    pub const FAST: Flags = Flags(1 << 9);
+    /// Allowed before AUTH.
+    pub const NO_AUTH: Flags = Flags(1 << 10);
+    /// Not allowed within MULTI.
+    pub const NO_MULTI: Flags = Flags(1 << 11);
+    /// Off unless `enable-debug-command` allows it.
+    pub const PROTECTED: Flags = Flags(1 << 12);
+    /// Its keys are found by looking at its arguments.
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
+
+    const NAMES: [(Flags, &'static str); 13] = [
+        (Flags::WRITE, "write"),
+        (Flags::READONLY, "readonly"),
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::NO_MULTI, "no_multi"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
+    ];
+
+    /// Both sets.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// True if all of `other` are in here.
+    #[inline]
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Redis's words for them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Flags::NAMES.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| name)
+    }
+}
+
+impl std::ops::BitOr for Flags {
+    type Output = Flags;
+    fn bitor(self, other: Flags) -> Flags {
+        self.or(other)
+    }
+}
+
+/// The family of a command, as COMMAND DOCS groups them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// Strings.
+    String,
+    /// Keys of any type.
+    Generic,
+    /// The connection itself.
+    Connection,
+    /// The server.
+    Server,
+}
+
+impl Group {
+    /// Redis's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::String => "string",
+            Group::Generic => "generic",
+            Group::Connection => "connection",
+            Group::Server => "server",
+        }
+    }
+}
+
+/// Where the keys stand among the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keys {
+    /// There are none.
+    None,
+    /// From `first` to `last` (negative: counted from the end), every `step`-th.
+    Range {
+        /// Place of the first key.
+        first: u16,
+        /// Place of the last.
+        last: i16,
+        /// Distance.
+        step: u16,
+    },
+    /// The argument at `count` says how many keys follow, `step` apart.
+    Counted {
+        /// Place of the count; the first key stands behind it.
+        count: u16,
+        /// Distance.
+        step: u16,
+    },
+}
+
+impl Keys {
+    /// One key, the first argument.
+    pub const ONE: Keys = Keys::Range { first: 1, last: 1, step: 1 };
+    /// All arguments are keys.
+    pub const ALL: Keys = Keys::Range { first: 1, last: -1, step: 1 };
+    /// The first two.
+    pub const TWO: Keys = Keys::Range { first: 1, last: 2, step: 1 };
+
+    /// The places of the keys; none where the arguments make no sense (the command then says why).
+    #[inline]
+    pub fn places(self, args: Args<'_>) -> KeyPlaces {
+        let len = args.len();
+        match self {
+            Keys::None => KeyPlaces { next: 1, last: 0, step: 1 },
+            Keys::Range { first, last, step } => {
+                let last = if last < 0 { len.saturating_sub(last.unsigned_abs() as usize) } else { last as usize };
+                KeyPlaces { next: first as usize, last: last.min(len.saturating_sub(1)), step: step as usize }
+            }
+            Keys::Counted { count, step } => {
+                let (count, step) = (count as usize, step as usize);
+                let keys = args.get(count).and_then(crate::protocol::request::parse_integer).unwrap_or(0);
+                let last = usize::try_from(keys).ok().and_then(|keys| keys.checked_mul(step)?.checked_add(count));
+                match last {
+                    Some(last) if keys > 0 && last < len => KeyPlaces { next: count + 1, last, step },
+                    _ => KeyPlaces { next: 1, last: 0, step: 1 },
+                }
+            }
+        }
+    }
+
+    /// First, last and step as COMMAND INFO gives them.
+    pub fn legacy(self) -> (i64, i64, i64) {
+        match self {
+            Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
+            Keys::None | Keys::Counted { .. } => (0, 0, 0),
+        }
+    }
+}
+
+/// The places of a request's keys, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPlaces {
+    next: usize,
+    last: usize,
+    step: usize,
+}
+
+impl Iterator for KeyPlaces {
+    type Item = usize;
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let place = self.next;
+        (place <= self.last).then(|| {
+            self.next += self.step;
+            place
+        })
+    }
+}
+
+/// What a command does with its keys, in the words of COMMAND INFO's key specifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Touch {
+    /// Reads it.
+    Read,
+    /// Reads and changes it.
+    Update,
+    /// Puts another value in its place.
+    Overwrite,
+    /// Removes it.
+    Delete,
+}
+
+/// A call and its reply, which the reference shows, and which the tests make: on an empty store, in this order. The reply is
+/// as redis-cli prints it without a terminal; `*` stands for one that differs from run to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// The line to type.
+    pub call: &'static str,
+    /// What comes back.
+    pub reply: &'static str,
+}
+
+/// How a command runs.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// In the client's session, without keys.
+    Local(fn(&mut Local<'_>, Args<'_>, &mut Reply<'_>) -> Outcome),
+    /// One step on the shard that owns the keys.
+    Hop(fn(&mut Cx<'_>, Args<'_>, &mut Reply<'_>) -> Outcome),
+    /// One step on the shard that the arguments name.
+    Visit {
+        /// Which shard, of how many.
+        shard: fn(Args<'_>, u16) -> Result<u16, Failure>,
+        /// The step.
+        apply: fn(&mut Cx<'_>, Args<'_>, &mut Reply<'_>) -> Outcome,
+    },
+    /// Every core gives its part, without atomicity between them; then the client's session makes one reply of all.
+    Gather {
+        /// Refuses what makes no sense before anybody is asked.
+        check: fn(&mut Local<'_>, Args<'_>) -> Outcome,
+        /// One core's part.
+        part: fn(&mut Asked<'_>, Args<'_>) -> Part,
+        /// The reply; the parts stand in the order of cores.
+        merge: fn(&mut Local<'_>, Args<'_>, Vec<Part>, &mut Reply<'_>) -> Outcome,
+    },
+    /// Only its subcommands run.
+    Container,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Command {
+    /// In lower case; a subcommand's own word.
+    pub name: &'static str,
+    /// How many arguments, the name (and the container's) included; negative: at least.
+    pub arity: i8,
+    /// See [`Flags`].
+    pub flags: Flags,
+    /// Where the keys stand.
+    pub keys: Keys,
+    /// What becomes of them.
+    pub touch: Touch,
+    /// Its family.
+    pub group: Group,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The release of Redis (or Valkey) that brought it.
+    pub since: &'static str,
+    /// In big-O notation.
+    pub complexity: &'static str,
+    /// Its arguments as [`crate::command::syntax`] reads them.
+    pub syntax: &'static str,
+    /// Calls that the reference shows and the tests make.
+    pub examples: &'static [Example],
+    /// What it does.
+    pub run: Run,
+    /// Rows of its subcommands.
+    pub subcommands: &'static [Command],
+}
+
+impl Command {
+    /// What rows leave out.
+    pub const DEFAULT: Command = Command {
+        name: "",
+        arity: 1,
+        flags: Flags::NONE,
+        keys: Keys::None,
+        touch: Touch::Read,
+        group: Group::Server,
+        summary: "",
+        since: "1.0.0",
+        complexity: "O(1)",
+        syntax: "",
+        examples: &[],
+        run: Run::Container,
+        subcommands: &[],
+    };
+
+    /// True if a request of this many arguments has as many as the row wants.
+    #[inline]
+    pub fn takes(&self, args: usize) -> bool {
+        let arity = self.arity;
+        if arity >= 0 { args == arity as usize } else { args >= arity.unsigned_abs() as usize }
+    }
+
+    /// ACL categories, derived from flags and group as Redis does.
+    pub fn categories(&self) -> Vec<&'static str> {
+        let mut categories = Vec::new();
+        let flags = self.flags;
+        if self.group == Group::Generic {
+            categories.push("@keyspace");
+        }
+        if flags.has(Flags::READONLY) && !matches!(self.keys, Keys::None) || flags.has(Flags::READONLY) {
+            categories.push("@read");
+        }
+        if flags.has(Flags::WRITE) {
+            categories.push("@write");
+        }
+        if self.group == Group::String {
+            categories.push("@string");
+        }
+        if flags.has(Flags::ADMIN) {
+            categories.push("@admin");
+        }
+        categories.push(if flags.has(Flags::FAST) { "@fast" } else { "@slow" });
+        if flags.has(Flags::ADMIN) {
+            categories.push("@dangerous");
+        }
+        if self.group == Group::Connection {
+            categories.push("@connection");
+        }
+        categories
+    }
+}

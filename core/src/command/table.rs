@@ -1,0 +1,266 @@
+//! All rows in one array, made at compile time, and a perfect hash over their names.
+//!
+//! A row's place in the array is its [`CommandId`]: what messages and statistics use. Nothing is registered at run time.
+
+use super::row::Command;
+use super::FAMILIES;
+use crate::args::Args;
+
+/// A row's place in the table, the same in every core of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u16);
+
+/// A row with its place in the tree.
+#[derive(Clone, Copy)]
+pub struct Placed {
+    /// The row.
+    pub command: &'static Command,
+    /// Its container, for a subcommand.
+    pub parent: Option<CommandId>,
+    /// Where its own subcommands begin.
+    first_child: u16,
+}
+
+/// How many rows there are, subcommands included.
+pub const COUNT: usize = count();
+
+static ALL: [Placed; COUNT] = flatten();
+
+/// Slots of the perfect hash; at most half are taken.
+const SLOTS: usize = 1024;
+const BUCKETS: usize = 256;
+const EMPTY: u16 = u16::MAX;
+
+/// For each bucket of names the displacement that keeps them apart, and the table that results.
+struct PerfectHash {
+    displacement: [u8; BUCKETS],
+    slots: [u16; SLOTS],
+}
+
+static NAMES: PerfectHash = perfect_hash();
+
+impl CommandId {
+    /// The row and its place.
+    #[inline]
+    pub fn placed(self) -> &'static Placed {
+        &ALL[usize::from(self.0)]
+    }
+
+    /// The row.
+    #[inline]
+    pub fn row(self) -> &'static Command {
+        self.placed().command
+    }
+
+    /// As an index into a list with one place per row.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The name, a subcommand's behind its container's and a bar, as in `config|get`.
+    pub fn full_name(self) -> String {
+        match self.placed().parent {
+            Some(parent) => format!("{}|{}", parent.row().name, self.row().name),
+            None => self.row().name.to_string(),
+        }
+    }
+
+    /// Ids of its subcommands.
+    pub fn children(self) -> impl Iterator<Item = CommandId> {
+        let placed = self.placed();
+        (0..placed.command.subcommands.len() as u16).map(move |n| CommandId(placed.first_child + n))
+    }
+}
+
+/// Every row, subcommands included, in the order of the table.
+pub fn all() -> impl Iterator<Item = CommandId> {
+    (0..COUNT as u16).map(CommandId)
+}
+
+/// Every command that is no subcommand.
+pub fn top_level() -> impl Iterator<Item = CommandId> {
+    all().filter(|id| id.placed().parent.is_none())
+}
+
+/// What the first words of a request name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This row.
+    Command(CommandId),
+    /// A container, but no such subcommand of it.
+    UnknownSubcommand(CommandId),
+    /// Nothing.
+    Unknown,
+}
+
+/// Finds the row of a request.
+#[inline]
+pub fn find(args: Args<'_>) -> Found {
+    let Some(id) = args.get(0).and_then(find_name) else { return Found::Unknown };
+    let row = id.row();
+    if row.subcommands.is_empty() || args.len() < 2 {
+        return Found::Command(id);
+    }
+    find_child(id, args.at(1)).map_or(Found::UnknownSubcommand(id), Found::Command)
+}
+
+/// Finds a command by its name, whatever the case.
+#[inline]
+pub fn find_name(name: &[u8]) -> Option<CommandId> {
+    let slot = NAMES.slots[slot_of(hash(name), NAMES.displacement[bucket_of(hash(name))])];
+    (slot != EMPTY && ALL[slot as usize].command.name.as_bytes().eq_ignore_ascii_case(name))
+        .then_some(CommandId(slot))
+}
+
+/// Finds a subcommand by its word, whatever the case.
+pub fn find_child(container: CommandId, word: &[u8]) -> Option<CommandId> {
+    container.children().find(|child| child.row().name.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// Finds `config|get` as well as `get`.
+pub fn find_full_name(name: &[u8]) -> Option<CommandId> {
+    match memchr::memchr(b'|', name) {
+        Some(bar) => find_child(find_name(&name[..bar])?, &name[bar + 1..]),
+        None => find_name(name),
+    }
+}
+
+const fn count() -> usize {
+    let (mut family, mut total) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            total += 1 + FAMILIES[family][row].subcommands.len();
+            row += 1;
+        }
+        family += 1;
+    }
+    total
+}
+
+const fn flatten() -> [Placed; COUNT] {
+    let mut all = [Placed { command: &Command::DEFAULT, parent: None, first_child: 0 }; COUNT];
+    let (mut family, mut next) = (0, 0);
+    while family < FAMILIES.len() {
+        let rows: &'static [Command] = FAMILIES[family];
+        let mut row = 0;
+        while row < rows.len() {
+            let parent = next;
+            all[parent] = Placed { command: &rows[row], parent: None, first_child: parent as u16 + 1 };
+            next += 1;
+            let mut child = 0;
+            while child < rows[row].subcommands.len() {
+                let parent = Some(CommandId(parent as u16));
+                all[next] = Placed { command: &rows[row].subcommands[child], parent, first_child: 0 };
+                next += 1;
+                child += 1;
+            }
+            row += 1;
+        }
+        family += 1;
+    }
+    all
+}
+
+/// FNV-1a over the letters in lower case.
+const fn hash(name: &[u8]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ (name[at] | 0x20) as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+}
+
+const fn bucket_of(hash: u64) -> usize {
+    (hash >> 40) as usize % BUCKETS
+}
+
+const fn slot_of(hash: u64, displacement: u8) -> usize {
+    ((hash ^ (displacement as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS
+}
+
+/// Hash and displace: the fullest buckets first, each with the first displacement under which its names fall on free slots.
+const fn perfect_hash() -> PerfectHash {
+    let mut made = PerfectHash { displacement: [0; BUCKETS], slots: [EMPTY; SLOTS] };
+    let mut members = [[0u16; 8]; BUCKETS];
+    let mut sizes = [0usize; BUCKETS];
+    let mut id = 0;
+    while id < COUNT {
+        if ALL[id].parent.is_none() {
+            let bucket = bucket_of(hash(ALL[id].command.name.as_bytes()));
+            members[bucket][sizes[bucket]] = id as u16;
+            sizes[bucket] += 1;
+        }
+        id += 1;
+    }
+    let mut size = 8;
+    while size > 0 {
+        let mut bucket = 0;
+        while bucket < BUCKETS {
+            if sizes[bucket] == size {
+                let mut displacement = 0;
+                while !place(&mut made.slots, &members[bucket], size, displacement) {
+                    assert!(displacement < u8::MAX, "two commands have one name, or the hash needs more slots");
+                    displacement += 1;
+                }
+                made.displacement[bucket] = displacement;
+            }
+            bucket += 1;
+        }
+        size -= 1;
+    }
+    made
+}
+
+/// Puts the members on their slots if all are free.
+const fn place(slots: &mut [u16; SLOTS], members: &[u16; 8], size: usize, displacement: u8) -> bool {
+    let mut done = 0;
+    while done < size {
+        let slot = slot_of(hash(ALL[members[done] as usize].command.name.as_bytes()), displacement);
+        if slots[slot] != EMPTY {
+            while done > 0 {
+                done -= 1;
+                slots[slot_of(hash(ALL[members[done] as usize].command.name.as_bytes()), displacement)] = EMPTY;
+            }
+            return false;
+        }
+        slots[slot] = members[done];
+        done += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::OwnedArgs;
+
+    #[test]
+    fn every_row_is_found_by_its_name_in_any_case() {
+        for id in top_level() {
+            let name = id.row().name;
+            assert_eq!(find_name(name.as_bytes()), Some(id), "{name}");
+            assert_eq!(find_name(name.to_uppercase().as_bytes()), Some(id), "{name}");
+            for child in id.children() {
+                let args = OwnedArgs::new(&[name, child.row().name]);
+                assert_eq!(find(args.view()), Found::Command(child), "{}", child.full_name());
+            }
+        }
+        for name in ["", "nosuch", "gett", "ge", "GET\0", &"x".repeat(1_000)] {
+            assert_eq!(find_name(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn rows_are_whole() {
+        for id in all() {
+            let (name, row) = (id.full_name(), id.row());
+            assert!(!row.summary.is_empty() && row.summary.ends_with('.'), "{name}: a summary is a sentence");
+            assert_eq!(row.name, row.name.to_lowercase(), "{name}: names stand in lower case");
+            assert!(!(row.flags.has(super::super::Flags::WRITE) && row.flags.has(super::super::Flags::READONLY)), "{name}");
+        }
+    }
+}

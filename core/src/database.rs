@@ -1,0 +1,216 @@
+//! One database of one shard: a table of records, and its accounts.
+//!
+//! It knows bytes and deadlines. It does not know commands, clients or the time of day.
+
+use crate::hash::{KeyHash, KeyHasher};
+use crate::shard::Deadline;
+use crate::table::{Cursor, Dashtable};
+use crate::time::UnixMillis;
+use crate::value::access::AccessRule;
+use crate::value::record::{Record, Value};
+
+/// A key with its hash, made once per command.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Of all its bytes.
+    pub hash: KeyHash,
+}
+
+/// A look-up judged by an instant.
+pub enum Live<'a> {
+    /// It lives.
+    Found(&'a mut Record),
+    /// There is nothing.
+    Absent,
+    /// Its time has come, but it is still there.
+    Due,
+}
+
+/// Keys and values of one database on one shard.
+pub struct Database {
+    table: Dashtable<Record>,
+    /// Bytes of the records.
+    record_bytes: usize,
+    /// Records that have a deadline.
+    with_deadline: usize,
+}
+
+impl Database {
+    /// Without keys.
+    pub fn new(hasher: KeyHasher) -> Database {
+        Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0 }
+    }
+
+    /// Keys, those included whose time has come but that nobody has looked at since.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// True without keys.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys that have a deadline.
+    pub fn with_deadline(&self) -> usize {
+        self.with_deadline
+    }
+
+    /// True if any key has a deadline.
+    #[inline]
+    pub fn has_deadlines(&self) -> bool {
+        self.with_deadline > 0
+    }
+
+    /// Bytes of the table and of what it holds.
+    pub fn used_bytes(&self) -> usize {
+        self.table.allocated_bytes() + self.record_bytes
+    }
+
+    /// Bytes of the table alone.
+    pub fn table_bytes(&self) -> usize {
+        self.table.allocated_bytes()
+    }
+
+    /// The record of a key.
+    #[inline]
+    pub fn get(&self, key: Key<'_>) -> Option<&Record> {
+        self.table.get(key.bytes, key.hash)
+    }
+
+    /// The record of a key, judged by an instant.
+    #[inline]
+    pub fn get_live(&mut self, key: Key<'_>, now: UnixMillis) -> Live<'_> {
+        match self.table.get_mut(key.bytes, key.hash) {
+            None => Live::Absent,
+            Some(record) if record.deadline().is_some_and(|at| at <= now) => Live::Due,
+            Some(record) => Live::Found(record),
+        }
+    }
+
+    /// Brings the key's bucket towards the cache.
+    #[inline]
+    pub fn prefetch(&self, hash: KeyHash) {
+        self.table.prefetch(hash);
+    }
+
+    /// Stores a string under a key.
+    pub fn store(&mut self, key: Key<'_>, value: Value<'_>, deadline: Deadline, access: AccessRule) {
+        if let Some(record) = self.table.get_mut(key.bytes, key.hash) {
+            let (bytes, timed) = (record.owned_bytes(), record.deadline().is_some());
+            record.set_value(value);
+            record.set_access(access.used(record.access()));
+            match deadline {
+                Deadline::Keep => {}
+                Deadline::Clear => record.set_deadline(None),
+                Deadline::At(at) => record.set_deadline(Some(at)),
+            }
+            let (after, deadline) = (record.owned_bytes(), record.deadline());
+            self.account(key.hash, (bytes, timed), (after, deadline));
+            return;
+        }
+        let deadline = match deadline {
+            Deadline::At(at) => Some(at),
+            Deadline::Clear | Deadline::Keep => None,
+        };
+        self.insert(key.hash, Record::new(key.bytes, value, deadline, access.fresh()));
+    }
+
+    /// Puts a record in whose key is not there.
+    pub fn insert(&mut self, hash: KeyHash, record: Record) {
+        let (bytes, deadline) = (record.owned_bytes(), record.deadline());
+        self.table.insert(record, hash);
+        self.account(hash, (0, false), (bytes, deadline));
+    }
+
+    /// Lets `change` work on a record.
+    pub fn change<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        let record = self.table.get_mut(key.bytes, key.hash)?;
+        let before = (record.owned_bytes(), record.deadline().is_some());
+        let result = change(record);
+        let after = (record.owned_bytes(), record.deadline());
+        self.account(key.hash, before, after);
+        Some(result)
+    }
+
+    /// Takes a record out.
+    pub fn remove(&mut self, key: Key<'_>) -> Option<Record> {
+        let record = self.table.remove(key.bytes, key.hash)?;
+        self.forget(&record);
+        Some(record)
+    }
+
+    /// Visits one bucket in scan order.
+    pub fn scan(&self, cursor: Cursor, emit: &mut dyn FnMut(&Record)) -> Cursor {
+        self.table.scan(cursor, emit)
+    }
+
+    /// Any record, each as likely as the others.
+    pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<&Record> {
+        self.table.random(random)
+    }
+
+    /// All records, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.table.iter()
+    }
+
+    /// Removes records that are due, in about `steps` steps; steps used and records removed.
+    pub fn expire_some(&mut self, now: UnixMillis, steps: usize) -> (usize, usize) {
+        let (mut expired, mut bytes) = (0, 0);
+        let used = self.table.sweep(now, steps, &Record::deadline, &mut |record| {
+            expired += 1;
+            bytes += record.owned_bytes();
+        });
+        self.with_deadline -= expired;
+        self.record_bytes -= bytes;
+        (used, expired)
+    }
+
+    /// Before this moment no key is due.
+    pub fn soonest_deadline(&self) -> Option<UnixMillis> {
+        self.table.soonest_deadline()
+    }
+
+    /// Frees about `max` records; how many.
+    pub fn free_some(&mut self, max: usize) -> usize {
+        let mut freed = 0;
+        while freed < max {
+            let Some(records) = self.table.take_segment() else { break };
+            freed += records.len() + 1;
+            for record in &records {
+                self.forget(record);
+            }
+        }
+        freed
+    }
+
+    /// Counts bytes and deadlines anew and compares; for the simulator and tests.
+    pub fn recount(&self) -> Result<(), String> {
+        let bytes: usize = self.iter().map(Record::owned_bytes).sum();
+        let timed = self.iter().filter(|record| record.deadline().is_some()).count();
+        let keys = self.iter().count();
+        let found = (bytes, timed, keys);
+        let accounted = (self.record_bytes, self.with_deadline, self.len());
+        if found == accounted {
+            return Ok(());
+        }
+        Err(format!("bytes, deadlines, keys are {found:?}, accounted {accounted:?}"))
+    }
+
+    fn forget(&mut self, record: &Record) {
+        self.record_bytes -= record.owned_bytes();
+        self.with_deadline -= usize::from(record.deadline().is_some());
+    }
+
+    #[inline]
+    fn account(&mut self, hash: KeyHash, before: (usize, bool), after: (usize, Option<UnixMillis>)) {
+        self.record_bytes = self.record_bytes + after.0 - before.0;
+        self.with_deadline = self.with_deadline + usize::from(after.1.is_some()) - usize::from(before.1);
+        if let Some(deadline) = after.1 {
+            self.table.note_deadline(hash, deadline);
+        }
+    }
+}

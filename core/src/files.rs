@@ -1,0 +1,89 @@
+//! Operations on files that commands wait for: CONFIG REWRITE. And replies that leave at a later moment.
+
+use std::collections::BTreeMap;
+
+use crate::config::rewrite;
+use crate::engine::Engine;
+use crate::event::{DiskOutcome, DiskRequest, Effect, Effects, LogLevel, OperationId};
+use crate::message::Token;
+use crate::node::{Deferred, Node};
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::{Failure, Reply, Resp};
+use crate::time::Now;
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    made: u64,
+    rewrites: BTreeMap<OperationId, Token>,
+    /// Replies of those that wait.
+    replies: BTreeMap<Token, Chunks>,
+}
+
+impl Files {
+    pub(crate) fn keep_reply(&mut self, token: Token, reply: Chunks) {
+        self.replies.insert(token, reply);
+    }
+
+    fn take_reply(&mut self, token: Token) -> Chunks {
+        self.replies.remove(&token).unwrap_or_default()
+    }
+
+    fn begin(&mut self, token: Token, request: DiskRequest, out: &mut Effects) {
+        self.made += 1;
+        let operation = OperationId(self.made);
+        self.rewrites.insert(operation, token);
+        out.push(Effect::Disk { operation, request });
+    }
+
+    /// CONFIG REWRITE begins by reading the file as it is now.
+    pub(crate) fn begin_rewrite(&mut self, token: Token, reply: Chunks, node: &Node, out: &mut Effects) {
+        self.keep_reply(token, reply);
+        self.begin(token, DiskRequest::Read { path: node.process.config_file.clone() }, out);
+    }
+}
+
+impl Engine {
+    /// An operation on files has ended.
+    pub(crate) fn disk(&mut self, now: Now, operation: OperationId, outcome: DiskOutcome, out: &mut Effects) {
+        let Some(token) = self.files.rewrites.remove(&operation) else { return };
+        let path = self.node.process.config_file.clone();
+        match outcome {
+            DiskOutcome::Content(old) => {
+                let text = rewrite::rewrite(&String::from_utf8_lossy(&old), &self.node.settings);
+                self.files.begin(token, DiskRequest::Replace { path, bytes: text.into_bytes() }, out);
+            }
+            DiskOutcome::Done => {
+                let text = "CONFIG REWRITE executed with success.".to_string();
+                out.push(Effect::Log { level: LogLevel::Notice, text });
+                let reply = self.files.take_reply(token);
+                self.arrived(token, reply, now, out);
+            }
+            DiskOutcome::Failed(why) => {
+                out.push(Effect::Log { level: LogLevel::Warning, text: format!("CONFIG REWRITE failed: {why}") });
+                self.files.take_reply(token);
+                let mut reply = Chunks::default();
+                Reply::new(&mut reply, Resp::V2)
+                    .error(&Failure::text(format!("ERR Rewriting config file: {why}")));
+                self.arrived(token, reply, now, out);
+            }
+        }
+    }
+
+    /// The moment of a reply has come.
+    pub(crate) fn wake_sleeper(&mut self, token: Token, now: Now, out: &mut Effects) {
+        let reply = self.files.take_reply(token);
+        self.arrived(token, reply, now, out);
+    }
+
+    /// Lets a reply that is awaited anyway wait for something else.
+    pub(crate) fn defer(&mut self, token: Token, deferred: Deferred, reply: Chunks, out: &mut Effects) {
+        match deferred {
+            Deferred::Until(at) => {
+                self.sleepers.push((at, token));
+                self.files.keep_reply(token, reply);
+            }
+            Deferred::Rewrite => self.files.begin_rewrite(token, reply, &self.node, out),
+        }
+    }
+}

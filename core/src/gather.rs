@@ -1,0 +1,247 @@
+//! Messages of other cores, and answers that all cores give together.
+
+use crate::args::{Args, Packed};
+use crate::command::row::Run;
+use crate::command::table::CommandId;
+use crate::dispatch::{Circumstances, Verdict, request, run_hop};
+use crate::engine::{Engine, release};
+use crate::event::{ConnId, CoreId, Effect, Effects};
+use crate::feed::FeedWord;
+use crate::hash::KeyHash;
+use crate::message::{Message, MonitorLine, Request, Token};
+use crate::node::{Asked, Local};
+use crate::part::Part;
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::{Outcome, Reply};
+use crate::session::{Closing, Hold, Session};
+use crate::shard::KeyRef;
+use crate::time::Now;
+
+/// An answer that is not complete yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Gather {
+    command: CommandId,
+    args: Packed,
+    /// In the order of cores.
+    parts: Vec<Option<Part>>,
+}
+
+/// Refuses a request before anybody is asked.
+type Check = fn(&mut Local<'_>, Args<'_>) -> Outcome;
+
+impl Engine {
+    /// Asks every core for its part.
+    pub(crate) fn begin_gather(
+        &mut self,
+        mut session: Box<Session>,
+        id: CommandId,
+        args: Args<'_>,
+        check: Check,
+        now: Now,
+        out: &mut Effects,
+    ) -> (Box<Session>, Verdict) {
+        let mut local = Local { node: &mut self.node, session: &mut session, now, out, deferred: None };
+        if let Err(failure) = check(&mut local, args) {
+            self.node.ran(id, args, 0, true);
+            self.node.statistics.error(failure.code());
+            let resp = session.resp;
+            Reply::new(session.reply_end(), resp).error(&failure);
+            return (session, Verdict::Done);
+        }
+        if let Err(empty) = self.node.links.take_all() {
+            self.node.links.park(empty, session.conn);
+            return (session, Verdict::Held(Hold::Credits));
+        }
+        self.show(&session, id.row(), args, now, out);
+        let token = Token { conn: session.conn, sequence: session.await_reply() };
+        let request = request(&session, id, args, now, KeyHash(0));
+        for core in (0..self.node.cores).map(CoreId).filter(|core| *core != self.node.core) {
+            out.push(Effect::Send { to: core, message: Message::Ask { token, request: request.clone() } });
+        }
+        let mut gather = Gather {
+            command: id,
+            args: request.args.clone(),
+            parts: vec![None; usize::from(self.node.cores)],
+        };
+        let conn = session.conn;
+        self.sessions.put_back(session);
+        let own = self.give_part(&request, now, out);
+        gather.parts[self.node.core.index()] = Some(own);
+        self.gathers.insert(token, gather);
+        self.end_gather_if_whole(token, now, out);
+        let session = self.sessions.take(conn).expect("a client ends only by Closed");
+        (session, Verdict::Done)
+    }
+
+    /// Another core's message.
+    pub(crate) fn message(&mut self, now: Now, from: CoreId, message: Message, out: &mut Effects) {
+        if message.is_answer() {
+            self.node.links.give_back(from);
+        }
+        match message {
+            Message::Direct { token, request } => self.direct(from, token, &request, out),
+            Message::Done { token, reply, slow } => {
+                if let (Some(call), Some(session)) = (slow, self.sessions.get_mut(token.conn)) {
+                    self.node.keep_slow(*call, session);
+                }
+                self.arrived(token, reply, now, out);
+            }
+            Message::Ask { token, request } => {
+                let part = self.give_part(&request, now, out);
+                out.push(Effect::Send { to: from, message: Message::Answer { token, part } });
+            }
+            Message::Answer { token, part } => {
+                if let Some(gather) = self.gathers.get_mut(&token) {
+                    gather.parts[from.index()] = Some(part);
+                    self.end_gather_if_whole(token, now, out);
+                    self.settle(token.conn, now, out);
+                }
+            }
+            Message::Watch { on } => {
+                self.node.feed.watched_by(from, on);
+                out.push(Effect::Send { to: from, message: Message::Noted });
+            }
+            Message::Lines { lines } => {
+                lines.iter().for_each(|line| self.show_here(line, now, out));
+                out.push(Effect::Send { to: from, message: Message::Noted });
+            }
+            Message::Noted => self.node.feed.answered(from),
+        }
+    }
+
+    /// Runs another core's request on this shard.
+    fn direct(&mut self, from: CoreId, token: Token, request: &Request, out: &mut Effects) {
+        let mut spans = std::mem::take(&mut self.spans);
+        let args = request.args.unpack(&mut spans);
+        let row = request.command.row();
+        self.keys.clear();
+        for place in row.keys.places(args) {
+            let hash = match self.keys.is_empty() {
+                true => request.first_hash,
+                false => self.node.shard.hasher().hash(args.at(place)),
+            };
+            self.keys.push(KeyRef { place: place as u32, hash });
+        }
+        let circumstances = Circumstances {
+            id: request.command,
+            database: request.database,
+            resp: request.resp,
+            no_touch: request.no_touch,
+            unix_micros: request.unix_micros,
+        };
+        let mut reply = Chunks::with_buffer(Vec::new());
+        let ran = run_hop(&mut self.node, &self.keys, &circumstances, args, &mut reply);
+        self.spans = spans;
+        out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow: ran.slow } });
+    }
+
+    /// This core's part of an answer.
+    fn give_part(&mut self, request: &Request, now: Now, out: &mut Effects) -> Part {
+        let Run::Gather { part, .. } = request.command.row().run else {
+            unreachable!("only commands that ask every core are asked");
+        };
+        let mut spans = std::mem::take(&mut self.spans);
+        let mut asked = Asked {
+            node: &mut self.node,
+            sessions: &mut self.sessions,
+            now,
+            out,
+            client: request.client,
+            database: usize::from(request.database),
+            resp: request.resp,
+            ended: Vec::new(),
+            released: Vec::new(),
+        };
+        let part = part(&mut asked, request.args.unpack(&mut spans));
+        let (ended, released) = (asked.ended, asked.released);
+        self.spans = spans;
+        for conn in released {
+            if let Some(session) = self.sessions.get_mut(conn) {
+                release(session, out);
+            }
+        }
+        for (conn, how) in ended {
+            self.end_all(&[conn], how, now, out);
+        }
+        part
+    }
+
+    fn end_gather_if_whole(&mut self, token: Token, now: Now, out: &mut Effects) {
+        if self.gathers.get(&token).is_none_or(|gather| gather.parts.iter().any(Option::is_none)) {
+            return;
+        }
+        let Some(gather) = self.gathers.remove(&token) else { return };
+        // Who asked may be gone: then nobody hears the answer.
+        let Some(mut session) = self.sessions.take(token.conn) else { return };
+        let Run::Gather { merge, .. } = gather.command.row().run else {
+            unreachable!("only commands that ask every core are gathered");
+        };
+        let parts: Vec<Part> = gather.parts.into_iter().flatten().collect();
+        let mut spans = std::mem::take(&mut self.spans);
+        let args = gather.args.unpack(&mut spans);
+        let mut reply = Chunks::default();
+        let started = (self.node.instruments.stopwatch)();
+        let resp = session.resp;
+        let mut local = Local { node: &mut self.node, session: &mut session, now, out, deferred: None };
+        let outcome = merge(&mut local, args, parts, &mut Reply::new(&mut reply, resp));
+        let deferred = local.deferred.take();
+        let failed = outcome.is_err();
+        if let Err(failure) = outcome {
+            reply = Chunks::default();
+            Reply::new(&mut reply, resp).error(&failure);
+            self.node.statistics.error(failure.code());
+        }
+        let nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
+        if let Some(call) = self.node.ran(gather.command, args, nanos, failed) {
+            self.node.keep_slow(*call, &session);
+        }
+        self.spans = spans;
+        self.sessions.put_back(session);
+        match deferred {
+            Some(deferred) if !failed => self.defer(token, deferred, reply, out),
+            _ => self.arrived(token, reply, now, out),
+        }
+    }
+
+    /// Gives a client a reply that it awaits.
+    pub(crate) fn arrived(&mut self, token: Token, reply: Chunks, now: Now, out: &mut Effects) {
+        if let Some(session) = self.sessions.get_mut(token.conn)
+            && session.awaits(token.sequence)
+        {
+            session.arrived(token.sequence, reply);
+            self.settle(token.conn, now, out);
+        }
+    }
+
+    /// Shows a line to this core's monitors.
+    pub(crate) fn show_here(&mut self, line: &MonitorLine, now: Now, out: &mut Effects) {
+        if self.node.feed.monitors() == 0 {
+            return;
+        }
+        let mut shown: Vec<ConnId> = Vec::new();
+        for session in self.sessions.iter_mut().filter(|session| session.monitor) {
+            if session.closing == Closing::No {
+                session.reply_end().tail().extend_from_slice(&line.0);
+                shown.push(session.conn);
+            }
+        }
+        for conn in shown {
+            self.settle(conn, now, out);
+        }
+    }
+
+    /// Says to other cores what the feed has for them.
+    pub(crate) fn speak_feed(&mut self, out: &mut Effects) {
+        for core in (0..self.node.cores).map(CoreId).filter(|core| *core != self.node.core) {
+            if !self.node.feed.has_news_for(core) || !self.node.links.take(core) {
+                continue;
+            }
+            let message = match self.node.feed.next_word(core) {
+                Some(FeedWord::Watch(on)) => Message::Watch { on },
+                Some(FeedWord::Lines(lines)) => Message::Lines { lines },
+                None => unreachable!("there was news for this core"),
+            };
+            out.push(Effect::Send { to: core, message });
+        }
+    }
+}

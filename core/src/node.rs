@@ -1,0 +1,212 @@
+//! What one core has besides its clients, and what commands see of it.
+
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::engine::EngineConfig;
+use crate::event::{ConnId, CoreId, Effect, Effects, LogLevel};
+use crate::feed::Feed;
+use crate::hash::KeyHasher;
+use crate::host::{Instruments, Process};
+use crate::latency::LatencyMonitor;
+use crate::links::Links;
+use crate::protocol::reply::Resp;
+use crate::random::Random;
+use crate::session::{ClientId, Closing, Session, Sessions};
+use crate::shard::Shard;
+use crate::slowlog::{SlowCall, SlowEntry, Slowlog};
+use crate::statistics::Statistics;
+use crate::time::{Instant, Now};
+use crate::value::access::AccessRule;
+
+/// Bytes that a core takes before it holds a key: counted, so that `maxmemory` means all that there is.
+pub const FIXED_BYTES: usize = 256 << 10;
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pause {
+    /// Until when.
+    pub until: Instant,
+    /// False: only commands that write.
+    pub all: bool,
+}
+
+/// One core without its clients.
+pub struct Node {
+    /// Which core.
+    pub core: CoreId,
+    /// Of how many.
+    pub cores: u16,
+    /// What is configured.
+    pub settings: Settings,
+    /// The data.
+    pub shard: Shard,
+    /// What it counts.
+    pub statistics: Statistics,
+    /// The slow calls of its clients.
+    pub slowlog: Slowlog,
+    /// The spikes it has seen.
+    pub latency: LatencyMonitor,
+    /// Credits at other cores.
+    pub links: Links,
+    /// What MONITOR shows.
+    pub feed: Feed,
+    /// Facts of the process.
+    pub process: Arc<Process>,
+    /// Readings for statistics.
+    pub instruments: Instruments,
+    /// Its randomness.
+    pub random: Random,
+    /// CLIENT PAUSE.
+    pub pause: Option<Pause>,
+    /// DEBUG SLEEP: nothing is begun before this moment.
+    pub asleep_until: Instant,
+    /// Wall clock of the first event, seconds.
+    pub started_unix: Option<u64>,
+    /// The latest `Now`.
+    pub now: Now,
+    clients_made: u64,
+}
+
+impl Node {
+    /// A core at its start.
+    pub fn new(config: EngineConfig) -> Node {
+        let hasher = KeyHasher::new(config.hash_seeds);
+        let mut random = Random::new(config.random_seed);
+        let mut shard_seed = [0; 32];
+        shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.next().to_le_bytes()));
+        Node {
+            core: config.core,
+            cores: config.cores,
+            shard: Shard::new(hasher, config.settings.databases, Random::new(shard_seed)),
+            settings: config.settings,
+            statistics: Statistics::default(),
+            slowlog: Slowlog::default(),
+            latency: LatencyMonitor::default(),
+            links: Links::new(config.core, config.cores, config.credits),
+            feed: Feed::new(config.core, config.cores),
+            process: config.process,
+            instruments: config.instruments,
+            random,
+            pause: None,
+            asleep_until: Instant(0),
+            started_unix: None,
+            now: Now::default(),
+            clients_made: 0,
+        }
+    }
+
+    /// A name for a new client, unlike that of any other on any core.
+    pub fn next_client(&mut self) -> ClientId {
+        self.clients_made += 1;
+        ClientId((self.clients_made - 1) * u64::from(self.cores) + u64::from(self.core.0) + 1)
+    }
+
+    /// Bytes in use on this core, as `maxmemory` counts them.
+    pub fn used_bytes(&self) -> usize {
+        FIXED_BYTES + self.shard.used_bytes()
+    }
+
+    /// True if this core's share of `maxmemory` is used up.
+    #[inline]
+    pub fn is_out_of_memory(&self) -> bool {
+        let max = self.settings.maxmemory;
+        max > 0 && self.used_bytes() as u64 > max / u64::from(self.cores)
+    }
+
+    /// How uses of keys are written, at this instant.
+    #[inline]
+    pub fn access_rule(&mut self, no_touch: bool, unix_micros: u64) -> AccessRule {
+        if no_touch {
+            return AccessRule::Untouched;
+        }
+        if self.settings.counts_frequency() {
+            return AccessRule::Frequency {
+                minutes: unix_micros / 60_000_000,
+                log_factor: self.settings.lfu_log_factor(),
+                decay_minutes: self.settings.lfu_decay_minutes(),
+                draw: self.random.next() as u32,
+            };
+        }
+        AccessRule::Recency { seconds: unix_micros / 1_000_000 }
+    }
+
+    /// Keeps a slow call of a client.
+    pub fn keep_slow(&mut self, call: SlowCall, session: &Session) {
+        let entry = SlowEntry {
+            id: 0,
+            unix_seconds: self.now.unix_seconds(),
+            call,
+            address: session.peer.address.clone(),
+            name: session.name.clone(),
+        };
+        self.slowlog.push(entry, self.settings.slowlog_max_len, self.core.0, self.cores);
+    }
+
+    /// Seconds since the start.
+    pub fn uptime_seconds(&self) -> u64 {
+        self.now.unix_seconds().saturating_sub(self.started_unix.unwrap_or_default())
+    }
+}
+
+/// A reply that does not come from the command itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deferred {
+    /// The reply was written; it leaves at this moment.
+    Until(Instant),
+    /// The configuration file is rewritten first.
+    Rewrite,
+}
+
+/// What a command without keys sees: the client that calls it, and its core.
+pub struct Local<'a> {
+    /// The core.
+    pub node: &'a mut Node,
+    /// The client.
+    pub session: &'a mut Session,
+    /// The instant of the turn.
+    pub now: Now,
+    /// What the driver is asked to do.
+    pub out: &'a mut Effects,
+    /// Set where the reply does not come at once.
+    pub deferred: Option<Deferred>,
+}
+
+/// What a core sees that is asked for its part of an answer.
+pub struct Asked<'a> {
+    /// The core.
+    pub node: &'a mut Node,
+    /// Its clients, the one included that asks.
+    pub sessions: &'a mut Sessions,
+    /// The instant of the turn.
+    pub now: Now,
+    /// What the driver is asked to do.
+    pub out: &'a mut Effects,
+    /// Who asks.
+    pub client: ClientId,
+    /// Its selected database.
+    pub database: usize,
+    /// Its protocol.
+    pub resp: Resp,
+    /// Clients to end when the part is given.
+    pub(crate) ended: Vec<(ConnId, Closing)>,
+    /// Clients whose wait is over.
+    pub(crate) released: Vec<ConnId>,
+}
+
+impl Asked<'_> {
+    /// Ends a client of this core: the one that asks, after its reply; another, now.
+    pub fn end(&mut self, conn: ConnId, is_caller: bool) {
+        self.ended.push((conn, if is_caller { Closing::AfterReplies } else { Closing::Now }));
+    }
+
+    /// Lets a client's held request be looked at again.
+    pub fn release(&mut self, conn: ConnId) {
+        self.released.push(conn);
+    }
+
+    /// A line for the log.
+    pub fn log(&mut self, level: LogLevel, text: String) {
+        self.out.push(Effect::Log { level, text });
+    }
+}

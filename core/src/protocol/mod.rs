@@ -1,0 +1,7 @@
+//! The front door: RESP requests in, RESP2 and RESP3 replies out.
+
+pub mod chunks;
+pub mod number;
+pub mod outbox;
+pub mod reply;
+pub mod request;

@@ -1,0 +1,432 @@
+//! The request parser: RESP arrays and inline commands, incremental at any byte boundary, in place.
+//!
+//! It knows Redis's limits and error texts (<https://redis.io/docs/latest/develop/reference/protocol-spec/>). It does not know
+//! any command. Its input always begins with the first byte of the request that is not complete yet; what it has
+//! understood of that request is kept as offsets, so that no byte is looked at twice however it is chunked.
+
+use crate::args::{Args, OwnedArgs, Span};
+use crate::quoting;
+
+/// The longest line: of an inline request, of a count, of a length. As Redis's PROTO_INLINE_MAX_SIZE.
+pub const LINE_MAX: usize = 64 << 10;
+/// Arguments and bytes that a client may send before it has authenticated.
+const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
+const UNAUTHENTICATED_BULK_MAX: i64 = 16_384;
+/// The longest request: offsets are 32 bits.
+pub const REQUEST_MAX: usize = u32::MAX as usize;
+
+/// What this client may send.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// `proto-max-bulk-len`.
+    pub bulk_max: u64,
+    /// False until AUTH where a password is set.
+    pub authenticated: bool,
+}
+
+/// A request that cannot be understood. The client gets `-ERR Protocol error: <this>` and is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// A line without an end.
+    TooBigInline,
+    /// An inline request whose quotes do not close.
+    UnbalancedQuotes,
+    /// The array's count has no end.
+    TooBigCount,
+    /// The array's count is no number or too large.
+    InvalidCount,
+    /// Too many arguments before AUTH.
+    UnauthenticatedCount,
+    /// A bulk's length has no end.
+    TooBigBulkLength,
+    /// Another byte where a bulk should begin.
+    ExpectedBulk(u8),
+    /// The bulk's length is no number or too large.
+    InvalidBulkLength,
+    /// Too long an argument before AUTH.
+    UnauthenticatedBulkLength,
+    /// Over four gigabytes.
+    TooBigRequest,
+}
+
+impl RequestError {
+    /// Redis's words.
+    pub fn text(self) -> String {
+        match self {
+            RequestError::TooBigInline => "too big inline request".into(),
+            RequestError::UnbalancedQuotes => "unbalanced quotes in request".into(),
+            RequestError::TooBigCount => "too big mbulk count string".into(),
+            RequestError::InvalidCount => "invalid multibulk length".into(),
+            RequestError::UnauthenticatedCount => "unauthenticated multibulk length".into(),
+            RequestError::TooBigBulkLength => "too big bulk count string".into(),
+            RequestError::ExpectedBulk(byte) => format!("expected '$', got '{}'", printable(byte)),
+            RequestError::InvalidBulkLength => "invalid bulk length".into(),
+            RequestError::UnauthenticatedBulkLength => "unauthenticated bulk length".into(),
+            RequestError::TooBigRequest => "too big request".into(),
+        }
+    }
+}
+
+/// A reply is one line: whatever would break it is shown as a question mark.
+fn printable(byte: u8) -> char {
+    if byte.is_ascii_graphic() || byte == b' ' { byte as char } else { '?' }
+}
+
+/// What the parser found at the beginning of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// More bytes are needed.
+    Incomplete,
+    /// A whole request of `len` bytes; see [`RequestParser::args`]. It may have no arguments, and then means nothing.
+    Request {
+        /// Bytes that it took.
+        len: usize,
+    },
+    /// The client is to be told and closed.
+    Error(RequestError),
+}
+
+/// Where the parser stands within a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    /// This many arguments are missing; the next header begins at `at`.
+    Header {
+        missing: u32,
+    },
+    /// The bulk of `len` bytes begins at `at`.
+    Bulk {
+        missing: u32,
+        len: u32,
+    },
+}
+
+/// The parser of one client.
+#[derive(Debug)]
+pub struct RequestParser {
+    state: State,
+    /// Offset of the first byte not understood yet.
+    at: usize,
+    /// No line end before this offset: a long line is not searched again from its beginning.
+    searched: usize,
+    spans: Vec<Span>,
+    /// The arguments of an inline request, unquoted.
+    inline: Option<Box<OwnedArgs>>,
+    is_inline: bool,
+}
+
+impl Default for RequestParser {
+    fn default() -> Self {
+        RequestParser {
+            state: State::Start,
+            at: 0,
+            searched: 0,
+            spans: Vec::new(),
+            inline: None,
+            is_inline: false,
+        }
+    }
+}
+
+/// Capacity that an idle parser may keep.
+const SPANS_KEPT: usize = 64;
+
+impl RequestParser {
+    /// Looks for one whole request at the beginning of `bytes`. After [`Parsed::Request`] the caller reads
+    /// [`RequestParser::args`], then calls [`RequestParser::reset`] and goes on behind it, or calls `reset` alone to see the same request again later.
+    #[inline]
+    pub fn parse(&mut self, bytes: &[u8], limits: &RequestLimits) -> Parsed {
+        if bytes.is_empty() {
+            return Parsed::Incomplete;
+        }
+        let result = if self.state == State::Start && bytes[0] != b'*' {
+            self.parse_inline(bytes)
+        } else {
+            self.parse_array(bytes, limits)
+        };
+        result.unwrap_or_else(Parsed::Error)
+    }
+
+    /// The arguments of the request that was just found in these same bytes.
+    #[inline]
+    pub fn args<'a>(&'a self, bytes: &'a [u8]) -> Args<'a> {
+        match &self.inline {
+            Some(inline) if self.is_inline => inline.view(),
+            _ => Args::new(bytes, &self.spans),
+        }
+    }
+
+    /// Forgets the request: the next input begins with another one.
+    #[inline]
+    pub fn reset(&mut self) {
+        self.state = State::Start;
+        self.at = 0;
+        self.searched = 0;
+        self.is_inline = false;
+        self.spans.clear();
+        if self.spans.capacity() > SPANS_KEPT {
+            self.spans.shrink_to(SPANS_KEPT);
+        }
+    }
+
+    /// Bytes that this parser itself keeps.
+    pub fn allocated_bytes(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
+    }
+
+    /// True in the middle of a request.
+    pub fn is_within_request(&self) -> bool {
+        self.state != State::Start
+    }
+
+    fn parse_inline(&mut self, bytes: &[u8]) -> Result<Parsed, RequestError> {
+        let from = self.searched.min(bytes.len());
+        let Some(found) = memchr::memchr(b'\n', &bytes[from..]) else {
+            self.searched = bytes.len();
+            return if bytes.len() > LINE_MAX { Err(RequestError::TooBigInline) } else { Ok(Parsed::Incomplete) };
+        };
+        let end = from + found;
+        let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+        let words = quoting::split_args(line).ok_or(RequestError::UnbalancedQuotes)?;
+        let inline = self.inline.get_or_insert_default();
+        inline.clear();
+        for word in &words {
+            inline.push(word);
+        }
+        self.is_inline = true;
+        Ok(Parsed::Request { len: end + 1 })
+    }
+
+    fn parse_array(&mut self, bytes: &[u8], limits: &RequestLimits) -> Result<Parsed, RequestError> {
+        if self.state == State::Start {
+            let Some((count, next)) = self.line_number(bytes, RequestError::TooBigCount)? else {
+                return Ok(Parsed::Incomplete);
+            };
+            let count = count.filter(|&n| n <= i64::from(i32::MAX)).ok_or(RequestError::InvalidCount)?;
+            if count > UNAUTHENTICATED_ARGS_MAX && !limits.authenticated {
+                return Err(RequestError::UnauthenticatedCount);
+            }
+            if count <= 0 {
+                return Ok(Parsed::Request { len: next });
+            }
+            self.step(next, State::Header { missing: count as u32 });
+        }
+        loop {
+            match self.state {
+                State::Start => return Ok(Parsed::Request { len: self.at }),
+                State::Header { missing } => {
+                    let Some(&first) = bytes.get(self.at) else { return Ok(Parsed::Incomplete) };
+                    let Some((len, next)) = self.line_number(bytes, RequestError::TooBigBulkLength)? else {
+                        return Ok(Parsed::Incomplete);
+                    };
+                    if first != b'$' {
+                        return Err(RequestError::ExpectedBulk(first));
+                    }
+                    let bulk_max = limits.bulk_max.min(REQUEST_MAX as u64) as i64;
+                    let len =
+                        len.filter(|&n| (0..=bulk_max).contains(&n)).ok_or(RequestError::InvalidBulkLength)?;
+                    if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
+                        return Err(RequestError::UnauthenticatedBulkLength);
+                    }
+                    if next + len as usize + 2 > REQUEST_MAX {
+                        return Err(RequestError::TooBigRequest);
+                    }
+                    self.step(next, State::Bulk { missing, len: len as u32 });
+                }
+                State::Bulk { missing, len } => {
+                    let end = self.at + len as usize;
+                    if bytes.len() < end + 2 {
+                        return Ok(Parsed::Incomplete);
+                    }
+                    self.spans.push(Span { start: self.at as u32, len });
+                    if missing == 1 {
+                        return Ok(Parsed::Request { len: end + 2 });
+                    }
+                    self.step(end + 2, State::Header { missing: missing - 1 });
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, at: usize, state: State) {
+        self.at = at;
+        self.searched = at;
+        self.state = state;
+    }
+
+    /// The number behind the type byte at `self.at`, and the offset behind its line. As in Redis, the byte
+    /// behind the carriage return is not looked at. `None` inside: the line holds no number.
+    #[inline]
+    #[allow(clippy::type_complexity)]
+    fn line_number(
+        &mut self,
+        bytes: &[u8],
+        too_big: RequestError,
+    ) -> Result<Option<(Option<i64>, usize)>, RequestError> {
+        // Nearly all counts and lengths have one to three digits.
+        let line = &bytes[self.at..];
+        for digits in 1..=3 {
+            if line.len() > digits + 2 && line[digits + 1] == b'\r' {
+                return Ok(Some((parse_integer(&line[1..=digits]), self.at + digits + 3)));
+            }
+        }
+        let from = self.searched.max(self.at).min(bytes.len());
+        let Some(found) = memchr::memchr(b'\r', &bytes[from..]) else {
+            self.searched = bytes.len();
+            return if bytes.len() - self.at > LINE_MAX { Err(too_big) } else { Ok(None) };
+        };
+        let end = from + found;
+        if bytes.len() < end + 2 {
+            return Ok(None);
+        }
+        let text = bytes.get(self.at + 1..end).unwrap_or(b"");
+        Ok(Some((parse_integer(text), end + 2)))
+    }
+}
+
+/// A whole signed 64-bit integer in decimal, as Redis's string2ll takes it: no plus sign, no leading zero, no space.
+pub fn parse_integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    match digits {
+        [] => return None,
+        [b'0'] => return (!negative).then_some(0),
+        [b'0', ..] => return None,
+        _ if digits.len() > 19 => return None,
+        _ => {}
+    }
+    let mut value: u64 = 0;
+    for &digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + u64::from(digit - b'0');
+    }
+    if negative {
+        (value <= 1 << 63).then(|| (value as i64).wrapping_neg())
+    } else {
+        i64::try_from(value).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: RequestLimits = RequestLimits { bulk_max: 512 << 20, authenticated: true };
+
+    /// All requests of an input that arrives in chunks of the given sizes, and the error that ended it.
+    fn parse_all(
+        input: &[u8],
+        chunks: &mut dyn Iterator<Item = usize>,
+        limits: RequestLimits,
+    ) -> (Vec<Vec<Vec<u8>>>, Option<RequestError>) {
+        let (mut parser, mut requests) = (RequestParser::default(), Vec::new());
+        let (mut start, mut end) = (0, 0);
+        while end < input.len() {
+            end = (end + chunks.next().unwrap_or(usize::MAX).max(1)).min(input.len()).max(end + 1);
+            loop {
+                match parser.parse(&input[start..end], &limits) {
+                    Parsed::Incomplete => break,
+                    Parsed::Request { len } => {
+                        requests.push(parser.args(&input[start..end]).iter().map(<[u8]>::to_vec).collect());
+                        parser.reset();
+                        start += len;
+                    }
+                    Parsed::Error(error) => return (requests, Some(error)),
+                }
+            }
+        }
+        (requests, None)
+    }
+
+    fn check(input: &str, requests: &[&[&str]], error: Option<RequestError>) {
+        let expected: Vec<Vec<Vec<u8>>> =
+            requests.iter().map(|r| r.iter().map(|a| a.as_bytes().to_vec()).collect()).collect();
+        for size in [1, 2, 3, 7, 1_000] {
+            let found = parse_all(input.as_bytes(), &mut std::iter::repeat(size), LIMITS);
+            assert_eq!(found, (expected.clone(), error), "{input:?} in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn arrays_and_lines_are_understood_at_any_chunking() {
+        check(
+            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n",
+            &[&["GET", "k"], &["PING"]],
+            None,
+        );
+        check("PING\r\nset k \"a b\"\n", &[&["PING"], &["set", "k", "a b"]], None);
+        check("\r\n", &[&[]], None);
+        check("*0\r\n*-1\r\nPING\r\n", &[&[], &[], &["PING"]], None);
+        check("*1\r\n$0\r\n\r\n", &[&[""]], None);
+        check("*2\r\n$0000\r\n", &[], Some(RequestError::InvalidBulkLength));
+    }
+
+    #[test]
+    fn errors_are_those_of_redis() {
+        use RequestError as E;
+        check("*x\r\n", &[], Some(E::InvalidCount));
+        check("*3000000000\r\n", &[], Some(E::InvalidCount));
+        check("*1\r\n:1\r\n", &[], Some(E::ExpectedBulk(b':')));
+        check("*1\r\n$-1\r\n", &[], Some(E::InvalidBulkLength));
+        check("*1\r\n$2000000000\r\n", &[], Some(E::InvalidBulkLength));
+        check("get \"x\r\n", &[], Some(E::UnbalancedQuotes));
+        check(&"x".repeat(LINE_MAX + 1), &[], Some(E::TooBigInline));
+        check(&format!("*{}", "1".repeat(LINE_MAX + 1)), &[], Some(E::TooBigCount));
+        check(&format!("*1\r\n${}", "1".repeat(LINE_MAX + 1)), &[], Some(E::TooBigBulkLength));
+        assert_eq!(E::ExpectedBulk(b'\n').text(), "expected '$', got '?'");
+    }
+
+    #[test]
+    fn strangers_may_say_little() {
+        let stranger = RequestLimits { authenticated: false, ..LIMITS };
+        let parse = |text: &str| parse_all(text.as_bytes(), &mut std::iter::empty(), stranger).1;
+        assert_eq!(parse("*11\r\n"), Some(RequestError::UnauthenticatedCount));
+        assert_eq!(parse("*10\r\n"), None);
+        assert_eq!(parse("*1\r\n$16385\r\n"), Some(RequestError::UnauthenticatedBulkLength));
+        assert_eq!(parse("*1\r\n$16384\r\n"), None);
+    }
+
+    #[test]
+    fn integers_are_canonical() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("-0", None),
+            ("01", None),
+            ("+1", None),
+            ("", None),
+            ("-", None),
+            (" 1", None),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("-9223372036854775809", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(parse_integer(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn chunking_never_changes_what_is_read(
+            input in proptest::collection::vec(prop_oneof![
+                Just(b"*1\r\n$4\r\nPING\r\n".to_vec()),
+                Just(b"*2\r\n$3\r\nGET\r\n$300\r\n".iter().copied().chain(std::iter::repeat_n(b'x', 302)).collect()),
+                Just(b"PING\r\n".to_vec()),
+                Just(b"*".to_vec()), Just(b"$".to_vec()), Just(b"\r\n".to_vec()), Just(b"\"".to_vec()),
+                proptest::collection::vec(any::<u8>(), 0..6),
+            ], 0..12),
+            chunks in proptest::collection::vec(1usize..9, 0..200),
+        ) {
+            let input: Vec<u8> = input.concat();
+            let whole = parse_all(&input, &mut std::iter::empty(), LIMITS);
+            prop_assert_eq!(parse_all(&input, &mut chunks.into_iter(), LIMITS), whole);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! One client: who it is, what it may do, what it waits for, and its replies in order.
+//!
+//! It does not know what commands do, nor how bytes travel.
+
+use std::collections::VecDeque;
+
+use crate::command::CommandId;
+use crate::config::OutputLimit;
+use crate::event::{ConnId, Peer};
+use crate::protocol::chunks::Chunks;
+use crate::protocol::outbox::Outbox;
+use crate::protocol::reply::Resp;
+use crate::protocol::request::RequestParser;
+use crate::time::{Instant, Now};
+
+/// Names a client for as long as the process runs; never used twice. CLIENT ID shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// What CLIENT REPLY has chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every request is answered.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The next one is not; the one that says so is not either.
+    SkipNext,
+    /// This one is not.
+    SkipThis,
+}
+
+/// Why a client's next request must wait. The request stays unconsumed and is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Another core owes so many answers that it takes no more questions for now.
+    Credits,
+    /// This client has as many unanswered requests at other cores as one may have.
+    InFlight,
+    /// It is far ahead of reading its replies.
+    Output,
+    /// CLIENT PAUSE.
+    Pause,
+    /// DEBUG SLEEP, until this moment.
+    Sleep(Instant),
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Closing {
+    /// It does not.
+    #[default]
+    No,
+    /// When all replies have left.
+    AfterReplies,
+    /// At once.
+    Now,
+}
+
+/// A reply that is awaited from other cores, and what follows it.
+#[derive(Debug, Default)]
+struct Awaited {
+    reply: Option<Chunks>,
+    /// The client has asked for silence (CLIENT REPLY).
+    silent: bool,
+    /// Replies to later requests that were answered before.
+    after: Chunks,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Session {
+    /// The driver's name for it.
+    pub conn: ConnId,
+    /// Its own name.
+    pub id: ClientId,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub library_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub library_version: Vec<u8>,
+    /// HELLO.
+    pub resp: Resp,
+    /// SELECT.
+    pub database: u16,
+    /// AUTH, or no password is set.
+    pub authenticated: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// MONITOR.
+    pub monitor: bool,
+    /// Understands its bytes.
+    pub parser: RequestParser,
+    /// Its replies on their way.
+    pub outbox: Outbox,
+    /// Why its next request waits.
+    pub hold: Option<Hold>,
+    /// True after `PauseRead` was said.
+    pub read_paused: bool,
+    /// Whether and how it ends.
+    pub closing: Closing,
+    /// True after `Close` was said.
+    pub close_said: bool,
+    /// Wall clock at the start, seconds.
+    pub created_unix: u64,
+    /// Clock at the start.
+    pub created: Instant,
+    /// The last bytes from it.
+    pub last_active: Instant,
+    /// The last command.
+    pub last_command: Option<CommandId>,
+    /// Bytes that it has sent and that are not consumed.
+    pub unconsumed: usize,
+    /// All bytes that it has sent.
+    pub input_total: u64,
+    /// Commands it has made.
+    pub commands: u64,
+    /// Since when its output is above the soft limit.
+    pub above_soft_since: Option<Instant>,
+    awaited: VecDeque<Awaited>,
+    /// Sequence of the first awaited reply.
+    first_awaited: u64,
+}
+
+impl Session {
+    /// A client that has said nothing yet.
+    pub fn new(conn: ConnId, id: ClientId, peer: Peer, now: Now, authenticated: bool) -> Session {
+        Session {
+            conn,
+            id,
+            peer,
+            name: Vec::new(),
+            library_name: Vec::new(),
+            library_version: Vec::new(),
+            resp: Resp::V2,
+            database: 0,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            monitor: false,
+            parser: RequestParser::default(),
+            outbox: Outbox::default(),
+            hold: None,
+            read_paused: false,
+            closing: Closing::No,
+            close_said: false,
+            created_unix: now.unix_seconds(),
+            created: now.mono,
+            last_active: now.mono,
+            last_command: None,
+            unconsumed: 0,
+            input_total: 0,
+            commands: 0,
+            above_soft_since: None,
+            awaited: VecDeque::new(),
+            first_awaited: 0,
+        }
+    }
+
+    /// Where the reply to the request now at hand is encoded: behind all earlier ones.
+    #[inline]
+    pub fn reply_end(&mut self) -> &mut Chunks {
+        match self.awaited.back_mut() {
+            None => self.outbox.pending(),
+            Some(last) => &mut last.after,
+        }
+    }
+
+    /// Makes a place for a reply that other cores will give; its sequence.
+    pub fn await_reply(&mut self) -> u64 {
+        self.awaited.push_back(Awaited::default());
+        self.first_awaited + self.awaited.len() as u64 - 1
+    }
+
+    /// The reply that was awaited last will not be heard (CLIENT REPLY).
+    pub fn silence_last(&mut self) {
+        if let Some(last) = self.awaited.back_mut() {
+            last.silent = true;
+        }
+    }
+
+    /// Replies that are awaited.
+    #[inline]
+    pub fn in_flight(&self) -> usize {
+        self.awaited.len()
+    }
+
+    /// True if a reply with this sequence is awaited.
+    pub fn awaits(&self, sequence: u64) -> bool {
+        sequence
+            .checked_sub(self.first_awaited)
+            .and_then(|place| self.awaited.get(place as usize))
+            .is_some_and(|awaited| awaited.reply.is_none())
+    }
+
+    /// The awaited reply has come. It leaves when all earlier ones have.
+    pub fn arrived(&mut self, sequence: u64, reply: Chunks) {
+        assert!(self.awaits(sequence), "every awaited reply comes once");
+        self.awaited[(sequence - self.first_awaited) as usize].reply = Some(reply);
+        while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
+            let Some(first) = self.awaited.pop_front() else { break };
+            self.first_awaited += 1;
+            if let (Some(reply), false) = (first.reply, first.silent) {
+                self.outbox.pending().append(reply);
+            }
+            self.outbox.pending().append(first.after);
+        }
+    }
+
+    /// Bytes of replies that the client has not read yet, as far as they are known.
+    pub fn output_len(&self) -> usize {
+        self.outbox.len() + self.awaited.iter().map(|a| a.after.len()).sum::<usize>()
+    }
+
+    /// What this client costs besides its unconsumed input.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Session>()
+            + self.outbox.held_bytes()
+            + self.parser.allocated_bytes()
+            + self.awaited.iter().map(|a| a.after.held_bytes()).sum::<usize>()
+    }
+
+    /// Judges the output against its class's limit; true if the client must go.
+    pub fn is_over(&mut self, limit: OutputLimit, now: Instant) -> bool {
+        let len = self.output_len() as u64;
+        if limit.hard > 0 && len >= limit.hard {
+            return true;
+        }
+        if limit.soft == 0 || len < limit.soft {
+            self.above_soft_since = None;
+            return false;
+        }
+        let since = *self.above_soft_since.get_or_insert(now);
+        now.millis_since(since) >= limit.soft_seconds.saturating_mul(1_000)
+    }
+
+    /// Ends the connection, at least in this way.
+    pub fn close(&mut self, how: Closing) {
+        self.closing = self.closing.max(how);
+    }
+}
+
+/// The clients of one core.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    places: Vec<Option<Box<Session>>>,
+    len: usize,
+}
+
+impl Sessions {
+    /// How many there are, one that is taken out included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True without clients.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a client at its place.
+    pub fn add(&mut self, session: Session) {
+        let index = session.conn.index as usize;
+        if self.places.len() <= index {
+            self.places.resize_with(index + 1, || None);
+        }
+        assert!(self.places[index].is_none(), "a driver uses an index again only after Closed");
+        self.places[index] = Some(Box::new(session));
+        self.len += 1;
+    }
+
+    /// The client of a connection.
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.places.get_mut(conn.index as usize)?.as_deref_mut().filter(|s| s.conn == conn)
+    }
+
+    /// Takes a client out, to work on it beside everything else.
+    #[inline]
+    pub fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        let place = self.places.get_mut(conn.index as usize)?;
+        if place.as_ref()?.conn != conn {
+            return None;
+        }
+        place.take()
+    }
+
+    /// Puts it back.
+    #[inline]
+    pub fn put_back(&mut self, session: Box<Session>) {
+        let index = session.conn.index as usize;
+        self.places[index] = Some(session);
+    }
+
+    /// Ends a client that was taken out.
+    pub fn end(&mut self, session: Box<Session>) {
+        drop(session);
+        self.len -= 1;
+    }
+
+    /// All clients that are not taken out.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.places.iter_mut().filter_map(|place| place.as_deref_mut())
+    }
+
+    /// The same, to read.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.places.iter().filter_map(|place| place.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Origin;
+
+    fn session() -> Session {
+        let peer = Peer {
+            address: "127.0.0.1:1".into(),
+            local: "127.0.0.1:6379".into(),
+            origin: Origin::Loopback,
+            descriptor: 7,
+        };
+        Session::new(ConnId::default(), ClientId(1), peer, Now::default(), true)
+    }
+
+    fn chunks(text: &str) -> Chunks {
+        Chunks::with_buffer(Vec::new()).tap(|c| c.tail().extend_from_slice(text.as_bytes()))
+    }
+
+    trait Tap: Sized {
+        fn tap(mut self, f: impl FnOnce(&mut Self)) -> Self {
+            f(&mut self);
+            self
+        }
+    }
+    impl Tap for Chunks {}
+
+    #[test]
+    fn replies_leave_in_the_order_of_requests() {
+        let mut session = session();
+        session.reply_end().tail().extend_from_slice(b"1");
+        let two = session.await_reply();
+        session.reply_end().tail().extend_from_slice(b"3");
+        let four = session.await_reply();
+        let five = session.await_reply();
+        session.silence_last();
+        session.reply_end().tail().extend_from_slice(b"6");
+        assert_eq!(session.outbox.pending().to_vec(), b"1");
+        session.arrived(five, chunks("5"));
+        session.arrived(four, chunks("4"));
+        assert_eq!(session.outbox.pending().to_vec(), b"1");
+        assert!(session.awaits(two) && !session.awaits(four) && !session.awaits(five + 1));
+        session.arrived(two, chunks("2"));
+        assert_eq!(session.outbox.pending().to_vec(), b"12346", "the silent one says nothing");
+        assert_eq!(session.in_flight(), 0);
+        session.reply_end().tail().extend_from_slice(b"7");
+        assert_eq!(session.outbox.pending().to_vec(), b"123467");
+    }
+
+    #[test]
+    fn limits_are_hard_at_once_and_soft_after_a_while() {
+        let mut session = session();
+        session.reply_end().tail().extend_from_slice(&[0; 100]);
+        let at = |seconds: u64| Instant(seconds * 1_000_000_000);
+        let limit = OutputLimit { hard: 200, soft: 50, soft_seconds: 10 };
+        assert!(!session.is_over(limit, at(1)));
+        assert!(!session.is_over(limit, at(10)));
+        assert!(session.is_over(limit, at(11)));
+        assert!(session.is_over(OutputLimit { hard: 100, ..limit }, at(1)));
+        assert!(!session.is_over(OutputLimit::default(), at(99)));
+    }
+}

@@ -1,0 +1,290 @@
+//! One shard: its databases, and what a command sees of them.
+//!
+//! Every change of a key passes one place here, which knows the key and the bytes gained or lost. It does not know clients,
+//! messages or other shards.
+
+use crate::args::Args;
+use crate::config::Settings;
+use crate::database::{Database, Key};
+use crate::expire::ExpiryClock;
+use crate::hash::{KeyHash, KeyHasher};
+use crate::protocol::reply::Failure;
+use crate::random::Random;
+use crate::time::UnixMillis;
+use crate::value::access::AccessRule;
+use crate::value::record::{Record, Value, View};
+
+/// Counters of one shard, as INFO shows their sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ShardCounters {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys removed because their time had come.
+    pub expired: u64,
+    /// Changes since the start.
+    pub dirty: u64,
+}
+
+/// The data of one core.
+pub struct Shard {
+    hasher: KeyHasher,
+    pub(crate) databases: Vec<Database>,
+    /// Emptied databases that are freed in steps.
+    pub(crate) trash: Vec<Database>,
+    pub(crate) counters: ShardCounters,
+    /// The latest instant that this shard has judged an expiry by: it never judges by an earlier one.
+    clock: ExpiryClock,
+    pub(crate) random: Random,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub(crate) active_expire: bool,
+}
+
+/// A key of the running command: the place among its arguments and its hash, made once.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRef {
+    /// Which argument.
+    pub place: u32,
+    /// Of the whole key.
+    pub hash: KeyHash,
+}
+
+impl Shard {
+    /// A shard without keys.
+    pub fn new(hasher: KeyHasher, databases: u16, random: Random) -> Shard {
+        Shard {
+            databases: (0..databases).map(|_| Database::new(hasher.clone())).collect(),
+            hasher,
+            trash: Vec::new(),
+            counters: ShardCounters::default(),
+            clock: ExpiryClock::default(),
+            random,
+            active_expire: true,
+        }
+    }
+
+    /// The hash that places keys.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// Bytes of all tables, keys and values, those included that wait to be freed.
+    pub fn used_bytes(&self) -> usize {
+        self.databases.iter().chain(&self.trash).map(Database::used_bytes).sum()
+    }
+
+    /// Keys of all databases.
+    pub fn keys(&self) -> usize {
+        self.databases.iter().map(Database::len).sum()
+    }
+
+    /// Puts an empty database in the place of this one; the old one is freed by [`Shard::free_some`].
+    pub fn flush(&mut self, database: usize) {
+        let next = Database::new(self.hasher.clone());
+        let old = std::mem::replace(&mut self.databases[database], next);
+        self.counters.dirty += old.len() as u64;
+        if !old.is_empty() {
+            self.trash.push(old);
+        }
+    }
+
+    /// Frees about `steps` keys of flushed databases; how many steps are left.
+    pub fn free_some(&mut self, mut steps: usize) -> usize {
+        while steps > 0 {
+            let Some(database) = self.trash.last_mut() else { break };
+            steps -= database.free_some(steps).clamp(1, steps);
+            if database.is_empty() {
+                self.trash.pop();
+            }
+        }
+        steps
+    }
+
+    /// The instant to judge expiry by, given a coordinator's.
+    pub(crate) fn judge(&mut self, unix: UnixMillis) -> UnixMillis {
+        self.clock.advance(unix)
+    }
+
+    /// Removes keys whose time has come, in about `steps` steps; true if more may be due now.
+    pub fn expire_some(&mut self, unix: UnixMillis, steps: usize) -> bool {
+        let now = self.judge(unix);
+        let mut left = steps;
+        for database in &mut self.databases {
+            if left == 0 {
+                break;
+            }
+            let (used, expired) = database.expire_some(now, left);
+            left -= used.min(left);
+            self.counters.expired += expired as u64;
+            self.counters.dirty += expired as u64;
+        }
+        left == 0
+    }
+
+    /// Before this moment no key of any database is due.
+    pub fn soonest_deadline(&self) -> Option<UnixMillis> {
+        self.databases.iter().filter_map(Database::soonest_deadline).min()
+    }
+}
+
+/// What a command sees: the keys of one shard, at one instant, in one database.
+pub struct Cx<'a> {
+    pub(crate) shard: &'a mut Shard,
+    /// The client's selected database.
+    pub database: usize,
+    /// The instant by which expiry is judged, and from which relative deadlines count.
+    pub now: UnixMillis,
+    /// What is configured.
+    pub settings: &'a Settings,
+    /// The command's keys.
+    pub keys: &'a [KeyRef],
+    /// How a use of a key is written into it.
+    pub access: AccessRule,
+    pub(crate) next_shard: Option<u16>,
+}
+
+/// Which deadline a stored value gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// None.
+    Clear,
+    /// The one that the key has.
+    Keep,
+    /// This.
+    At(UnixMillis),
+}
+
+impl<'a> Cx<'a> {
+    /// The command's `n`-th key.
+    #[inline]
+    pub fn key(&self, args: Args<'a>, n: usize) -> Key<'a> {
+        let key = self.keys[n];
+        Key { bytes: args.at(key.place as usize), hash: key.hash }
+    }
+
+    /// Any other bytes as a key.
+    pub fn key_of<'b>(&self, bytes: &'b [u8]) -> Key<'b> {
+        Key { bytes, hash: self.shard.hasher.hash(bytes) }
+    }
+
+    fn db(&mut self) -> &mut Database {
+        &mut self.shard.databases[self.database]
+    }
+
+    /// The record of a key that lives, without counting as a use.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>) -> Option<&Record> {
+        self.peek_in(self.database, key)
+    }
+
+    /// The same in another database.
+    #[inline]
+    pub fn peek_in(&mut self, database: usize, key: Key<'_>) -> Option<&Record> {
+        if self.expire_if_due(database, key) {
+            return None;
+        }
+        self.shard.databases[database].get(key)
+    }
+
+    /// The record of a key that lives; counts as a use, and as hit or miss.
+    #[inline]
+    pub fn read(&mut self, key: Key<'_>) -> Option<&Record> {
+        let (now, access, database) = (self.now, self.access, self.database);
+        let shard = &mut *self.shard;
+        match shard.databases[database].get_live(key, now) {
+            crate::database::Live::Found(record) => {
+                shard.counters.hits += 1;
+                let before = record.access();
+                let after = access.used(before);
+                if after != before {
+                    record.set_access(after);
+                }
+                Some(&*record)
+            }
+            crate::database::Live::Absent => {
+                shard.counters.misses += 1;
+                None
+            }
+            crate::database::Live::Due => {
+                shard.counters.misses += 1;
+                shard.databases[database].remove(key);
+                shard.counters.expired += 1;
+                shard.counters.dirty += 1;
+                None
+            }
+        }
+    }
+
+    /// The string under a key, as a read. Every value is a string so far.
+    #[inline]
+    pub fn read_string(&mut self, key: Key<'_>) -> Result<Option<View<'_>>, Failure> {
+        Ok(self.read(key).map(Record::view))
+    }
+
+    /// Stores a string.
+    #[inline]
+    pub fn store(&mut self, key: Key<'_>, value: Value<'_>, deadline: Deadline) {
+        self.store_in(self.database, key, value, deadline);
+    }
+
+    /// The same in another database.
+    pub fn store_in(&mut self, database: usize, key: Key<'_>, value: Value<'_>, deadline: Deadline) {
+        if deadline == Deadline::Keep {
+            self.expire_if_due(database, key);
+        }
+        let access = self.access;
+        self.shard.databases[database].store(key, value, deadline, access);
+        self.shard.counters.dirty += 1;
+    }
+
+    /// Lets `change` work on a living record, its key and its place kept; the accounts follow. `None` if there is none.
+    pub fn change<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        self.expire_if_due(self.database, key);
+        let access = self.access;
+        let changed = self.db().change(key, |record| {
+            record.set_access(access.used(record.access()));
+            change(record)
+        });
+        self.shard.counters.dirty += u64::from(changed.is_some());
+        changed
+    }
+
+    /// Removes a key; true if it lived.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        self.take(key).is_some()
+    }
+
+    /// Removes a key and gives what lay under it.
+    pub fn take(&mut self, key: Key<'_>) -> Option<Record> {
+        if self.expire_if_due(self.database, key) {
+            return None;
+        }
+        let taken = self.db().remove(key);
+        self.shard.counters.dirty += u64::from(taken.is_some());
+        taken
+    }
+
+    /// Removes the key if its time has come; true if it did so.
+    #[inline]
+    fn expire_if_due(&mut self, database: usize, key: Key<'_>) -> bool {
+        let db = &mut self.shard.databases[database];
+        let due = db.has_deadlines() && db.get(key).and_then(Record::deadline).is_some_and(|at| at <= self.now);
+        if due {
+            db.remove(key);
+            self.shard.counters.expired += 1;
+            self.shard.counters.dirty += 1;
+        }
+        due
+    }
+
+    /// The shard whose keys come after this one's in a scan.
+    pub fn next_shard(&self) -> Option<u16> {
+        self.next_shard
+    }
+
+    /// True if a deadline given by a client has passed already: the key is then removed instead.
+    pub fn is_past(&self, deadline: UnixMillis) -> bool {
+        deadline <= self.now
+    }
+}

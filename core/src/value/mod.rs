@@ -1,0 +1,5 @@
+//! How keys and values lie in memory.
+
+pub mod access;
+pub mod block;
+pub mod record;

@@ -1,0 +1,554 @@
+//! A record: key, value, deadline and access bits of one key, together in one block of memory.
+//!
+//! The table holds eight bytes for it. A key with a deadline has it in the same block, so no second block and no second
+//! cache line is needed for small keys and values. The layout, all little endian and unaligned:
+//!
+//! ```text
+//! tag 1 | access 3 | [4 unused | Arc<Vec<u8>> of a large string 8, aligned] | key length 1 or 5 | deadline 0 or 8 | key | value
+//! value:  embedded string: length 1 or 5, bytes · integer: 8 · large string: nothing more
+//! ```
+//!
+//! It knows how values lie in memory. It does not know what commands do with them.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::block::block_size;
+use crate::protocol::request::parse_integer;
+use crate::table::Entry;
+use crate::time::UnixMillis;
+
+/// A string longer than this lies in a buffer of its own, which replies can share and APPEND can grow.
+pub const EMBEDDED_MAX: usize = 2_048;
+/// The longest string that OBJECT ENCODING calls `embstr`, as in Redis.
+const EMBSTR_MAX: usize = 44;
+
+const KIND: u8 = 0x03;
+const EMBEDDED: u8 = 0;
+const INTEGER: u8 = 1;
+const LARGE: u8 = 2;
+const HAS_DEADLINE: u8 = 0x04;
+/// Was changed in place (APPEND, SETRANGE): OBJECT ENCODING says `raw` whatever the length, as in Redis.
+const RAW: u8 = 0x08;
+
+const ACCESS_AT: usize = 1;
+const HEAD: usize = 4;
+const LARGE_AT: usize = 8;
+const LARGE_HEAD: usize = 16;
+const DEADLINE_LEN: usize = 8;
+const WORD: usize = 8;
+
+/// 24 bits that say when (seconds) or how often a key was used; their meaning belongs to the eviction policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Access(pub u32);
+
+impl Access {
+    /// The bits that are kept.
+    pub const MASK: u32 = 0x00ff_ffff;
+}
+
+/// A string value to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A whole number.
+    Integer(i64),
+    /// Bytes, copied.
+    Bytes(&'a [u8]),
+    /// Bytes that were changed in place, copied.
+    Raw(&'a [u8]),
+    /// A buffer that is taken over.
+    Large(Arc<Vec<u8>>),
+}
+
+impl<'a> Value<'a> {
+    /// A number where the bytes are one in canonical form, so that it takes eight bytes and counters need no parsing.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Value<'a> {
+        match bytes.first() {
+            Some(b'0'..=b'9' | b'-') if bytes.len() <= 20 => match parse_integer(bytes) {
+                Some(value) => Value::Integer(value),
+                None => Value::Bytes(bytes),
+            },
+            _ => Value::Bytes(bytes),
+        }
+    }
+}
+
+/// A string value as it lies there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View<'a> {
+    /// A whole number.
+    Integer(i64),
+    /// Bytes within the record.
+    Bytes(&'a [u8]),
+    /// A buffer of its own.
+    Large(&'a Arc<Vec<u8>>),
+}
+
+impl View<'_> {
+    /// Bytes of its text.
+    pub fn len(&self) -> usize {
+        match self {
+            View::Integer(value) => itoa::Buffer::new().format(*value).len(),
+            View::Bytes(bytes) => bytes.len(),
+            View::Large(bytes) => bytes.len(),
+        }
+    }
+
+    /// True for the empty string.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `use_it` with the text's bytes.
+    #[inline]
+    pub fn with<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            View::Integer(value) => use_it(itoa::Buffer::new().format(*value).as_bytes()),
+            View::Bytes(bytes) => use_it(bytes),
+            View::Large(bytes) => use_it(bytes),
+        }
+    }
+
+    /// The text, copied.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.with(<[u8]>::to_vec)
+    }
+}
+
+/// One key with everything that belongs to it. Owns its block.
+pub struct Record(NonNull<u8>);
+
+// SAFETY: a record owns its block alone; what it may share, an `Arc<Vec<u8>>`, may be sent.
+unsafe impl Send for Record {}
+
+/// The parts of a record to be built.
+struct Parts<'a> {
+    key: &'a [u8],
+    value: &'a Value<'a>,
+    deadline: Option<UnixMillis>,
+    access: Access,
+}
+
+impl Record {
+    /// Builds a record. Strings over [`EMBEDDED_MAX`] get a buffer of their own.
+    pub fn new(key: &[u8], value: Value<'_>, deadline: Option<UnixMillis>, access: Access) -> Record {
+        let value = match value {
+            Value::Bytes(bytes) | Value::Raw(bytes) if bytes.len() > EMBEDDED_MAX => {
+                Value::Large(Arc::new(bytes.to_vec()))
+            }
+            other => other,
+        };
+        build(&Parts { key, value: &value, deadline, access })
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let head = self.head();
+        let (len, prefix) = self.length_at(head);
+        self.slice(head + prefix + self.deadline_len(), len)
+    }
+
+    /// The value.
+    #[inline]
+    pub fn view(&self) -> View<'_> {
+        let at = self.value_at();
+        match self.tag() & KIND {
+            INTEGER => View::Integer(i64::from_le_bytes(self.word(at))),
+            EMBEDDED => {
+                let (len, prefix) = self.length_at(at);
+                View::Bytes(self.slice(at + prefix, len))
+            }
+            // SAFETY: the tag says that an `Arc` lies at this aligned place, owned by the record; `&self` keeps it there.
+            _ => View::Large(unsafe { &*self.large() }),
+        }
+    }
+
+    /// TYPE's word. Every value is a string so far.
+    pub fn type_name(&self) -> &'static str {
+        "string"
+    }
+
+    /// OBJECT ENCODING's word.
+    pub fn encoding(&self) -> &'static str {
+        match self.tag() & KIND {
+            INTEGER => "int",
+            EMBEDDED if self.tag() & RAW == 0 && self.view().len() <= EMBSTR_MAX => "embstr",
+            _ => "raw",
+        }
+    }
+
+    /// When the key ends.
+    #[inline]
+    pub fn deadline(&self) -> Option<UnixMillis> {
+        if self.tag() & HAS_DEADLINE == 0 {
+            return None;
+        }
+        Some(UnixMillis(u64::from_le_bytes(self.word(self.deadline_at()))))
+    }
+
+    /// Sets or takes away the deadline; the block is rebuilt only if it had none or has one no more.
+    pub fn set_deadline(&mut self, deadline: Option<UnixMillis>) {
+        match (self.tag() & HAS_DEADLINE != 0, deadline) {
+            (false, None) => {}
+            (true, Some(UnixMillis(millis))) => self.write(self.deadline_at(), &millis.to_le_bytes()),
+            _ => self.rebuild(None, deadline),
+        }
+    }
+
+    /// Replaces the value, in place where the block has the same size.
+    pub fn set_value(&mut self, value: Value<'_>) {
+        let at = self.value_at();
+        match (&value, self.tag() & KIND) {
+            (Value::Integer(number), INTEGER) => return self.write(at, &number.to_le_bytes()),
+            (Value::Bytes(bytes) | Value::Raw(bytes), EMBEDDED) if bytes.len() <= EMBEDDED_MAX => {
+                let len = at + length_len(bytes.len()) + bytes.len();
+                if block_size(len) == block_size(self.used()) {
+                    let raw = if matches!(value, Value::Raw(_)) { RAW } else { 0 };
+                    self.write(0, &[self.tag() & !RAW | raw]);
+                    self.write_string(at, bytes);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        let deadline = self.deadline();
+        self.rebuild(Some(value), deadline);
+    }
+
+    /// The large string's buffer, to be changed in place; copied before if a reply still shares it.
+    pub fn large_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if self.tag() & KIND != LARGE {
+            return None;
+        }
+        // SAFETY: as in `view`; `&mut self` makes this the only reference through the record.
+        Some(Arc::make_mut(unsafe { &mut *self.large() }))
+    }
+
+    /// When or how often it was used.
+    #[inline]
+    pub fn access(&self) -> Access {
+        let bytes = self.slice(ACCESS_AT, 3);
+        Access(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
+    }
+
+    /// Notes a use.
+    #[inline]
+    pub fn set_access(&mut self, access: Access) {
+        self.write(ACCESS_AT, &(access.0 & Access::MASK).to_le_bytes()[..3]);
+    }
+
+    /// Bytes of memory that belong to this record alone: its block, and a large value's buffer.
+    pub fn owned_bytes(&self) -> usize {
+        let block = block_size(self.used());
+        match self.view() {
+            View::Large(buffer) => block + block_size(ARC_BYTES) + block_size(buffer.capacity()),
+            _ => block,
+        }
+    }
+
+    fn rebuild(&mut self, value: Option<Value<'_>>, deadline: Option<UnixMillis>) {
+        let kept;
+        let value = match &value {
+            Some(value) => value,
+            None => {
+                kept = match self.view() {
+                    View::Integer(number) => Value::Integer(number),
+                    View::Bytes(bytes) if self.tag() & RAW != 0 => Value::Raw(bytes),
+                    View::Bytes(bytes) => Value::Bytes(bytes),
+                    View::Large(buffer) => Value::Large(Arc::clone(buffer)),
+                };
+                &kept
+            }
+        };
+        let large;
+        let value = match value {
+            Value::Bytes(bytes) | Value::Raw(bytes) if bytes.len() > EMBEDDED_MAX => {
+                large = Value::Large(Arc::new(bytes.to_vec()));
+                &large
+            }
+            other => other,
+        };
+        let next = build(&Parts { key: self.key(), value, deadline, access: self.access() });
+        *self = next;
+    }
+
+    #[inline]
+    fn tag(&self) -> u8 {
+        self.slice(0, 1)[0]
+    }
+
+    /// Where the key's length stands.
+    #[inline]
+    fn head(&self) -> usize {
+        if self.tag() & KIND == LARGE { LARGE_HEAD } else { HEAD }
+    }
+
+    #[inline]
+    fn deadline_len(&self) -> usize {
+        if self.tag() & HAS_DEADLINE != 0 { DEADLINE_LEN } else { 0 }
+    }
+
+    fn deadline_at(&self) -> usize {
+        let head = self.head();
+        head + self.length_at(head).1
+    }
+
+    /// Where the value begins.
+    #[inline]
+    fn value_at(&self) -> usize {
+        let head = self.head();
+        let (len, prefix) = self.length_at(head);
+        head + prefix + self.deadline_len() + len
+    }
+
+    /// Bytes of the block that mean something.
+    fn used(&self) -> usize {
+        let at = self.value_at();
+        match self.tag() & KIND {
+            INTEGER => at + WORD,
+            EMBEDDED => {
+                let (len, prefix) = self.length_at(at);
+                at + prefix + len
+            }
+            _ => at,
+        }
+    }
+
+    /// A length below 255 takes one byte, others five.
+    #[inline]
+    fn length_at(&self, at: usize) -> (usize, usize) {
+        let first = self.slice(at, 1)[0];
+        if first < 255 {
+            return (usize::from(first), 1);
+        }
+        let bytes = self.slice(at + 1, 4);
+        (u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize, 5)
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> [u8; WORD] {
+        let mut word = [0; WORD];
+        word.copy_from_slice(self.slice(at, WORD));
+        word
+    }
+
+    #[inline]
+    fn slice(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: callers read where `build` has written: every offset is computed from lengths that stand in the block, and
+        // whole blocks are initialised by `build`.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
+    }
+
+    #[inline]
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        // SAFETY: callers write within the block, whose size `block_size(used)` they have compared; `&mut self` excludes readers.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(at), bytes.len()) }
+    }
+
+    /// Writes length and bytes of an embedded string.
+    fn write_string(&mut self, at: usize, bytes: &[u8]) {
+        let prefix = length_prefix(bytes.len());
+        self.write(at, &prefix.1[..prefix.0]);
+        self.write(at + prefix.0, bytes);
+    }
+
+    fn large(&self) -> *mut Arc<Vec<u8>> {
+        debug_assert_eq!(self.tag() & KIND, LARGE, "only large strings have a buffer of their own");
+        // SAFETY: a large record has at least `LARGE_HEAD` bytes, so this stays within the block.
+        unsafe { self.0.as_ptr().add(LARGE_AT).cast() }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let layout = layout(self.used());
+        if self.tag() & KIND == LARGE {
+            // SAFETY: the tag says that the record owns an `Arc` there; it is not used again.
+            unsafe { std::ptr::drop_in_place(self.large()) }
+        }
+        // SAFETY: the block was allocated by `build` with the layout of the same block size: changes in place keep it.
+        unsafe { dealloc(self.0.as_ptr(), layout) }
+    }
+}
+
+impl Entry for Record {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        Record::key(self)
+    }
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.view().to_vec();
+        f.debug_struct("Record")
+            .field("key", &String::from_utf8_lossy(self.key()))
+            .field("value", &String::from_utf8_lossy(&value))
+            .field("deadline", &self.deadline())
+            .finish()
+    }
+}
+
+/// What an `Arc<Vec<u8>>` allocates besides the bytes: two counts, pointer, capacity, length.
+const ARC_BYTES: usize = 40;
+
+fn layout(used: usize) -> Layout {
+    // Lengths are 32 bits each, so the sum cannot overflow.
+    Layout::from_size_align(block_size(used), WORD).expect("a record's size is far below the address space")
+}
+
+fn length_len(len: usize) -> usize {
+    if len < 255 { 1 } else { 5 }
+}
+
+/// How many bytes the prefix takes, and they.
+fn length_prefix(len: usize) -> (usize, [u8; 5]) {
+    let mut bytes = [255; 5];
+    if len < 255 {
+        bytes[0] = len as u8;
+    } else {
+        bytes[1..].copy_from_slice(&(len as u32).to_le_bytes());
+    }
+    (length_len(len), bytes)
+}
+
+fn build(parts: &Parts<'_>) -> Record {
+    let key = parts.key;
+    assert!(u32::try_from(key.len()).is_ok(), "a request, and so a key, is below four gigabytes");
+    let (kind, head, tail) = match parts.value {
+        Value::Integer(_) => (INTEGER, HEAD, WORD),
+        Value::Bytes(bytes) => (EMBEDDED, HEAD, length_len(bytes.len()) + bytes.len()),
+        Value::Raw(bytes) => (EMBEDDED | RAW, HEAD, length_len(bytes.len()) + bytes.len()),
+        Value::Large(_) => (LARGE, LARGE_HEAD, 0),
+    };
+    let deadline_len = if parts.deadline.is_some() { DEADLINE_LEN } else { 0 };
+    let used = head + length_len(key.len()) + deadline_len + key.len() + tail;
+    let layout = layout(used);
+    // SAFETY: the layout's size is not zero: a record has at least a head.
+    let block = unsafe { alloc(layout) };
+    let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
+    // SAFETY: the block is this large. Zeroing what is not written below makes every byte of it initialised.
+    unsafe { std::ptr::write_bytes(block.as_ptr().add(used), 0, layout.size() - used) };
+    // SAFETY: a head is at least 16 bytes only for large records, whose head is zeroed here before its parts are written.
+    unsafe { std::ptr::write_bytes(block.as_ptr(), 0, head) };
+    let mut record = Record(block);
+    let tag = kind | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 };
+    if let Value::Large(buffer) = parts.value {
+        // SAFETY: the place is aligned, within the head, and holds nothing that would have to be dropped.
+        unsafe { std::ptr::write(block.as_ptr().add(LARGE_AT).cast(), Arc::clone(buffer)) };
+    }
+    record.write(0, &[tag]);
+    record.write(ACCESS_AT, &(parts.access.0 & Access::MASK).to_le_bytes()[..3]);
+    let mut at = head;
+    let prefix = length_prefix(key.len());
+    record.write(at, &prefix.1[..prefix.0]);
+    at += prefix.0;
+    if let Some(UnixMillis(millis)) = parts.deadline {
+        record.write(at, &millis.to_le_bytes());
+        at += DEADLINE_LEN;
+    }
+    record.write(at, key);
+    at += key.len();
+    match parts.value {
+        Value::Integer(number) => record.write(at, &number.to_le_bytes()),
+        Value::Bytes(bytes) | Value::Raw(bytes) => record.write_string(at, bytes),
+        Value::Large(_) => {}
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Value(Vec<u8>),
+        Raw(Vec<u8>),
+        Deadline(Option<u64>),
+        Access(u32),
+        Grow(u8),
+    }
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..80),
+            (0usize..5_000).prop_map(|len| vec![b'v'; len]),
+            any::<i64>().prop_map(|n| n.to_string().into_bytes()),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            bytes().prop_map(Step::Value),
+            bytes().prop_map(Step::Raw),
+            proptest::option::of(any::<u64>()).prop_map(Step::Deadline),
+            any::<u32>().prop_map(Step::Access),
+            any::<u8>().prop_map(Step::Grow),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_remembers_what_it_was_given(
+            key in prop_oneof![proptest::collection::vec(any::<u8>(), 0..40), Just(vec![b'k'; 700])],
+            first in bytes(),
+            steps in proptest::collection::vec(step(), 0..30),
+        ) {
+            let (mut value, mut deadline, mut access) = (first.clone(), None, 0u32);
+            let mut record = Record::new(&key, Value::of(&first), None, Access(0));
+            for step in steps {
+                match step {
+                    Step::Value(next) => { record.set_value(Value::of(&next)); value = next; }
+                    Step::Raw(next) => { record.set_value(Value::Raw(&next)); value = next; }
+                    Step::Deadline(next) => { record.set_deadline(next.map(UnixMillis)); deadline = next; }
+                    Step::Access(next) => { record.set_access(Access(next)); access = next & Access::MASK; }
+                    Step::Grow(byte) => if let Some(buffer) = record.large_mut() { buffer.push(byte); value.push(byte); }
+                }
+                prop_assert_eq!(record.key(), &key[..]);
+                prop_assert_eq!(&record.view().to_vec(), &value);
+                prop_assert_eq!(record.view().len(), value.len());
+                prop_assert_eq!(record.deadline(), deadline.map(UnixMillis));
+                prop_assert_eq!(record.access(), Access(access));
+                prop_assert!(record.owned_bytes() >= key.len() + HEAD);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_buffer_is_copied_before_it_changes() {
+        let mut record = Record::new(b"k", Value::Bytes(&vec![b'x'; 3_000]), None, Access(0));
+        let View::Large(shared) = record.view() else { panic!("3,000 bytes lie in a buffer of their own") };
+        let shared = Arc::clone(shared);
+        record.large_mut().expect("large").push(b'y');
+        assert_eq!((shared.len(), record.view().len()), (3_000, 3_001));
+    }
+
+    #[test]
+    fn encodings_have_the_names_of_redis() {
+        for (value, name) in [
+            (Value::of(b"12"), "int"),
+            (Value::of(b"012"), "embstr"),
+            (Value::Bytes(&[b'x'; 44]), "embstr"),
+            (Value::Bytes(&[b'x'; 45]), "raw"),
+            (Value::Raw(b"x"), "raw"),
+            (Value::Bytes(&[b'x'; 5_000]), "raw"),
+        ] {
+            assert_eq!(Record::new(b"k", value, None, Access(0)).encoding(), name);
+        }
+    }
+
+    #[test]
+    fn a_deadline_costs_eight_bytes_and_no_block() {
+        let value = [b'v'; 32];
+        let plain = Record::new(&[b'k'; 16], Value::Bytes(&value), None, Access(0));
+        let timed = Record::new(&[b'k'; 16], Value::Bytes(&value), Some(UnixMillis(1)), Access(0));
+        assert_eq!((plain.used(), timed.used()), (54, 62));
+        assert_eq!((plain.owned_bytes(), timed.owned_bytes()), (64, 64));
+        assert_eq!(size_of::<Option<Record>>(), 8);
+    }
+}
