@@ -1,19 +1,22 @@
-//! A bucket: fourteen slots and the sixteen bytes that tell what lies in them.
+//! A bucket: fourteen slots and sixteen bytes that tell what lies in them.
 //!
 //! It knows fingerprints and flags. It does not know keys, hashes or which bucket of the segment it is.
 
 /// As many fingerprints as fit into the header beside the flags.
 pub(super) const SLOTS_MAX: usize = 14;
 
-/// The bit of the flags that stands above the fourteen displaced bits.
+/// The two bits of the flags that stand above the fourteen displaced bits.
 const OVERFLOWED: u16 = 1 << SLOTS_MAX;
+const CONTINUED: u16 = 2 << SLOTS_MAX;
 
 /// In production two cache lines: sixteen bytes of header and fourteen entries of eight bytes.
 #[repr(C, align(64))]
 pub(super) struct Bucket<E, const SLOTS: usize> {
-    /// A fingerprint for each slot, zero where it is empty, then the flags as a little-endian `u16`: the lower
-    /// fourteen bits say which entries are displaced, the next says that entries of this home are in the stash.
-    header: [u8; 16],
+    /// A fingerprint for each slot, zero where it is empty.
+    fingerprints: [u8; SLOTS_MAX],
+    /// The lower fourteen bits say which entries are displaced, that is, at home in the bucket before. The upper
+    /// two say of this bucket as a home that some of its entries are in the stash or in the next bucket.
+    flags: u16,
     slots: [Option<E>; SLOTS],
 }
 
@@ -26,42 +29,57 @@ impl<E, const SLOTS: usize> Bucket<E, SLOTS> {
     };
 
     pub(super) const fn new() -> Self {
-        Bucket { header: [0; 16], slots: [const { None }; SLOTS] }
+        Bucket { fingerprints: [0; SLOTS_MAX], flags: 0, slots: [const { None }; SLOTS] }
     }
 
     /// The slots with this fingerprint, which is not zero.
     #[inline]
     pub(super) fn matches(&self, fingerprint: u8) -> Slots {
-        Slots(equal_bytes(&self.header, fingerprint) & Self::ALL)
+        Slots(self.equal(fingerprint) & Self::ALL)
     }
 
     /// The empty slots.
     #[inline]
     pub(super) fn free(&self) -> Slots {
-        Slots(equal_bytes(&self.header, 0) & Self::ALL)
+        Slots(self.equal(0) & Self::ALL)
     }
 
     /// The slots that hold an entry.
     #[inline]
     pub(super) fn occupied(&self) -> Slots {
-        Slots(!equal_bytes(&self.header, 0) & Self::ALL)
+        Slots(!self.equal(0) & Self::ALL)
     }
 
     /// The slots whose entry is at home in the bucket before this one.
     #[inline]
     pub(super) fn displaced(&self) -> Slots {
-        Slots(self.flags() & Self::ALL)
+        Slots(self.flags & Self::ALL)
     }
 
     /// Whether entries of this home bucket lie in the stash or the spill.
     #[inline]
     pub(super) fn overflowed(&self) -> bool {
-        self.flags() & OVERFLOWED != 0
+        self.flags & OVERFLOWED != 0
+    }
+
+    /// Whether entries of this home bucket lie in the next bucket.
+    #[inline]
+    pub(super) fn continued(&self) -> bool {
+        self.flags & CONTINUED != 0
+    }
+
+    /// Whether all entries of this home bucket lie in it.
+    #[inline]
+    pub(super) fn is_all(&self) -> bool {
+        self.flags & (CONTINUED | OVERFLOWED) == 0
     }
 
     pub(super) fn set_overflowed(&mut self, overflowed: bool) {
-        let others = self.flags() & !OVERFLOWED;
-        self.set_flags(if overflowed { others | OVERFLOWED } else { others });
+        self.flags = if overflowed { self.flags | OVERFLOWED } else { self.flags & !OVERFLOWED };
+    }
+
+    pub(super) fn set_continued(&mut self, continued: bool) {
+        self.flags = if continued { self.flags | CONTINUED } else { self.flags & !CONTINUED };
     }
 
     #[inline]
@@ -77,24 +95,24 @@ impl<E, const SLOTS: usize> Bucket<E, SLOTS> {
     #[inline]
     pub(super) fn fingerprint(&self, slot: usize) -> u8 {
         debug_assert!(slot < SLOTS);
-        self.header[slot]
+        self.fingerprints[slot]
     }
 
     /// Fills an empty slot.
     pub(super) fn put(&mut self, slot: usize, fingerprint: u8, displaced: bool, entry: E) {
         debug_assert!(self.slots[slot].is_none() && fingerprint != 0);
-        self.header[slot] = fingerprint;
+        self.fingerprints[slot] = fingerprint;
         self.slots[slot] = Some(entry);
         if displaced {
-            self.set_flags(self.flags() | 1 << slot);
+            self.flags |= 1 << slot;
         }
     }
 
     /// Empties a slot and returns its fingerprint and entry.
     pub(super) fn take(&mut self, slot: usize) -> Option<(u8, E)> {
         let entry = self.slots[slot].take()?;
-        let fingerprint = std::mem::take(&mut self.header[slot]);
-        self.set_flags(self.flags() & !(1 << slot));
+        let fingerprint = std::mem::take(&mut self.fingerprints[slot]);
+        self.flags &= !(1 << slot);
         Some((fingerprint, entry))
     }
 
@@ -110,28 +128,46 @@ impl<E, const SLOTS: usize> Bucket<E, SLOTS> {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: a prefetch is a hint. It neither reads nor writes memory as far as the program can tell, it
             // cannot fault, and the address is that of a reference.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.header.as_ptr().cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.fingerprints.as_ptr().cast()) };
         }
     }
 
     /// Panics unless fingerprints and flags agree with the slots.
     pub(super) fn check(&self) {
         for (slot, entry) in self.slots.iter().enumerate() {
-            assert_eq!(self.header[slot] != 0, entry.is_some(), "slot {slot}");
+            assert_eq!(self.fingerprints[slot] != 0, entry.is_some(), "slot {slot}");
             assert!(entry.is_some() || !self.displaced().contains(slot), "slot {slot}");
         }
-        assert!(self.header[SLOTS..SLOTS_MAX].iter().all(|&byte| byte == 0));
-        assert_eq!(self.flags() & !OVERFLOWED & !Self::ALL, 0);
+        assert!(self.fingerprints[SLOTS..].iter().all(|&byte| byte == 0));
+        assert_eq!(self.flags & !(OVERFLOWED | CONTINUED | Self::ALL), 0);
     }
 
+    /// Which fingerprints, and flags, are equal to a byte; the flags' two bits mean nothing.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
-    fn flags(&self) -> u16 {
-        u16::from_le_bytes([self.header[14], self.header[15]])
+    fn equal(&self, byte: u8) -> u16 {
+        use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_set1_epi8};
+        // SAFETY: SSE2 belongs to every x86_64. The load takes the first sixteen bytes of the bucket, which are the
+        // fingerprints and the flags (the layout is that of C) and always initialized; they are aligned as the
+        // bucket is.
+        unsafe {
+            let header = _mm_load_si128(std::ptr::from_ref(self).cast());
+            _mm_movemask_epi8(_mm_cmpeq_epi8(header, _mm_set1_epi8(byte as i8))) as u16
+        }
     }
 
+    #[cfg(not(target_arch = "x86_64"))]
     #[inline]
-    fn set_flags(&mut self, flags: u16) {
-        [self.header[14], self.header[15]] = flags.to_le_bytes();
+    fn equal(&self, byte: u8) -> u16 {
+        self.equal_portable(byte)
+    }
+
+    /// The same without SIMD, eight bytes at a time.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn equal_portable(&self, byte: u8) -> u16 {
+        let mut header = [0; 16];
+        header[..SLOTS_MAX].copy_from_slice(&self.fingerprints);
+        equal_bytes(&header, byte)
     }
 }
 
@@ -181,44 +217,24 @@ impl Iterator for Slots {
     }
 }
 
-/// Which of sixteen bytes equal the needle, as the bits of a number; for a stash bucket's list of homes too.
-#[inline]
-pub(super) fn equal_slots(bytes: &[u8; 16], needle: u8) -> Slots {
-    Slots(equal_bytes(bytes, needle) & ((1 << SLOTS_MAX) - 1))
+/// Which of the first fourteen bytes are equal to a byte, for the list of homes in a stash bucket.
+pub(super) fn equal_slots(bytes: &[u8; 16], byte: u8) -> Slots {
+    Slots(equal_bytes(bytes, byte) & ((1 << SLOTS_MAX) - 1))
 }
 
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn equal_bytes(bytes: &[u8; 16], needle: u8) -> u16 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
-    // SAFETY: SSE2 belongs to every x86_64, and the load takes the sixteen bytes of the array, aligned or not.
-    unsafe {
-        let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
-        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(needle as i8))) as u16
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn equal_bytes(bytes: &[u8; 16], needle: u8) -> u16 {
-    equal_bytes_portable(bytes, needle)
-}
-
-/// The same without SIMD, eight bytes at a time.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn equal_bytes_portable(bytes: &[u8; 16], needle: u8) -> u16 {
+/// Which of sixteen bytes are equal to a byte.
+fn equal_bytes(bytes: &[u8; 16], byte: u8) -> u16 {
     let word = u128::from_le_bytes(*bytes);
-    u16::from(equal_in_word(word as u64, needle)) | u16::from(equal_in_word((word >> 64) as u64, needle)) << 8
+    u16::from(equal_in_word(word as u64, byte)) | u16::from(equal_in_word((word >> 64) as u64, byte)) << 8
 }
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn equal_in_word(word: u64, needle: u8) -> u8 {
+fn equal_in_word(word: u64, byte: u8) -> u8 {
     const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let unequal = word ^ (u64::from(needle) * 0x0101_0101_0101_0101);
+    let unequal = word ^ (u64::from(byte) * 0x0101_0101_0101_0101);
     // The top bit of each byte of `nonzero` is set if the byte of `unequal` has any bit set; no carry leaves a byte.
     let nonzero = ((unequal & LOW_BITS) + LOW_BITS) | unequal;
     let equal = (!nonzero & !LOW_BITS) >> 7;
-    // The product brings the eight lowest bits of the bytes together in the top byte.
+    // The product brings the lowest bits of the eight bytes together in the top byte.
     (equal.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
@@ -251,15 +267,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_way_to_compare_agrees(mut bytes: [u8; 16], needle: u8, planted: u16) {
-            for (at, byte) in bytes.iter_mut().enumerate() {
+        fn every_way_to_compare_agrees(mut bytes: [u8; 14], flags: u16, byte: u8, planted: u16) {
+            for (at, known) in bytes.iter_mut().enumerate() {
                 if planted >> at & 1 == 1 {
-                    *byte = needle;
+                    *known = byte;
                 }
             }
-            let expected = (0..16).filter(|&at| bytes[at] == needle).fold(0, |mask, at| mask | 1 << at);
-            prop_assert_eq!(equal_bytes(&bytes, needle), expected);
-            prop_assert_eq!(equal_bytes_portable(&bytes, needle), expected);
+            let expected = (0..14).filter(|&at| bytes[at] == byte).fold(0, |mask, at| mask | 1 << at);
+            let bucket = Bucket::<Box<u8>, 14> { fingerprints: bytes, flags, slots: [const { None }; 14] };
+            prop_assert_eq!(bucket.matches(byte), Slots(expected));
+            prop_assert_eq!(bucket.equal_portable(byte) & Bucket::<Box<u8>, 14>::ALL, expected);
         }
     }
 }

@@ -81,8 +81,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     /// Finds the entry of a key.
     #[inline]
     pub fn get(&self, key: &[u8], hash: KeyHash) -> Option<&E> {
-        let segment = self.segment(hash)?;
-        segment.get(segment.find(key, Self::tag(hash))?)
+        self.segment(hash)?.get_by_key(key, Self::tag(hash))
     }
 
     /// Finds the entry of a key to change it, or to replace it by another one with the same key. This counts as

@@ -110,27 +110,47 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         home.wrapping_sub(1) & (HOME - 1)
     }
 
+    /// Finds the entry of a key. As [`Self::find`], with a shorter road to what lies in its home bucket.
+    #[inline]
+    pub(super) fn get_by_key(&self, key: &[u8], tag: Tag) -> Option<&E> {
+        let own = &self.homes[Self::home(tag)];
+        for slot in own.matches(tag.fingerprint) {
+            if let Some(entry) = own.get(slot).filter(|entry| entry.key() == key) {
+                return Some(entry);
+            }
+        }
+        if own.is_all() { None } else { self.get(self.find_elsewhere(key, tag)?) }
+    }
+
     /// Finds a key.
     #[inline]
     pub(super) fn find(&self, key: &[u8], tag: Tag) -> Option<Place> {
-        let home = Self::home(tag);
-        let own = &self.homes[home];
-        for slot in own.matches(tag.fingerprint).without(own.displaced()) {
+        let bucket = Self::home(tag);
+        let own = &self.homes[bucket];
+        // No displaced entry has this key, as it has another home: to leave those out is not worth the time.
+        for slot in own.matches(tag.fingerprint) {
             if own.get(slot).is_some_and(|entry| entry.key() == key) {
-                return Some(Place::Home { bucket: home, slot });
+                return Some(Place::Home { bucket, slot });
             }
         }
-        let bucket = Self::next(home);
+        if own.is_all() { None } else { self.find_elsewhere(key, tag) }
+    }
+
+    /// Finds a key that is not in its home bucket.
+    fn find_elsewhere(&self, key: &[u8], tag: Tag) -> Option<Place> {
+        let own = &self.homes[Self::home(tag)];
+        let bucket = Self::next(Self::home(tag));
         let other = &self.homes[bucket];
-        for slot in other.matches(tag.fingerprint).and(other.displaced()) {
-            if other.get(slot).is_some_and(|entry| entry.key() == key) {
-                return Some(Place::Home { bucket, slot });
+        if own.continued() {
+            for slot in other.matches(tag.fingerprint).and(other.displaced()) {
+                if other.get(slot).is_some_and(|entry| entry.key() == key) {
+                    return Some(Place::Home { bucket, slot });
+                }
             }
         }
         if own.overflowed() { self.find_away(key, tag) } else { None }
     }
 
-    #[cold]
     fn find_away(&self, key: &[u8], tag: Tag) -> Option<Place> {
         for (bucket, stash) in self.stashes.iter().enumerate() {
             for slot in stash.matches(tag.fingerprint).and(equal_slots(&self.stash_homes[bucket], tag.home)) {
@@ -185,20 +205,20 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.away += 1;
     }
 
-    /// Puts an entry into the emptier of its two buckets.
+    /// Puts an entry into its home bucket, or, if that is full, into the next one. To take the emptier of the two
+    /// would fill a segment 2% further, but lookups would have to go on to the next bucket three times as often.
     fn place_near(&mut self, entry: E, tag: Tag) -> Result<(), E> {
         let home = Self::home(tag);
-        let next = Self::next(home);
-        let (own, other) = (self.homes[home].free(), self.homes[next].free());
-        let displaced = other.count() > own.count();
-        let (bucket, free) = if displaced { (next, other) } else { (home, own) };
-        match free.first() {
-            Some(slot) => {
+        for (bucket, displaced) in [(home, false), (Self::next(home), true)] {
+            if let Some(slot) = self.homes[bucket].free().first() {
                 self.homes[bucket].put(slot, tag.fingerprint, displaced, entry);
-                Ok(())
+                if displaced {
+                    self.homes[home].set_continued(true);
+                }
+                return Ok(());
             }
-            None => Err(entry),
         }
+        Err(entry)
     }
 
     /// Makes room in one of two full buckets, if an entry of theirs can go to its own other bucket.
@@ -221,6 +241,12 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         if let Some((fingerprint, entry)) = self.homes[from].take(slot) {
             self.homes[to].put(free, fingerprint, displaced, entry);
         }
+        self.judge_continued(if displaced { from } else { to });
+    }
+
+    fn judge_continued(&mut self, home: usize) {
+        let continued = self.homes[Self::next(home)].displaced().first().is_some();
+        self.homes[home].set_continued(continued);
     }
 
     fn place_in_stash(&mut self, entry: E, tag: Tag) -> Result<(), E> {
@@ -256,7 +282,14 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     /// Takes an entry out. If it lay away from home, the spill moves up and the overflow bit is still to be judged.
     fn take(&mut self, place: Place) -> Option<E> {
         let entry = match place {
-            Place::Home { bucket, slot } => self.homes[bucket].take(slot)?.1,
+            Place::Home { bucket, slot } => {
+                let displaced = self.homes[bucket].displaced().contains(slot);
+                let (_, entry) = self.homes[bucket].take(slot)?;
+                if displaced {
+                    self.judge_continued(Self::previous(bucket));
+                }
+                entry
+            }
             Place::Stash { bucket, slot } => {
                 let (_, entry) = self.stashes[bucket].take(slot)?;
                 self.away -= 1;
@@ -365,6 +398,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         for bucket in self.homes.iter_mut().chain(&mut self.stashes) {
             entries.extend(bucket.occupied().filter_map(|slot| bucket.take(slot)).map(|(_, entry)| entry));
             bucket.set_overflowed(false);
+            bucket.set_continued(false);
         }
         entries.extend(std::mem::take(&mut self.spill).into_iter().map(|spilled| spilled.entry));
         self.bounds.fill(Bound::NEVER);
@@ -411,6 +445,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.away = (stashed + self.spill.len()) as u32;
         self.len = near as u32 + self.away;
         for home in 0..HOME {
+            self.judge_continued(home);
             let next = Self::next(home);
             for slot in self.homes[next].displaced() {
                 let Some(free) = self.homes[home].free().first() else { break };
@@ -552,6 +587,8 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         for (home, bucket) in self.homes.iter().enumerate() {
             bucket.check();
             assert_eq!(bucket.overflowed(), self.away_of(home).next().is_some(), "home {home}");
+            let displaced = self.homes[Self::next(home)].displaced();
+            assert_eq!(bucket.continued(), displaced.first().is_some(), "home {home}");
             let room = bucket.free().count() + self.homes[Self::next(home)].free().count();
             assert!(!bucket.overflowed() || room == 0, "an entry of home {home} is away for no reason");
         }
