@@ -120,15 +120,19 @@ impl<E, const SLOTS: usize> Bucket<E, SLOTS> {
         self.occupied().filter_map(|slot| self.get(slot))
     }
 
-    /// Brings the header and the first slots towards the cache; reads nothing.
+    /// Brings the bucket towards the cache; reads nothing.
     #[inline]
     pub(super) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch is a hint. It neither reads nor writes memory as far as the program can tell, it
-            // cannot fault, and the address is that of a reference.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.fingerprints.as_ptr().cast()) };
+            const CACHE_LINE: usize = 64;
+            let first = std::ptr::from_ref(self).cast::<i8>();
+            for line in 0..size_of::<Self>() / CACHE_LINE {
+                // SAFETY: a prefetch is a hint. It neither reads nor writes memory as far as the program can tell, it
+                // cannot fault, and the address is within the bucket.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.add(line * CACHE_LINE)) };
+            }
         }
     }
 

@@ -93,7 +93,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         segment.get_mut(place, Self::tag(hash))
     }
 
-    /// Brings the buckets in which a key may lie towards the cache. Changes nothing that can be observed.
+    /// Brings the home bucket of a key towards the cache. Changes nothing that can be observed.
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
         if let Some(segment) = self.segment(hash) {

@@ -513,12 +513,10 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.versions[Self::home(tag)]
     }
 
-    /// The buckets in which an entry may lie, towards the cache.
+    /// Brings the home bucket towards the cache. Few entries lie elsewhere.
     #[inline]
     pub(super) fn prefetch(&self, tag: Tag) {
-        let home = Self::home(tag);
-        self.homes[home].prefetch();
-        self.homes[Self::next(home)].prefetch();
+        self.homes[Self::home(tag)].prefetch();
     }
 
     /// Lowers the bound of a home. Returns whether it was higher.
