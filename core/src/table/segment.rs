@@ -1,0 +1,604 @@
+//! A segment: home buckets, stash buckets, and the spill behind them.
+//!
+//! It knows home buckets and fingerprints, and where else an entry of a home may lie. It does not hash, except
+//! through the function that a split is given, and it does not know the directory or other segments.
+
+use super::Entry;
+use super::bucket::{Bucket, equal_slots};
+use super::deadlines::Bound;
+use super::directory::Stretch;
+use crate::hash::KeyHash;
+
+/// What a segment needs to know of a key's hash: a home bucket that it has, and the fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    home: u8,
+    fingerprint: u8,
+}
+
+/// Where an entry lies in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Home { bucket: usize, slot: usize },
+    Stash { bucket: usize, slot: usize },
+    Spill { at: usize },
+}
+
+/// An entry for which neither its two buckets nor the stash had room, in a segment that could not split.
+struct Spilled<E> {
+    tag: Tag,
+    entry: E,
+}
+
+/// `HOME` home buckets, a power of two, and `STASH` stash buckets of `SLOTS` slots each.
+pub(super) struct Segment<E, const HOME: usize, const STASH: usize, const SLOTS: usize> {
+    homes: [Bucket<E, SLOTS>; HOME],
+    stashes: [Bucket<E, SLOTS>; STASH],
+    /// The home of each entry in the stash, so that nobody has to hash it again.
+    stash_homes: [[u8; 16]; STASH],
+    /// Lower bounds of the deadlines of all entries of a home, wherever they lie.
+    bounds: [Bound; HOME],
+    /// Counts the changes to the entries of a home, wherever they lie.
+    versions: [u32; HOME],
+    spill: Vec<Spilled<E>>,
+    stretch: Stretch,
+    len: u32,
+    /// How many entries lie in the stash or the spill.
+    away: u32,
+}
+
+impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segment<E, HOME, STASH, SLOTS> {
+    const GEOMETRY_HOLDS: () = {
+        assert!(HOME.is_power_of_two() && HOME >= 2 && HOME <= 256, "2 to 256 home buckets, a power of two");
+        assert!(size_of::<Option<E>>() == size_of::<usize>(), "entries are pointer sized and never null");
+    };
+
+    /// How many entries it holds at the very most without a spill.
+    pub(super) const CAPACITY: usize = (HOME + STASH) * SLOTS;
+
+    pub(super) fn new(stretch: Stretch) -> Box<Self> {
+        let () = Self::GEOMETRY_HOLDS;
+        Box::new(Segment {
+            homes: [const { Bucket::new() }; HOME],
+            stashes: [const { Bucket::new() }; STASH],
+            stash_homes: [[0; 16]; STASH],
+            bounds: [Bound::NEVER; HOME],
+            versions: [0; HOME],
+            spill: Vec::new(),
+            stretch,
+            len: 0,
+            away: 0,
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(super) fn stretch(&self) -> Stretch {
+        self.stretch
+    }
+
+    /// How many entries lie in neither of their two buckets.
+    pub(super) fn away(&self) -> usize {
+        self.away as usize
+    }
+
+    /// What it has allocated beside itself.
+    pub(super) fn spill_bytes(&self) -> usize {
+        self.spill.capacity() * size_of::<Spilled<E>>()
+    }
+
+    #[inline]
+    pub(super) fn tag(hash: KeyHash) -> Tag {
+        Tag { home: hash.bucket_bits() & (HOME - 1) as u8, fingerprint: hash.fingerprint() }
+    }
+
+    /// The home bucket of a tag, as an index that needs no check.
+    #[inline]
+    fn home(tag: Tag) -> usize {
+        usize::from(tag.home) & (HOME - 1)
+    }
+
+    #[inline]
+    fn next(home: usize) -> usize {
+        (home + 1) & (HOME - 1)
+    }
+
+    #[inline]
+    fn previous(home: usize) -> usize {
+        home.wrapping_sub(1) & (HOME - 1)
+    }
+
+    /// Finds the entry of a key. As [`Self::find`], with a shorter road to what lies in its home bucket.
+    #[inline]
+    pub(super) fn get_by_key(&self, key: &[u8], tag: Tag) -> Option<&E> {
+        let own = &self.homes[Self::home(tag)];
+        for slot in own.matches(tag.fingerprint) {
+            if let Some(entry) = own.get(slot).filter(|entry| entry.key() == key) {
+                return Some(entry);
+            }
+        }
+        if own.is_all() { None } else { self.get(self.find_elsewhere(key, tag)?) }
+    }
+
+    /// Finds a key.
+    #[inline]
+    pub(super) fn find(&self, key: &[u8], tag: Tag) -> Option<Place> {
+        let bucket = Self::home(tag);
+        let own = &self.homes[bucket];
+        // No displaced entry has this key, as it has another home: to leave those out is not worth the time.
+        for slot in own.matches(tag.fingerprint) {
+            if own.get(slot).is_some_and(|entry| entry.key() == key) {
+                return Some(Place::Home { bucket, slot });
+            }
+        }
+        if own.is_all() { None } else { self.find_elsewhere(key, tag) }
+    }
+
+    /// Finds a key that is not in its home bucket.
+    fn find_elsewhere(&self, key: &[u8], tag: Tag) -> Option<Place> {
+        let own = &self.homes[Self::home(tag)];
+        let bucket = Self::next(Self::home(tag));
+        let other = &self.homes[bucket];
+        if own.continued() {
+            for slot in other.matches(tag.fingerprint).and(other.displaced()) {
+                if other.get(slot).is_some_and(|entry| entry.key() == key) {
+                    return Some(Place::Home { bucket, slot });
+                }
+            }
+        }
+        if own.overflowed() { self.find_away(key, tag) } else { None }
+    }
+
+    fn find_away(&self, key: &[u8], tag: Tag) -> Option<Place> {
+        for (bucket, stash) in self.stashes.iter().enumerate() {
+            for slot in stash.matches(tag.fingerprint).and(equal_slots(&self.stash_homes[bucket], tag.home)) {
+                if stash.get(slot).is_some_and(|entry| entry.key() == key) {
+                    return Some(Place::Stash { bucket, slot });
+                }
+            }
+        }
+        let here = |spilled: &Spilled<E>| spilled.tag == tag && spilled.entry.key() == key;
+        self.spill.iter().position(here).map(|at| Place::Spill { at })
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: Place) -> Option<&E> {
+        match place {
+            Place::Home { bucket, slot } => self.homes[bucket].get(slot),
+            Place::Stash { bucket, slot } => self.stashes[bucket].get(slot),
+            Place::Spill { at } => self.spill.get(at).map(|spilled| &spilled.entry),
+        }
+    }
+
+    /// The entry at a place, to be changed: counts as a change of its home.
+    pub(super) fn get_mut(&mut self, place: Place, tag: Tag) -> Option<&mut E> {
+        self.touch(Self::home(tag));
+        match place {
+            Place::Home { bucket, slot } => self.homes[bucket].get_mut(slot),
+            Place::Stash { bucket, slot } => self.stashes[bucket].get_mut(slot),
+            Place::Spill { at } => self.spill.get_mut(at).map(|spilled| &mut spilled.entry),
+        }
+    }
+
+    /// Adds an entry, or hands it back if the segment is too full for it.
+    pub(super) fn insert(&mut self, entry: E, tag: Tag) -> Result<(), E> {
+        let home = Self::home(tag);
+        self.touch(home);
+        let placed = self.place_near(entry, tag).or_else(|entry| {
+            self.make_room(home);
+            self.place_near(entry, tag)
+        });
+        let placed = placed.or_else(|entry| self.place_in_stash(entry, tag));
+        self.len += u32::from(placed.is_ok());
+        placed
+    }
+
+    /// Adds an entry behind everything else; never fails.
+    pub(super) fn insert_spilled(&mut self, entry: E, tag: Tag) {
+        let home = Self::home(tag);
+        self.touch(home);
+        self.homes[home].set_overflowed(true);
+        self.spill.push(Spilled { tag, entry });
+        self.len += 1;
+        self.away += 1;
+    }
+
+    /// Puts an entry into its home bucket, or, if that is full, into the next one. To take the emptier of the two
+    /// would fill a segment 2% further, but lookups would have to go on to the next bucket three times as often.
+    fn place_near(&mut self, entry: E, tag: Tag) -> Result<(), E> {
+        let home = Self::home(tag);
+        for (bucket, displaced) in [(home, false), (Self::next(home), true)] {
+            if let Some(slot) = self.homes[bucket].free().first() {
+                self.homes[bucket].put(slot, tag.fingerprint, displaced, entry);
+                if displaced {
+                    self.homes[home].set_continued(true);
+                }
+                return Ok(());
+            }
+        }
+        Err(entry)
+    }
+
+    /// Makes room in one of two full buckets, if an entry of theirs can go to its own other bucket.
+    fn make_room(&mut self, home: usize) {
+        let next = Self::next(home);
+        let (before, after) = (Self::previous(home), Self::next(next));
+        let onward = self.homes[next].occupied().without(self.homes[next].displaced()).first();
+        let back = self.homes[home].displaced().first();
+        if let (Some(slot), Some(free)) = (onward, self.homes[after].free().first()) {
+            self.shift(next, slot, after, free, true);
+            self.touch(next);
+        } else if let (Some(slot), Some(free)) = (back, self.homes[before].free().first()) {
+            self.shift(home, slot, before, free, false);
+            self.touch(before);
+        }
+    }
+
+    /// Moves an entry between its two buckets.
+    fn shift(&mut self, from: usize, slot: usize, to: usize, free: usize, displaced: bool) {
+        if let Some((fingerprint, entry)) = self.homes[from].take(slot) {
+            self.homes[to].put(free, fingerprint, displaced, entry);
+        }
+        self.judge_continued(if displaced { from } else { to });
+    }
+
+    fn judge_continued(&mut self, home: usize) {
+        let continued = self.homes[Self::next(home)].displaced().first().is_some();
+        self.homes[home].set_continued(continued);
+    }
+
+    fn place_in_stash(&mut self, entry: E, tag: Tag) -> Result<(), E> {
+        let free = |stash: &Bucket<E, SLOTS>| stash.free().first();
+        let Some((bucket, slot)) =
+            self.stashes.iter().enumerate().find_map(|(at, stash)| Some((at, free(stash)?)))
+        else {
+            return Err(entry);
+        };
+        self.stashes[bucket].put(slot, tag.fingerprint, false, entry);
+        self.stash_homes[bucket][slot] = tag.home;
+        self.homes[Self::home(tag)].set_overflowed(true);
+        self.away += 1;
+        Ok(())
+    }
+
+    /// Removes the entry at a place that was just found for this tag.
+    pub(super) fn remove(&mut self, place: Place, tag: Tag) -> Option<E> {
+        let home = Self::home(tag);
+        self.touch(home);
+        let entry = self.take(place)?;
+        match place {
+            Place::Home { bucket, .. } if self.away > 0 => {
+                self.refill(bucket);
+                self.refill(Self::previous(bucket));
+            }
+            Place::Home { .. } => {}
+            Place::Stash { .. } | Place::Spill { .. } => self.judge_overflow(home),
+        }
+        Some(entry)
+    }
+
+    /// Takes an entry out. If it lay away from home, the spill moves up and the overflow bit is still to be judged.
+    fn take(&mut self, place: Place) -> Option<E> {
+        let entry = match place {
+            Place::Home { bucket, slot } => {
+                let displaced = self.homes[bucket].displaced().contains(slot);
+                let (_, entry) = self.homes[bucket].take(slot)?;
+                if displaced {
+                    self.judge_continued(Self::previous(bucket));
+                }
+                entry
+            }
+            Place::Stash { bucket, slot } => {
+                let (_, entry) = self.stashes[bucket].take(slot)?;
+                self.away -= 1;
+                if let Some(spilled) = self.spill.pop() {
+                    self.stashes[bucket].put(slot, spilled.tag.fingerprint, false, spilled.entry);
+                    self.stash_homes[bucket][slot] = spilled.tag.home;
+                    self.tighten_spill();
+                }
+                entry
+            }
+            Place::Spill { at } => {
+                self.away -= 1;
+                let entry = self.spill.swap_remove(at).entry;
+                self.tighten_spill();
+                entry
+            }
+        };
+        self.len -= 1;
+        Some(entry)
+    }
+
+    /// Gives memory back when the spill uses less than a quarter of it.
+    fn tighten_spill(&mut self) {
+        if self.spill.len() <= self.spill.capacity() / 4 {
+            self.spill.shrink_to(2 * self.spill.len());
+        }
+    }
+
+    /// Brings entries of a home back from the stash and the spill while its two buckets have room.
+    fn refill(&mut self, home: usize) {
+        if !self.homes[home].overflowed() {
+            return;
+        }
+        while self.homes[home].free().count() + self.homes[Self::next(home)].free().count() > 0 {
+            let Some(place) = self.away_of(home).next() else { break };
+            let fingerprint = match place {
+                Place::Home { .. } => break,
+                Place::Stash { bucket, slot } => self.stashes[bucket].fingerprint(slot),
+                Place::Spill { at } => self.spill[at].tag.fingerprint,
+            };
+            let Some(entry) = self.take(place) else { break };
+            let placed = self.place_near(entry, Tag { home: home as u8, fingerprint });
+            assert!(placed.is_ok(), "one of the two buckets had room");
+            self.len += 1;
+            self.touch(home);
+        }
+        self.judge_overflow(home);
+    }
+
+    fn judge_overflow(&mut self, home: usize) {
+        let overflowed = self.away_of(home).next().is_some();
+        self.homes[home].set_overflowed(overflowed);
+    }
+
+    /// The places of a home's entries in the stash and the spill.
+    fn away_of(&self, home: usize) -> impl Iterator<Item = Place> {
+        let home = home as u8;
+        let stashed = self.stashes.iter().zip(&self.stash_homes).enumerate().flat_map(
+            move |(bucket, (stash, homes))| {
+                stash.occupied().and(equal_slots(homes, home)).map(move |slot| Place::Stash { bucket, slot })
+            },
+        );
+        let spilled = self.spill.iter().enumerate().filter(move |(_, spilled)| spilled.tag.home == home);
+        stashed.chain(spilled.map(|(at, _)| Place::Spill { at }))
+    }
+
+    /// The places of all entries of a home bucket.
+    pub(super) fn places_of(&self, home: usize) -> impl Iterator<Item = Place> {
+        let (own, bucket) = (&self.homes[home], Self::next(home));
+        let other = &self.homes[bucket];
+        let near =
+            own.occupied().without(own.displaced()).map(move |slot| Place::Home { bucket: home, slot });
+        let displaced = other.displaced().map(move |slot| Place::Home { bucket, slot });
+        let away = own.overflowed().then(|| self.away_of(home));
+        near.chain(displaced).chain(away.into_iter().flatten())
+    }
+
+    /// All entries, home buckets first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &E> {
+        let slotted = self.homes.iter().chain(&self.stashes).flat_map(Bucket::iter);
+        slotted.chain(self.spill.iter().map(|spilled| &spilled.entry))
+    }
+
+    /// The entry with `rank` others before it in one of the buckets, stash buckets last.
+    #[inline]
+    pub(super) fn nth_of_bucket(&self, bucket: usize, rank: usize) -> Option<&E> {
+        let bucket = if bucket < HOME { &self.homes[bucket] } else { &self.stashes[bucket - HOME] };
+        bucket.occupied().nth(rank).and_then(|slot| bucket.get(slot))
+    }
+
+    /// The entry with `rank` others before it in the segment.
+    pub(super) fn nth(&self, mut rank: usize) -> Option<&E> {
+        for bucket in self.homes.iter().chain(&self.stashes) {
+            let count = bucket.occupied().count();
+            if rank < count {
+                return bucket.occupied().nth(rank).and_then(|slot| bucket.get(slot));
+            }
+            rank -= count;
+        }
+        self.spill.get(rank).map(|spilled| &spilled.entry)
+    }
+
+    /// Takes all entries out and leaves the segment empty.
+    pub(super) fn drain(&mut self) -> Vec<E> {
+        let mut entries = Vec::with_capacity(self.len());
+        for bucket in self.homes.iter_mut().chain(&mut self.stashes) {
+            entries.extend(bucket.occupied().filter_map(|slot| bucket.take(slot)).map(|(_, entry)| entry));
+            bucket.set_overflowed(false);
+            bucket.set_continued(false);
+        }
+        entries.extend(std::mem::take(&mut self.spill).into_iter().map(|spilled| spilled.entry));
+        self.bounds.fill(Bound::NEVER);
+        (0..HOME).for_each(|home| self.touch(home));
+        (self.len, self.away) = (0, 0);
+        entries
+    }
+
+    /// Splits off the upper half of the stretch. Entries stay in the bucket and slot they had, in one half or
+    /// the other, so that this cannot fail; then both halves bring home what they can.
+    pub(super) fn split(&mut self, position: impl Fn(&E) -> u32) -> Box<Self> {
+        let (lower, upper) = self.stretch.halves();
+        let mut sibling = Self::new(upper);
+        self.stretch = lower;
+        (0..HOME).for_each(|home| self.touch(home));
+        sibling.bounds = self.bounds;
+        sibling.versions = self.versions;
+        sibling.stash_homes = self.stash_homes;
+        let goes = |entry: &E| position(entry) >= upper.start;
+        let pairs = self.homes.iter_mut().zip(&mut sibling.homes);
+        for (source, target) in pairs.chain(self.stashes.iter_mut().zip(&mut sibling.stashes)) {
+            for slot in source.occupied() {
+                if source.get(slot).is_some_and(goes) {
+                    let displaced = source.displaced().contains(slot);
+                    if let Some((fingerprint, entry)) = source.take(slot) {
+                        target.put(slot, fingerprint, displaced, entry);
+                    }
+                }
+            }
+        }
+        for spilled in std::mem::take(&mut self.spill) {
+            let half = if goes(&spilled.entry) { &mut sibling.spill } else { &mut self.spill };
+            half.push(spilled);
+        }
+        self.settle();
+        sibling.settle();
+        sibling
+    }
+
+    /// Counts again after entries have left, and brings home those that lie elsewhere for no reason.
+    fn settle(&mut self) {
+        let stashed: usize = self.stashes.iter().map(|stash| stash.occupied().count()).sum();
+        let near: usize = self.homes.iter().map(|home| home.occupied().count()).sum();
+        self.away = (stashed + self.spill.len()) as u32;
+        self.len = near as u32 + self.away;
+        for home in 0..HOME {
+            self.judge_continued(home);
+            let next = Self::next(home);
+            for slot in self.homes[next].displaced() {
+                let Some(free) = self.homes[home].free().first() else { break };
+                self.shift(next, slot, home, free, false);
+            }
+        }
+        // What was spilled moves up into the stash while that has room, and from there home.
+        while let Some(Spilled { tag, entry }) = self.spill.pop() {
+            self.away -= 1;
+            if let Err(entry) = self.place_in_stash(entry, tag) {
+                self.away += 1;
+                self.spill.push(Spilled { tag, entry });
+                break;
+            }
+        }
+        self.tighten_spill();
+        for home in 0..HOME {
+            self.judge_overflow(home);
+            self.refill(home);
+        }
+    }
+
+    /// Takes all entries of its buddy and becomes the segment of their parent's stretch.
+    pub(super) fn absorb(&mut self, buddy: &mut Self, parent: Stretch) {
+        self.stretch = parent;
+        for home in 0..HOME {
+            self.bounds[home] = self.bounds[home].min(buddy.bounds[home]);
+            self.versions[home] = self.versions[home].max(buddy.versions[home]);
+            self.touch(home);
+        }
+        for bucket in 0..HOME {
+            let displaced = buddy.homes[bucket].displaced();
+            for slot in buddy.homes[bucket].occupied() {
+                let home = if displaced.contains(slot) { Self::previous(bucket) } else { bucket } as u8;
+                if let Some((fingerprint, entry)) = buddy.homes[bucket].take(slot) {
+                    self.insert_anyhow(entry, Tag { home, fingerprint });
+                }
+            }
+        }
+        for (stash, homes) in buddy.stashes.iter_mut().zip(&buddy.stash_homes) {
+            for slot in stash.occupied() {
+                if let Some((fingerprint, entry)) = stash.take(slot) {
+                    self.insert_anyhow(entry, Tag { home: homes[slot], fingerprint });
+                }
+            }
+        }
+        for Spilled { tag, entry } in std::mem::take(&mut buddy.spill) {
+            self.insert_anyhow(entry, tag);
+        }
+    }
+
+    fn insert_anyhow(&mut self, entry: E, tag: Tag) {
+        if let Err(entry) = self.insert(entry, tag) {
+            self.insert_spilled(entry, tag);
+        }
+    }
+
+    /// Counts a change of a home bucket.
+    fn touch(&mut self, home: usize) {
+        self.versions[home] = self.versions[home].wrapping_add(1);
+    }
+
+    /// How often a home bucket has changed.
+    pub(super) fn version(&self, tag: Tag) -> u32 {
+        self.versions[Self::home(tag)]
+    }
+
+    /// Brings the home bucket towards the cache. Few entries lie elsewhere.
+    #[inline]
+    pub(super) fn prefetch(&self, tag: Tag) {
+        self.homes[Self::home(tag)].prefetch();
+    }
+
+    /// Lowers the bound of a home. Returns whether it was higher.
+    pub(super) fn lower_bound(&mut self, tag: Tag, bound: Bound) -> bool {
+        let known = &mut self.bounds[Self::home(tag)];
+        let lowers = bound < *known;
+        *known = bound.min(*known);
+        lowers
+    }
+
+    /// The lowest bound of all homes.
+    pub(super) fn lowest_bound(&self) -> Bound {
+        self.bounds.iter().copied().min().unwrap_or(Bound::NEVER)
+    }
+
+    /// The first home from `from` on whose bound is not later than `now`.
+    pub(super) fn first_due(&self, from: usize, now: Bound) -> Option<usize> {
+        (from..HOME).find(|&home| self.bounds[home] <= now)
+    }
+
+    /// Takes out what is due of a home bucket and sets its bound by what stays.
+    ///
+    /// `bound_of` tells the bound of an entry that stays and nothing of one that is due.
+    pub(super) fn sweep_home(
+        &mut self,
+        home: usize,
+        bound_of: &dyn Fn(&E) -> Option<Bound>,
+        expired: &mut dyn FnMut(E),
+    ) {
+        let mut bound = Bound::NEVER;
+        let mut due = Vec::new();
+        for place in self.places_of(home) {
+            match self.get(place).map(bound_of) {
+                Some(Some(stays)) => bound = bound.min(stays),
+                Some(None) => due.push(place),
+                None => {}
+            }
+        }
+        self.bounds[home] = bound;
+        if due.is_empty() {
+            return;
+        }
+        self.touch(home);
+        // From the last place to the first: whatever a removal moves up comes from behind, out of places that
+        // are already dealt with.
+        for place in due.into_iter().rev() {
+            if let Some(entry) = self.take(place) {
+                expired(entry);
+            }
+        }
+        self.judge_overflow(home);
+        if self.away > 0 {
+            for home in [home, Self::next(home), Self::previous(home)] {
+                self.refill(home);
+            }
+        }
+    }
+
+    /// The bound of one home.
+    pub(super) fn bound_of_home(&self, home: usize) -> Bound {
+        self.bounds[home]
+    }
+
+    /// Panics unless displaced and overflow bits and the count of those away are exact.
+    pub(super) fn check_flags(&self) {
+        for (home, bucket) in self.homes.iter().enumerate() {
+            bucket.check();
+            assert_eq!(bucket.overflowed(), self.away_of(home).next().is_some(), "home {home}");
+            let displaced = self.homes[Self::next(home)].displaced();
+            assert_eq!(bucket.continued(), displaced.first().is_some(), "home {home}");
+            let room = bucket.free().count() + self.homes[Self::next(home)].free().count();
+            assert!(!bucket.overflowed() || room == 0, "an entry of home {home} is away for no reason");
+        }
+        for stash in &self.stashes {
+            stash.check();
+            assert!(stash.displaced().first().is_none() && !stash.overflowed());
+            assert!(
+                self.spill.is_empty() || stash.free().first().is_none(),
+                "a spill beside a free stash slot"
+            );
+        }
+        let stashed: usize = self.stashes.iter().map(|stash| stash.occupied().count()).sum();
+        assert_eq!(self.away(), stashed + self.spill.len());
+    }
+}
