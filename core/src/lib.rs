@@ -6,10 +6,12 @@
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod glob;
 pub mod hash;
 pub mod host;
 pub mod limits;
 pub mod message;
+pub mod quoting;
 pub mod table;
 pub mod time;
 
