@@ -202,8 +202,13 @@ mod tests {
     #[test]
     fn packing_keeps_every_argument() {
         let long = vec![b'x'; 300];
-        let cases: [&[&[u8]]; 5] =
-            [&[], &[b""], &[b"get", b"key"], &[b"set", b"key", &long], &[&long, b"", &long[..254], &long[..255]]];
+        let cases: [&[&[u8]]; 5] = [
+            &[],
+            &[b""],
+            &[b"get", b"key"],
+            &[b"set", b"key", &long],
+            &[&long, b"", &long[..254], &long[..255]],
+        ];
         for words in cases {
             let owned = OwnedArgs::new(words);
             let packed = Packed::new(owned.view());

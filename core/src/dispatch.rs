@@ -255,7 +255,8 @@ impl Engine {
                 continue;
             }
             let part = placement_part(key);
-            let shard = if part.len() == key.len() { hash.shard(cores) } else { hasher.hash(part).shard(cores) };
+            let shard =
+                if part.len() == key.len() { hash.shard(cores) } else { hasher.hash(part).shard(cores) };
             match owner {
                 None => owner = Some(shard),
                 Some(other) if other == shard => {}
@@ -305,8 +306,16 @@ impl Engine {
 
     /// Shows a request to the monitors of all cores.
     #[inline]
-    pub(crate) fn show(&mut self, session: &Session, row: &Command, args: Args<'_>, now: Now, out: &mut Effects) {
-        if self.node.feed.is_watched() && !row.flags.has(Flags::SKIP_MONITOR) && !row.flags.has(Flags::ADMIN) {
+    pub(crate) fn show(
+        &mut self,
+        session: &Session,
+        row: &Command,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if self.node.feed.is_watched() && !row.flags.has(Flags::SKIP_MONITOR) && !row.flags.has(Flags::ADMIN)
+        {
             let line = monitor_line(session, args, now.unix_micros, session.database);
             self.node.feed.push(&line);
             self.show_here(&line, now, out);
@@ -367,7 +376,9 @@ pub(crate) fn run_hop(
             access,
             next_shard: Some(node.core.0 + 1).filter(|&next| next < node.cores),
         };
-        apply(&mut cx, args, &mut Reply::new(chunks, circumstances.resp))
+        let outcome = apply(&mut cx, args, &mut Reply::new(chunks, circumstances.resp));
+        cx.remove_due(args);
+        outcome
     };
     let failed = outcome.is_err();
     if let Err(failure) = outcome {

@@ -13,7 +13,7 @@ use crate::host::{Instruments, Process};
 use crate::limits;
 use crate::message::Token;
 use crate::node::Node;
-use crate::protocol::reply::{Failure, Reply};
+use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::protocol::request::{Parsed, RequestLimits};
 use crate::session::{Closing, Hold, Session, Sessions};
 use crate::shard::KeyRef;
@@ -191,7 +191,7 @@ impl Engine {
         let mut session = Session::new(conn, id, peer, now, authenticated);
         self.node.statistics.connections += 1;
         if let Some(refusal) = refusal {
-            Reply::new(session.reply_end(), session_resp()).error(&Failure::new(refusal));
+            Reply::new(session.reply_end(), Resp::V2).error(&Failure::new(refusal));
             session.close(Closing::AfterReplies);
         }
         if self.stopping.is_some() {
@@ -227,10 +227,15 @@ impl Engine {
                 Parsed::Error(error) => {
                     let failure = Failure::text(format!("ERR Protocol error: {}", error.text()));
                     self.node.statistics.error(failure.code());
-                    Reply::new(session.reply_end(), session.resp).error(&failure);
+                    let resp = session.resp;
+                    Reply::new(session.reply_end(), resp).error(&failure);
                     out.push(Effect::Log {
                         level: LogLevel::Verbose,
-                        text: format!("Protocol error ({}) from client {}", error.text(), session.peer.address),
+                        text: format!(
+                            "Protocol error ({}) from client {}",
+                            error.text(),
+                            session.peer.address
+                        ),
                     });
                     session.close(Closing::AfterReplies);
                     parser.reset();
@@ -276,7 +281,10 @@ impl Engine {
                 text: format!("Closing client {} that reached max query buffer length", session.peer.address),
             });
             session.close(Closing::Now);
-        } else if session.hold.is_some() && session.unconsumed > limits::HELD_INPUT_MAX && !session.read_paused {
+        } else if session.hold.is_some()
+            && session.unconsumed > limits::HELD_INPUT_MAX
+            && !session.read_paused
+        {
             session.read_paused = true;
             out.push(Effect::PauseRead { conn: session.conn });
         }
@@ -360,7 +368,8 @@ impl Engine {
             self.node.pause = None;
         }
         self.release_held(now, out);
-        let due: Vec<Token> = self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
+        let due: Vec<Token> =
+            self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
         self.sleepers.retain(|(at, _)| *at > now.mono);
         for token in due {
             self.wake_sleeper(token, now, out);
@@ -409,7 +418,8 @@ impl Engine {
         let mut above = Vec::new();
         for session in self.sessions.iter() {
             let quiet = now.mono.millis_since(session.last_active) >= timeout.saturating_mul(1_000);
-            if timeout > 0 && quiet && !session.monitor && session.in_flight() == 0 && session.hold.is_none() {
+            if timeout > 0 && quiet && !session.monitor && session.in_flight() == 0 && session.hold.is_none()
+            {
                 idle.push(session.conn);
             } else if session.above_soft_since.is_some() {
                 above.push(session.conn);
@@ -430,7 +440,8 @@ impl Engine {
 
     fn sweep(&mut self, now: Now, steps: usize) {
         let started = (self.node.instruments.stopwatch)();
-        self.expiry_is_behind = self.node.shard.active_expire && self.node.shard.expire_some(now.unix(), steps);
+        self.expiry_is_behind =
+            self.node.shard.active_expire && self.node.shard.expire_some(now.unix(), steps);
         let millis = (self.node.instruments.stopwatch)().saturating_sub(started) / 1_000_000;
         let threshold = self.node.settings.latency_monitor_threshold;
         self.node.latency.note("expire-cycle", now.unix_seconds(), millis, threshold);
@@ -463,11 +474,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// A refused client has not said HELLO.
-fn session_resp() -> crate::protocol::reply::Resp {
-    crate::protocol::reply::Resp::V2
 }
 
 /// Lets a client's held request be looked at again.

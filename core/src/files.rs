@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::rewrite;
+use crate::config::{Settings, rewrite};
 use crate::engine::Engine;
 use crate::event::{DiskOutcome, DiskRequest, Effect, Effects, LogLevel, OperationId};
 use crate::message::Token;
@@ -50,8 +50,8 @@ impl Engine {
         let path = self.node.process.config_file.clone();
         match outcome {
             DiskOutcome::Content(old) => {
-                let text = rewrite::rewrite(&String::from_utf8_lossy(&old), &self.node.settings);
-                self.files.begin(token, DiskRequest::Replace { path, bytes: text.into_bytes() }, out);
+                let bytes = rewrite(&old, &self.node.settings, &Settings::default());
+                self.files.begin(token, DiskRequest::Replace { path, bytes }, out);
             }
             DiskOutcome::Done => {
                 let text = "CONFIG REWRITE executed with success.".to_string();
@@ -60,7 +60,10 @@ impl Engine {
                 self.arrived(token, reply, now, out);
             }
             DiskOutcome::Failed(why) => {
-                out.push(Effect::Log { level: LogLevel::Warning, text: format!("CONFIG REWRITE failed: {why}") });
+                out.push(Effect::Log {
+                    level: LogLevel::Warning,
+                    text: format!("CONFIG REWRITE failed: {why}"),
+                });
                 self.files.take_reply(token);
                 let mut reply = Chunks::default();
                 Reply::new(&mut reply, Resp::V2)

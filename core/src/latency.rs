@@ -74,7 +74,8 @@ impl LatencyEvent {
             .into_iter()
             .map(|(name, events)| {
                 let max_millis = events.iter().map(|event| event.max_millis).max().unwrap_or(0);
-                let mut samples: Vec<(u64, u64)> = events.into_iter().flat_map(|event| event.samples).collect();
+                let mut samples: Vec<(u64, u64)> =
+                    events.into_iter().flat_map(|event| event.samples).collect();
                 samples.sort_unstable();
                 let mut event = LatencyEvent { name, samples: VecDeque::new(), max_millis };
                 samples.into_iter().for_each(|(second, millis)| event.add(second, millis));

@@ -65,6 +65,8 @@ pub struct Node {
     pub started_unix: Option<u64>,
     /// The latest `Now`.
     pub now: Now,
+    /// `lfu-log-factor` and `lfu-decay-time`, if the eviction policy goes by frequency.
+    frequency: Option<(u32, u32)>,
     clients_made: u64,
 }
 
@@ -75,7 +77,7 @@ impl Node {
         let mut random = Random::new(config.random_seed);
         let mut shard_seed = [0; 32];
         shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.next().to_le_bytes()));
-        Node {
+        let mut node = Node {
             core: config.core,
             cores: config.cores,
             shard: Shard::new(hasher, config.settings.databases, Random::new(shard_seed)),
@@ -92,8 +94,18 @@ impl Node {
             asleep_until: Instant(0),
             started_unix: None,
             now: Now::default(),
+            frequency: None,
             clients_made: 0,
-        }
+        };
+        node.settings_changed();
+        node
+    }
+
+    /// Derives again what follows from the settings.
+    pub fn settings_changed(&mut self) {
+        let number = |name| self.settings.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
+        let counts = self.settings.get("maxmemory-policy").is_some_and(|policy| policy.ends_with("lfu"));
+        self.frequency = counts.then(|| (number("lfu-log-factor"), number("lfu-decay-time")));
     }
 
     /// A name for a new client, unlike that of any other on any core.
@@ -120,12 +132,13 @@ impl Node {
         if no_touch {
             return AccessRule::Untouched;
         }
-        if self.settings.counts_frequency() {
+        if let Some((log_factor, decay_minutes)) = self.frequency {
+            let draw = self.random.next() as u32;
             return AccessRule::Frequency {
                 minutes: unix_micros / 60_000_000,
-                log_factor: self.settings.lfu_log_factor(),
-                decay_minutes: self.settings.lfu_decay_minutes(),
-                draw: self.random.next() as u32,
+                log_factor,
+                decay_minutes,
+                draw,
             };
         }
         AccessRule::Recency { seconds: unix_micros / 1_000_000 }

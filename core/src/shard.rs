@@ -5,7 +5,7 @@
 
 use crate::args::Args;
 use crate::config::Settings;
-use crate::database::{Database, Key};
+use crate::database::{Database, Key, Live};
 use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::protocol::reply::Failure;
@@ -37,6 +37,8 @@ pub struct Shard {
     /// The latest instant that this shard has judged an expiry by: it never judges by an earlier one.
     clock: ExpiryClock,
     pub(crate) random: Random,
+    /// A read of the running command has found a key whose time has come.
+    found_due: bool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub(crate) active_expire: bool,
 }
@@ -60,6 +62,7 @@ impl Shard {
             counters: ShardCounters::default(),
             clock: ExpiryClock::default(),
             random,
+            found_due: false,
             active_expire: true,
         }
     }
@@ -191,10 +194,10 @@ impl<'a> Cx<'a> {
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<&Record> {
         let (now, access, database) = (self.now, self.access, self.database);
-        let shard = &mut *self.shard;
-        match shard.databases[database].get_live(key, now) {
-            crate::database::Live::Found(record) => {
-                shard.counters.hits += 1;
+        let Shard { databases, counters, found_due, .. } = &mut *self.shard;
+        match databases[database].get_live(key, now) {
+            Live::Found(record) => {
+                counters.hits += 1;
                 let before = record.access();
                 let after = access.used(before);
                 if after != before {
@@ -202,16 +205,25 @@ impl<'a> Cx<'a> {
                 }
                 Some(&*record)
             }
-            crate::database::Live::Absent => {
-                shard.counters.misses += 1;
+            Live::Absent => {
+                counters.misses += 1;
                 None
             }
-            crate::database::Live::Due => {
-                shard.counters.misses += 1;
-                shard.databases[database].remove(key);
-                shard.counters.expired += 1;
-                shard.counters.dirty += 1;
+            Live::Due => {
+                // It is removed when the command has run: see `remove_due`.
+                counters.misses += 1;
+                *found_due = true;
                 None
+            }
+        }
+    }
+
+    /// Removes the command's keys that a read has found due.
+    #[inline]
+    pub(crate) fn remove_due(&mut self, args: Args<'a>) {
+        if std::mem::take(&mut self.shard.found_due) {
+            for n in 0..self.keys.len() {
+                self.expire_if_due(self.database, self.key(args, n));
             }
         }
     }
@@ -269,7 +281,8 @@ impl<'a> Cx<'a> {
     #[inline]
     fn expire_if_due(&mut self, database: usize, key: Key<'_>) -> bool {
         let db = &mut self.shard.databases[database];
-        let due = db.has_deadlines() && db.get(key).and_then(Record::deadline).is_some_and(|at| at <= self.now);
+        let due =
+            db.has_deadlines() && db.get(key).and_then(Record::deadline).is_some_and(|at| at <= self.now);
         if due {
             db.remove(key);
             self.shard.counters.expired += 1;

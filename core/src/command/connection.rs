@@ -18,10 +18,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::FAST,
         summary: "Returns the server's liveliness response.",
         syntax: "[message]",
-        examples: &[
-            Example { call: "PING", reply: "PONG" },
-            Example { call: "PING hello", reply: "hello" },
-        ],
+        examples: &[Example { call: "PING", reply: "PONG" }, Example { call: "PING hello", reply: "hello" }],
         run: Run::Local(ping),
         ..ROW
     },
@@ -106,7 +103,8 @@ fn ping(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn select(local: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let number = integer(args.at(1)).map_err(|_| Failure::new("ERR value is not an integer or out of range"))?;
+    let number =
+        integer(args.at(1)).map_err(|_| Failure::new("ERR value is not an integer or out of range"))?;
     let database = u16::try_from(number)
         .ok()
         .filter(|&number| number < local.node.settings.databases)
@@ -130,12 +128,9 @@ fn authenticate(local: &mut Local<'_>, user: &[u8], password: &[u8]) -> Outcome 
 
 /// Compares in a time that does not tell where the difference is.
 fn same(required: &[u8], given: &[u8]) -> bool {
-    let differ = required
-        .iter()
-        .enumerate()
-        .fold(required.len() ^ given.len(), |all, (n, byte)| {
-            all | usize::from(byte ^ given.get(n).copied().unwrap_or(!byte))
-        });
+    let differ = required.iter().enumerate().fold(required.len() ^ given.len(), |all, (n, byte)| {
+        all | usize::from(byte ^ given.get(n).copied().unwrap_or(!byte))
+    });
     differ == 0
 }
 

@@ -189,13 +189,7 @@ impl Conditions {
     }
 }
 
-fn expire(
-    cx: &mut Cx<'_>,
-    args: Args<'_>,
-    unit: TimeUnit,
-    name: &str,
-    reply: &mut Reply<'_>,
-) -> Outcome {
+fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: TimeUnit, name: &str, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
     let conditions = Conditions::parse(args)?;
     let moment = unit.moment(integer(args.at(2))?, cx.now).ok_or_else(|| invalid_expire(name))?;
@@ -240,7 +234,8 @@ fn answer(found: Option<Option<i64>>, reply: &mut Reply<'_>) {
 
 fn left(cx: &mut Cx<'_>, args: Args<'_>, unit: fn(i64) -> i64, reply: &mut Reply<'_>) -> Outcome {
     let now = cx.now;
-    let found = cx.peek(cx.key(args, 0)).map(|record| record.deadline().map(|at| unit((at.0 - now.0) as i64)));
+    let found =
+        cx.peek(cx.key(args, 0)).map(|record| record.deadline().map(|at| unit((at.0 - now.0) as i64)));
     answer(found, reply);
     Ok(())
 }
@@ -261,7 +256,11 @@ mod tests {
         let check = |words: &[&str], current: Option<u64>, moment: i64, holds: bool| {
             let args = OwnedArgs::new(&[&["expire", "k", "1"], words].concat());
             let conditions = Conditions::parse(args.view()).expect("compatible");
-            assert_eq!(conditions.hold(current.map(UnixMillis), moment), holds, "{words:?} {current:?} {moment}");
+            assert_eq!(
+                conditions.hold(current.map(UnixMillis), moment),
+                holds,
+                "{words:?} {current:?} {moment}"
+            );
         };
         check(&[], Some(5), 5, true);
         check(&["nx"], None, 5, true);

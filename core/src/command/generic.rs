@@ -278,7 +278,8 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if to == cx.database && source.bytes == target.bytes {
         return Err(SAME_OBJECT);
     }
-    let Some((value, deadline)) = cx.peek(source).map(|record| (owned(record.view()), record.deadline())) else {
+    let Some((value, deadline)) = cx.peek(source).map(|record| (owned(record.view()), record.deadline()))
+    else {
         reply.integer(0);
         return Ok(());
     };

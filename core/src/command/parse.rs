@@ -116,7 +116,15 @@ mod tests {
 
     #[test]
     fn floats_are_strict() {
-        for (word, ok) in [("1.5", true), ("-inf", true), ("nan", false), (" 1", false), ("1x", false), ("", false), ("1e400", true)] {
+        for (word, ok) in [
+            ("1.5", true),
+            ("-inf", true),
+            ("nan", false),
+            (" 1", false),
+            ("1x", false),
+            ("", false),
+            ("1e400", true),
+        ] {
             assert_eq!(float(word.as_bytes()).is_ok(), ok, "{word}");
         }
     }

@@ -146,13 +146,15 @@ impl Keys {
         match self {
             Keys::None => KeyPlaces { next: 1, last: 0, step: 1 },
             Keys::Range { first, last, step } => {
-                let last = if last < 0 { len.saturating_sub(last.unsigned_abs() as usize) } else { last as usize };
+                let last =
+                    if last < 0 { len.saturating_sub(last.unsigned_abs() as usize) } else { last as usize };
                 KeyPlaces { next: first as usize, last: last.min(len.saturating_sub(1)), step: step as usize }
             }
             Keys::Counted { count, step } => {
                 let (count, step) = (count as usize, step as usize);
                 let keys = args.get(count).and_then(crate::protocol::request::parse_integer).unwrap_or(0);
-                let last = usize::try_from(keys).ok().and_then(|keys| keys.checked_mul(step)?.checked_add(count));
+                let last =
+                    usize::try_from(keys).ok().and_then(|keys| keys.checked_mul(step)?.checked_add(count));
                 match last {
                     Some(last) if keys > 0 && last < len => KeyPlaces { next: count + 1, last, step },
                     _ => KeyPlaces { next: 1, last: 0, step: 1 },

@@ -48,10 +48,7 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Server,
         flags: Flags::READONLY.or(Flags::FAST),
         summary: "Returns the number of keys in the database.",
-        examples: &[
-            Example { call: "SET mykey Hello", reply: "OK" },
-            Example { call: "DBSIZE", reply: "1" },
-        ],
+        examples: &[Example { call: "SET mykey Hello", reply: "OK" }, Example { call: "DBSIZE", reply: "1" }],
         run: Run::Gather { check: |_, _| Ok(()), part: size_part, merge: size_merge },
         ..ROW
     },
@@ -165,7 +162,8 @@ fn keys_part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
 }
 
 fn keys_merge(_: &mut Local<'_>, _: Args<'_>, parts: Vec<Part>, reply: &mut Reply<'_>) -> Outcome {
-    let total = parts.iter().map(|part| if let Part::Elements { count, .. } = part { *count } else { 0 }).sum();
+    let total =
+        parts.iter().map(|part| if let Part::Elements { count, .. } = part { *count } else { 0 }).sum();
     reply.array(total);
     for part in &parts {
         if let Part::Elements { encoded, .. } = part {

@@ -11,8 +11,13 @@ use crate::time::UnixMillis;
 use crate::value::record::{Record, Value, View};
 
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
-const ROW: Command =
-    Command { group: Group::String, keys: Keys::ONE, touch: Touch::Overwrite, flags: WRITE, ..Command::DEFAULT };
+const ROW: Command = Command {
+    group: Group::String,
+    keys: Keys::ONE,
+    touch: Touch::Overwrite,
+    flags: WRITE,
+    ..Command::DEFAULT
+};
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[
@@ -315,9 +320,8 @@ fn delifeq(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn delete_if(cx: &mut Cx<'_>, key: Key<'_>, compare: Option<Compare<'_>>, reply: &mut Reply<'_>) {
-    let holds = cx
-        .peek(key)
-        .is_some_and(|record| compare.is_none_or(|compare| compare.holds(Some(record.view()))));
+    let holds =
+        cx.peek(key).is_some_and(|record| compare.is_none_or(|compare| compare.holds(Some(record.view()))));
     let removed = holds && cx.remove(key);
     reply.integer(i64::from(removed));
 }

@@ -282,9 +282,9 @@ fn setrange(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         reply.count(len.unwrap_or(0));
         return Ok(());
     }
-    let end = offset.checked_add(patch.len()).ok_or(Failure::new(
-        "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-    ))?;
+    let end = offset
+        .checked_add(patch.len())
+        .ok_or(Failure::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)"))?;
     check_len(cx, end)?;
     let write = |bytes: &mut Vec<u8>| {
         if bytes.len() < end {

@@ -10,7 +10,8 @@ use crate::value::record::Value;
 
 const PAIRS: Keys = Keys::Range { first: 1, last: -1, step: 2 };
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
-const ROW: Command = Command { group: Group::String, touch: Touch::Overwrite, flags: WRITE, ..Command::DEFAULT };
+const ROW: Command =
+    Command { group: Group::String, touch: Touch::Overwrite, flags: WRITE, ..Command::DEFAULT };
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[
@@ -142,7 +143,9 @@ fn msetex(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             only_present = true;
         } else if args.is(n, "keepttl") && deadline.is_none() {
             deadline = Some(Deadline::Keep);
-        } else if let (None, Some(unit), Some(word)) = (deadline, TimeUnit::of_option(args, n), args.get(n + 1)) {
+        } else if let (None, Some(unit), Some(word)) =
+            (deadline, TimeUnit::of_option(args, n), args.get(n + 1))
+        {
             deadline = Some(Deadline::At(parse::deadline(word, unit, cx.now, "msetex")?));
             n += 1;
         } else {

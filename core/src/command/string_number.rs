@@ -65,7 +65,8 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "DECRBY mykey 3", reply: "7" },
         ],
         run: Run::Hop(|cx, args, reply| {
-            let by = integer(args.at(2))?.checked_neg().ok_or(Failure::new("ERR decrement would overflow"))?;
+            let by =
+                integer(args.at(2))?.checked_neg().ok_or(Failure::new("ERR decrement would overflow"))?;
             add(cx, args, by, reply)
         }),
         ..ROW

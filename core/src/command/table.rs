@@ -2,8 +2,8 @@
 //!
 //! A row's place in the array is its [`CommandId`]: what messages and statistics use. Nothing is registered at run time.
 
-use super::row::Command;
 use super::FAMILIES;
+use super::row::Command;
 use crate::args::Args;
 
 /// A row's place in the table, the same in every core of a process.
@@ -203,7 +203,10 @@ const fn perfect_hash() -> PerfectHash {
             if sizes[bucket] == size {
                 let mut displacement = 0;
                 while !place(&mut made.slots, &members[bucket], size, displacement) {
-                    assert!(displacement < u8::MAX, "two commands have one name, or the hash needs more slots");
+                    assert!(
+                        displacement < u8::MAX,
+                        "two commands have one name, or the hash needs more slots"
+                    );
                     displacement += 1;
                 }
                 made.displacement[bucket] = displacement;
@@ -223,7 +226,8 @@ const fn place(slots: &mut [u16; SLOTS], members: &[u16; 8], size: usize, displa
         if slots[slot] != EMPTY {
             while done > 0 {
                 done -= 1;
-                slots[slot_of(hash(ALL[members[done] as usize].command.name.as_bytes()), displacement)] = EMPTY;
+                slots[slot_of(hash(ALL[members[done] as usize].command.name.as_bytes()), displacement)] =
+                    EMPTY;
             }
             return false;
         }
@@ -260,7 +264,10 @@ mod tests {
             let (name, row) = (id.full_name(), id.row());
             assert!(!row.summary.is_empty() && row.summary.ends_with('.'), "{name}: a summary is a sentence");
             assert_eq!(row.name, row.name.to_lowercase(), "{name}: names stand in lower case");
-            assert!(!(row.flags.has(super::super::Flags::WRITE) && row.flags.has(super::super::Flags::READONLY)), "{name}");
+            assert!(
+                !(row.flags.has(super::super::Flags::WRITE) && row.flags.has(super::super::Flags::READONLY)),
+                "{name}"
+            );
         }
     }
 }

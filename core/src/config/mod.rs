@@ -1,8 +1,34 @@
 //! What can be configured, typed: the one `Settings` of a core.
 //!
-//! Every core holds a copy. Names and units are those of redis.conf.
+//! Every core holds a copy. Names and units are those of redis.conf. This room reads no file and no environment: it is given their text.
+//!
+//! | file | knows |
+//! |---|---|
+//! | `mod.rs` | the settings and their defaults |
+//! | [`parameter`] | what a parameter is; lookup by name or environment variable |
+//! | `applied.rs` | the parameters with effect, a row each |
+//! | `accepted.rs`, `special.rs` | those of Redis 7.0 that are accepted without effect, and the odd ones' checks |
+//! | [`value`] | the forms of values: memory, numbers, choices, limits |
+//! | [`store`] | CONFIG SET and CONFIG GET |
+//! | [`file`](mod@file) | redis.conf: lines, quoting, errors with line numbers |
+//! | [`rewrite`](mod@rewrite) | CONFIG REWRITE |
+
+mod accepted;
+mod applied;
+pub mod file;
+pub mod parameter;
+pub mod rewrite;
+mod special;
+pub mod store;
+pub mod value;
+
+pub use file::{Directive, FileError, parse};
+pub use parameter::{Parameter, from_environment_name};
+pub use rewrite::rewrite;
+pub use store::{ConfigError, SetError};
 
 use crate::event::LogLevel;
+use std::collections::BTreeMap;
 
 /// Hard and soft bound of a class of clients' unsent output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,6 +114,8 @@ pub struct Settings {
     pub enable_debug_command: Access,
     /// `auto` or how many shards; 0 is auto.
     pub shards: u16,
+    /// Parameters without effect whose value is not Redis's default, by name, as CONFIG GET prints them.
+    pub accepted: BTreeMap<&'static str, String>,
 }
 
 impl Default for Settings {
@@ -126,6 +154,26 @@ impl Default for Settings {
             latency_tracking_info_percentiles: vec![50.0, 99.0, 99.9],
             enable_debug_command: Access::No,
             shards: 0,
+            accepted: BTreeMap::new(),
         }
     }
+}
+
+/// Sets the addresses; none at all means not to listen to TCP.
+fn set_bind(settings: &mut Settings, addresses: &[&str]) -> Result<(), String> {
+    // Redis's bound.
+    const ADDRESSES_MAX: usize = 16;
+    if addresses.len() > ADDRESSES_MAX {
+        return Err("Too many bind addresses specified.".into());
+    }
+    if addresses.iter().any(|address| address.contains(char::is_whitespace)) {
+        return Err("Invalid bind address.".into());
+    }
+    settings.bind = addresses.iter().map(|address| (*address).into()).collect();
+    settings.bind_given = true;
+    Ok(())
+}
+
+fn print_bind(settings: &Settings) -> String {
+    settings.bind.join(" ")
 }

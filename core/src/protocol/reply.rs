@@ -268,7 +268,11 @@ mod tests {
         check(|r| r.push(2), "*2\r\n", ">2\r\n");
         check(|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n");
         check(|r| r.boolean(true), ":1\r\n", "#t\r\n");
-        check(|r| r.big_number("12345678901234567890"), "$20\r\n12345678901234567890\r\n", "(12345678901234567890\r\n");
+        check(
+            |r| r.big_number("12345678901234567890"),
+            "$20\r\n12345678901234567890\r\n",
+            "(12345678901234567890\r\n",
+        );
         check(|r| r.verbatim("txt", "hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n");
         check(|r| r.error(&Failure::text("ERR a\r\nb".into())), "-ERR a  b\r\n", "-ERR a  b\r\n");
     }

@@ -183,7 +183,11 @@ impl RequestParser {
         let from = self.searched.min(bytes.len());
         let Some(found) = memchr::memchr(b'\n', &bytes[from..]) else {
             self.searched = bytes.len();
-            return if bytes.len() > LINE_MAX { Err(RequestError::TooBigInline) } else { Ok(Parsed::Incomplete) };
+            return if bytes.len() > LINE_MAX {
+                Err(RequestError::TooBigInline)
+            } else {
+                Ok(Parsed::Incomplete)
+            };
         };
         let end = from + found;
         let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
@@ -223,8 +227,9 @@ impl RequestParser {
                         return Err(RequestError::ExpectedBulk(first));
                     }
                     let bulk_max = limits.bulk_max.min(REQUEST_MAX as u64) as i64;
-                    let len =
-                        len.filter(|&n| (0..=bulk_max).contains(&n)).ok_or(RequestError::InvalidBulkLength)?;
+                    let len = len
+                        .filter(|&n| (0..=bulk_max).contains(&n))
+                        .ok_or(RequestError::InvalidBulkLength)?;
                     if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
                         return Err(RequestError::UnauthenticatedBulkLength);
                     }
@@ -355,11 +360,7 @@ mod tests {
 
     #[test]
     fn arrays_and_lines_are_understood_at_any_chunking() {
-        check(
-            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n",
-            &[&["GET", "k"], &["PING"]],
-            None,
-        );
+        check("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n", &[&["GET", "k"], &["PING"]], None);
         check("PING\r\nset k \"a b\"\n", &[&["PING"], &["set", "k", "a b"]], None);
         check("\r\n", &[&[]], None);
         check("*0\r\n*-1\r\nPING\r\n", &[&[], &[], &["PING"]], None);

@@ -29,7 +29,8 @@ mod tests {
             assert!(size < 64 || block - size <= size / 4, "{size} -> {block}");
             last = block;
         }
-        for (size, block) in [(1, 16), (54, 64), (129, 160), (161, 192), (228, 256), (257, 320), (1025, 1280)] {
+        for (size, block) in [(1, 16), (54, 64), (129, 160), (161, 192), (228, 256), (257, 320), (1025, 1280)]
+        {
             assert_eq!(block_size(size), block);
         }
     }

@@ -1,0 +1,263 @@
+//! The parameters that have effect: one row for each field of [`super::Settings`].
+//!
+//! It does not know what the effect is.
+
+use super::parameter::{Form, Parameter};
+use super::value::{self, ACCESS, LOG_LEVELS};
+use super::{print_bind, set_bind};
+
+const I32_MAX: i64 = i32::MAX as i64;
+const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// `port` and `bind` may change at run time in Redis; here they are immutable as long as nothing can open sockets anew.
+pub(super) static PARAMETERS: &[Parameter] = &[
+    // Where to listen.
+    Parameter::applied(
+        "port",
+        |s, v| value::integer(v[0], 0, 65_535).map(|port| s.port = port),
+        |s| s.port.to_string(),
+    )
+    .immutable(),
+    Parameter::applied("bind", set_bind, print_bind).many().immutable(),
+    Parameter::applied(
+        "protected-mode",
+        |s, v| value::yes_no(v[0]).map(|on| s.protected_mode = on),
+        |s| value::print_yes_no(s.protected_mode),
+    ),
+    Parameter::applied(
+        "tcp-backlog",
+        |s, v| value::integer(v[0], 0, I32_MAX).map(|len| s.tcp_backlog = len),
+        |s| s.tcp_backlog.to_string(),
+    )
+    .immutable(),
+    Parameter::applied(
+        "unixsocket",
+        |s, v| {
+            s.unixsocket = Some(v[0]).filter(|path| !path.is_empty()).map(Into::into);
+            Ok(())
+        },
+        |s| s.unixsocket.clone().unwrap_or_default(),
+    )
+    .form(Form::Quoted)
+    .immutable(),
+    Parameter::applied(
+        "unixsocketperm",
+        |s, v| value::octal(v[0]).map(|mode| s.unixsocketperm = mode),
+        |s| value::print_octal(s.unixsocketperm),
+    )
+    .immutable(),
+    // Clients.
+    Parameter::applied(
+        "timeout",
+        |s, v| value::integer(v[0], 0, I32_MAX).map(|seconds| s.timeout = seconds),
+        |s| s.timeout.to_string(),
+    ),
+    Parameter::applied(
+        "tcp-keepalive",
+        |s, v| value::integer(v[0], 0, I32_MAX).map(|seconds| s.tcp_keepalive = seconds),
+        |s| s.tcp_keepalive.to_string(),
+    ),
+    Parameter::applied(
+        "maxclients",
+        |s, v| value::integer(v[0], 1, u32::MAX as i64).map(|clients| s.maxclients = clients),
+        |s| s.maxclients.to_string(),
+    ),
+    Parameter::applied(
+        "requirepass",
+        |s, v| {
+            s.requirepass = v[0].into();
+            Ok(())
+        },
+        |s| s.requirepass.clone(),
+    )
+    .form(Form::Quoted),
+    Parameter::applied(
+        "proto-max-bulk-len",
+        |s, v| value::memory(v[0], 1 << 20, SIZE_MAX).map(|bytes| s.proto_max_bulk_len = bytes),
+        |s| s.proto_max_bulk_len.to_string(),
+    )
+    .form(Form::Memory),
+    Parameter::applied(
+        "client-query-buffer-limit",
+        |s, v| value::memory(v[0], 1 << 20, SIZE_MAX).map(|bytes| s.client_query_buffer_limit = bytes),
+        |s| s.client_query_buffer_limit.to_string(),
+    )
+    .form(Form::Memory),
+    Parameter::applied(
+        "client-output-buffer-limit",
+        |s, v| value::output_limits(v, &mut s.client_output_buffer_limit),
+        |s| value::print_output_limits(&s.client_output_buffer_limit),
+    )
+    .many()
+    .form(Form::Classes),
+    // The process.
+    Parameter::applied(
+        "daemonize",
+        |s, v| value::yes_no(v[0]).map(|on| s.daemonize = on),
+        |s| value::print_yes_no(s.daemonize),
+    )
+    .immutable(),
+    Parameter::applied(
+        "pidfile",
+        |s, v| {
+            s.pidfile = v[0].into();
+            Ok(())
+        },
+        |s| s.pidfile.clone(),
+    )
+    .form(Form::Quoted)
+    .immutable(),
+    Parameter::applied(
+        "loglevel",
+        |s, v| value::choice(v[0], LOG_LEVELS).map(|level| s.loglevel = level),
+        |s| value::print_choice(s.loglevel, LOG_LEVELS),
+    ),
+    Parameter::applied(
+        "logfile",
+        |s, v| {
+            s.logfile = v[0].into();
+            Ok(())
+        },
+        |s| s.logfile.clone(),
+    )
+    .form(Form::Quoted)
+    .immutable(),
+    Parameter::applied(
+        "dir",
+        |s, v| {
+            s.dir = v[0].into();
+            Ok(())
+        },
+        |s| s.dir.clone(),
+    )
+    .form(Form::Quoted)
+    .protected(),
+    Parameter::applied(
+        "databases",
+        |s, v| value::integer(v[0], 1, 65_535).map(|count| s.databases = count),
+        |s| s.databases.to_string(),
+    )
+    .immutable(),
+    Parameter::applied(
+        "maxmemory",
+        |s, v| value::memory(v[0], 0, u64::MAX).map(|bytes| s.maxmemory = bytes),
+        |s| s.maxmemory.to_string(),
+    )
+    .form(Form::Memory),
+    Parameter::applied(
+        "hz",
+        // As in Redis, what is too low or too high is allowed and moved to the bound.
+        |s, v| value::integer::<u32>(v[0], 0, I32_MAX).map(|hz| s.hz = hz.clamp(1, 500)),
+        |s| s.hz.to_string(),
+    ),
+    Parameter::applied(
+        "enable-debug-command",
+        |s, v| value::choice(v[0], ACCESS).map(|access| s.enable_debug_command = access),
+        |s| value::print_choice(s.enable_debug_command, ACCESS),
+    )
+    .immutable(),
+    Parameter::applied(
+        "shards",
+        |s, v| value::shards(v[0]).map(|shards| s.shards = shards),
+        |s| if s.shards == 0 { "auto".into() } else { s.shards.to_string() },
+    )
+    .immutable(),
+    // What is watched.
+    Parameter::applied(
+        "slowlog-log-slower-than",
+        |s, v| value::integer(v[0], -1, i64::MAX).map(|micros| s.slowlog_log_slower_than = micros),
+        |s| s.slowlog_log_slower_than.to_string(),
+    ),
+    Parameter::applied(
+        "slowlog-max-len",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|len| s.slowlog_max_len = len),
+        |s| s.slowlog_max_len.to_string(),
+    ),
+    Parameter::applied(
+        "latency-monitor-threshold",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|millis| s.latency_monitor_threshold = millis),
+        |s| s.latency_monitor_threshold.to_string(),
+    ),
+    Parameter::applied(
+        "latency-tracking",
+        |s, v| value::yes_no(v[0]).map(|on| s.latency_tracking = on),
+        |s| value::print_yes_no(s.latency_tracking),
+    ),
+    Parameter::applied(
+        "latency-tracking-info-percentiles",
+        |s, v| value::percentiles(v).map(|list| s.latency_tracking_info_percentiles = list),
+        |s| {
+            let list = s.latency_tracking_info_percentiles.iter();
+            list.map(|number| value::print_percentile(*number)).collect::<Vec<_>>().join(" ")
+        },
+    )
+    .many(),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+
+    #[test]
+    fn every_field_can_be_set_and_is_printed() {
+        let table = [
+            ("port", "7000"),
+            ("bind", "10.0.0.1 -::1"),
+            ("protected-mode", "no"),
+            ("tcp-backlog", "17"),
+            ("unixsocket", "/run/darter sock"),
+            ("unixsocketperm", "700"),
+            ("timeout", "3"),
+            ("tcp-keepalive", "0"),
+            ("maxclients", "4294967295"),
+            ("requirepass", "a \"b\""),
+            ("proto-max-bulk-len", "1048577"),
+            ("client-query-buffer-limit", "1048578"),
+            ("client-output-buffer-limit", "normal 1 2 3 slave 4 5 6 pubsub 7 8 9"),
+            ("daemonize", "yes"),
+            ("pidfile", "/run/darter.pid"),
+            ("loglevel", "debug"),
+            ("logfile", "darter.log"),
+            ("dir", "/srv"),
+            ("databases", "65535"),
+            ("maxmemory", "18446744073709551615"),
+            ("hz", "100"),
+            ("enable-debug-command", "local"),
+            ("shards", "8"),
+            ("slowlog-log-slower-than", "-1"),
+            ("slowlog-max-len", "9223372036854775807"),
+            ("latency-monitor-threshold", "100"),
+            ("latency-tracking", "no"),
+            ("latency-tracking-info-percentiles", "50 99.99"),
+        ];
+        assert_eq!(table.len(), PARAMETERS.len(), "each row has its line here");
+        for (name, text) in table {
+            let mut settings = Settings::default();
+            assert_ne!(settings.get(name).as_deref(), Some(text), "{name}");
+            settings.set(name, &[text]).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_eq!(settings.get(name).as_deref(), Some(text), "{name}");
+            assert_ne!(settings, Settings::default(), "{name}");
+            assert!(settings.accepted.is_empty(), "{name} has its own field");
+        }
+    }
+
+    #[test]
+    fn odd_values_are_moved_as_in_redis() {
+        let mut settings = Settings::default();
+        for (text, hz) in [("0", 1), ("500", 500), ("501", 500), ("2147483647", 500)] {
+            settings.set("hz", &[text]).unwrap();
+            assert_eq!(settings.hz, hz);
+        }
+        settings.set("unixsocket", &["x"]).unwrap();
+        settings.set("unixsocket", &[""]).unwrap();
+        assert_eq!(settings.unixsocket, None);
+        settings.set("bind", &[""]).unwrap();
+        assert!(settings.bind.is_empty() && settings.bind_given);
+        let many = vec!["127.0.0.1"; 17];
+        assert_eq!(
+            settings.set("bind", &many).unwrap_err().to_string(),
+            "Too many bind addresses specified."
+        );
+    }
+}
