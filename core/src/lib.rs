@@ -4,6 +4,7 @@
 //! hands it events and carries out its effects.
 
 pub mod config;
+pub mod doorbell;
 pub mod engine;
 pub mod event;
 pub mod hash;
