@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 pub mod database;
 mod dispatch;
+pub mod doorbell;
 pub mod engine;
 pub mod event;
 pub mod expire;

@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The driver of one core inside glommio: sockets, files, timers, and the mesh between cores.
+//!
+//! It sees events, effects and bytes. It does not know command names, keys or values.
+
+mod buffers;
+mod clients;
+mod clock;
+mod commons;
+mod connection;
+mod disk;
+mod driver;
+mod listener;
+mod mesh;
+mod network;
+mod parking;
+mod process;
+
+pub use listener::{BindError, bind_all};
+pub use process::{Failure, Placing, Start, Stop, probe, run};

@@ -1,0 +1,134 @@
+//! Operations on files, carried out beside the turn on glommio's blocking thread.
+//!
+//! It knows paths and bytes, not what files are for.
+
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::rc::Rc;
+
+use darter_core::event::{DiskOutcome, DiskRequest, OperationId};
+
+/// Operations that have begun and those that have ended.
+#[derive(Default)]
+pub struct Disk {
+    running: Rc<Cell<usize>>,
+    ended: Rc<RefCell<Vec<(OperationId, DiskOutcome)>>>,
+}
+
+impl Disk {
+    /// Begins an operation. `wake` is called on this thread when it has ended.
+    pub fn begin(&self, operation: OperationId, request: DiskRequest, wake: impl FnOnce() + 'static) {
+        self.running.set(self.running.get() + 1);
+        let (running, ended) = (self.running.clone(), self.ended.clone());
+        let work = async move {
+            let outcome = glommio::executor().spawn_blocking(move || carry_out(operation, request)).await;
+            ended.borrow_mut().push((operation, outcome));
+            running.set(running.get() - 1);
+            wake();
+        };
+        glommio::spawn_local(work).detach();
+    }
+
+    /// True while operations run: the core must then leave time to glommio.
+    pub fn is_busy(&self) -> bool {
+        self.running.get() > 0
+    }
+
+    /// True if operations have ended that nobody has taken.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.borrow().is_empty()
+    }
+
+    /// Takes the operations that have ended.
+    pub fn take_ended(&self) -> Vec<(OperationId, DiskOutcome)> {
+        self.ended.take()
+    }
+}
+
+fn carry_out(operation: OperationId, request: DiskRequest) -> DiskOutcome {
+    let outcome = match request {
+        DiskRequest::Read { path } => fs::read(path).map(DiskOutcome::Content),
+        DiskRequest::Replace { path, bytes } => {
+            replace(Path::new(&path), &bytes, operation).map(|()| DiskOutcome::Done)
+        }
+    };
+    outcome.unwrap_or_else(|error| DiskOutcome::Failed(error.to_string()))
+}
+
+/// After a crash the file has either its old content or all of the new. Its mode stays.
+fn replace(path: &Path, bytes: &[u8], operation: OperationId) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let temporary = directory.join(format!(".{name}.{}-{}.tmp", std::process::id(), operation.0));
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        if let Ok(old) = fs::metadata(path) {
+            file.set_permissions(old.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(directory)?.sync_all()
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glommio::LocalExecutorBuilder;
+    use glommio::channels::local_channel;
+
+    fn run(requests: Vec<DiskRequest>) -> Vec<DiskOutcome> {
+        let executor = LocalExecutorBuilder::default().spawn(|| async move {
+            let disk = Disk::default();
+            let mut outcomes = Vec::new();
+            for (number, request) in requests.into_iter().enumerate() {
+                let (ring, rung) = local_channel::new_bounded(1);
+                disk.begin(OperationId(number as u64), request, move || ring.try_send(()).unwrap());
+                assert!(disk.is_busy());
+                rung.recv().await.unwrap();
+                assert!(!disk.is_busy() && disk.has_ended());
+                let mut ended = disk.take_ended();
+                assert_eq!((ended.len(), ended[0].0), (1, OperationId(number as u64)));
+                outcomes.push(ended.remove(0).1);
+            }
+            outcomes
+        });
+        executor.unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_read_back() {
+        let directory = std::env::temp_dir().join(format!("darter-disk-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("file").display().to_string();
+        let replace = |bytes: &[u8]| DiskRequest::Replace { path: path.clone(), bytes: bytes.to_vec() };
+        let read = DiskRequest::Read { path: path.clone() };
+        let outcomes = run(vec![replace(b"a long first text"), replace(b"second"), read]);
+        let left: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        fs::remove_dir_all(&directory).unwrap();
+        let content = DiskOutcome::Content(b"second".to_vec());
+        assert_eq!(outcomes, [DiskOutcome::Done, DiskOutcome::Done, content]);
+        assert_eq!(left, ["file"], "no temporary file is left");
+    }
+
+    #[test]
+    fn failures_are_answered_in_the_systems_words() {
+        let missing = "/nonexistent/darter".to_string();
+        let read = DiskRequest::Read { path: missing.clone() };
+        let replace = DiskRequest::Replace { path: missing, bytes: Vec::new() };
+        for outcome in run(vec![read, replace]) {
+            let DiskOutcome::Failed(words) = outcome else { panic!("{outcome:?}") };
+            assert!(words.contains("No such file"), "{words}");
+        }
+    }
+}

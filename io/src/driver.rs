@@ -1,0 +1,411 @@
+//! The driver of one core: its turn.
+//!
+//! Collect everything that is ready, read the clock, let the engine handle each, carry out its effects in batches, submit, wait.
+//! It knows the order of these steps and when to sleep, and leaves connections, files and rings to their rooms.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use darter_core::event::{CoreId, Effect, Effects, Event, LogLevel};
+use darter_core::time::{Instant, Now};
+use darter_core::{Engine, EngineConfig};
+
+use crate::clients::{Clients, Turn};
+use crate::clock::Clock;
+use crate::commons::{Commons, Parcel};
+use crate::disk::Disk;
+use crate::listener::{self, Acceptor};
+use crate::mesh::Mesh;
+use crate::network::{Completion, Network, Token, Wait};
+use crate::parking::Parking;
+
+/// Steps of background work between two turns.
+const SLICE_STEPS: u32 = 64;
+/// A core that always has clients to serve gives background work its turn after so many of theirs.
+const SLICE_EVERY: u32 = 4;
+/// How long a core that exchanges messages looks for the next before it sleeps: about what waking it would cost.
+const SPIN: Duration = Duration::from_micros(10);
+/// From the stop on, cores have so long to finish.
+const STOP_MILLIS: u64 = 10_000;
+
+/// What clients need of their driver, borrowed field by field.
+macro_rules! turn {
+    ($driver:expr) => {
+        Turn {
+            engine: &mut $driver.engine,
+            network: &mut $driver.network,
+            effects: &mut $driver.effects,
+            commons: &$driver.commons,
+            core: $driver.core,
+            now: $driver.now,
+        }
+    };
+}
+
+/// What a driver is made of.
+pub struct Parts {
+    /// For the engine of this core.
+    pub config: EngineConfig,
+    /// Shared by all cores.
+    pub clock: Clock,
+    /// This core's ends.
+    pub mesh: Mesh,
+    /// Shared by all cores.
+    pub commons: Arc<Commons>,
+    /// Where clients come from, on the core that accepts them.
+    pub listeners: Vec<OwnedFd>,
+    /// The eventfd that stops the process, on the core that listens to it.
+    pub stop: Option<OwnedFd>,
+    /// Look for messages for a moment before sleeping; wrong where cores share a CPU.
+    pub spin: bool,
+    /// Changes the threshold of the log.
+    pub log_threshold: Arc<dyn Fn(LogLevel) + Send + Sync>,
+}
+
+/// The driver of one core.
+pub struct Driver {
+    core: CoreId,
+    engine: Engine,
+    effects: Effects,
+    network: Network,
+    clients: Clients,
+    mesh: Mesh,
+    commons: Arc<Commons>,
+    clock: Clock,
+    now: Now,
+    disk: Disk,
+    parking: Parking,
+    acceptor: Option<Acceptor>,
+    /// Not yet accepted from.
+    listeners: Vec<OwnedFd>,
+    stop: Option<OwnedFd>,
+    log_threshold: Arc<dyn Fn(LogLevel) + Send + Sync>,
+    completions: Vec<Completion>,
+    spin: bool,
+    /// Messages came or went in this turn.
+    exchanged: bool,
+    /// Turns since background work had its own.
+    turns: u32,
+    /// The engine has been told to stop, and when patience ends.
+    stop_by: Option<Instant>,
+    /// The engine has nothing left to do.
+    exited: bool,
+    /// When the timer in the ring runs out, if it is armed.
+    timer: Instant,
+}
+
+impl Driver {
+    /// Builds the engine and the ring of a core; to be called on its own thread, in its executor.
+    pub fn new(parts: Parts) -> io::Result<Driver> {
+        let core = parts.config.core;
+        let cores = parts.config.cores;
+        let mut network = Network::new()?;
+        let parking = Parking::new()?;
+        network.register_eventfd(parking.descriptor())?;
+        parts.commons.publish_ring(core, network.descriptor());
+        Ok(Driver {
+            core,
+            engine: Engine::new(parts.config),
+            effects: Effects::default(),
+            network,
+            clients: Clients::new(cores > 1),
+            mesh: parts.mesh,
+            commons: parts.commons,
+            clock: parts.clock,
+            now: Now::default(),
+            disk: Disk::default(),
+            parking,
+            acceptor: None,
+            listeners: parts.listeners,
+            stop: parts.stop,
+            log_threshold: parts.log_threshold,
+            completions: Vec::new(),
+            spin: parts.spin && cores > 1,
+            exchanged: false,
+            turns: 0,
+            stop_by: None,
+            exited: false,
+            timer: Instant::NEVER,
+        })
+    }
+
+    /// Serves until all cores have exited. To be called when all cores are ready.
+    pub async fn run(mut self) {
+        let listeners = std::mem::take(&mut self.listeners);
+        if !listeners.is_empty() {
+            self.acceptor = Some(Acceptor::start(listeners, &mut self.network));
+        }
+        if let Some(stop) = &self.stop {
+            self.network.await_stop(stop.as_raw_fd());
+        }
+        self.network.enter(Wait::No);
+        loop {
+            self.turn();
+            if self.commons.all_exited() || self.stop_by.is_some_and(|end| end <= self.now.mono) {
+                // What the last turn has queued, such as waking the others, still leaves.
+                return self.network.enter(Wait::No);
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Everything that is ready, once.
+    fn turn(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.network.collect(&mut completions);
+        self.now = self.clock.now();
+        let busy = !completions.is_empty();
+        if self.engine.deadline() <= self.now.mono {
+            self.engine.handle(self.now, Event::Wake, &mut self.effects);
+        }
+        self.clients.tell_closed(&mut turn!(self));
+        for completion in completions.drain(..) {
+            self.complete(completion);
+        }
+        self.completions = completions;
+        let (engine, effects, now) = (&mut self.engine, &mut self.effects, self.now);
+        self.exchanged = self.mesh.receive(|from, message| {
+            engine.handle(now, Event::Message { from, message }, effects);
+        });
+        if self.commons.has_parcels(self.core) {
+            self.commons.take_parcels(self.core).into_iter().for_each(|parcel| self.unpack(parcel));
+        }
+        self.clients.feed_again(&mut turn!(self));
+        for (operation, outcome) in self.disk.take_ended() {
+            self.engine.handle(self.now, Event::Disk { operation, outcome }, &mut self.effects);
+        }
+        self.clients.expire(&mut turn!(self));
+        if let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.deadline() <= now.mono) {
+            acceptor.retry(&mut self.network);
+        }
+        self.turns += 1;
+        if self.engine.has_background() && (!busy && !self.exchanged || self.turns >= SLICE_EVERY) {
+            self.turns = 0;
+            self.engine.handle(self.now, Event::Slice { steps: SLICE_STEPS }, &mut self.effects);
+        }
+        self.carry_out();
+        self.clients.send_outputs(&mut turn!(self));
+        self.clients.close_ended(self.now);
+        let (commons, network) = (&self.commons, &mut self.network);
+        self.exchanged |= self.mesh.deliver(|to| wake(commons, network, to));
+        self.network.buffers.publish();
+    }
+
+    /// One operation of the ring has ended or goes on.
+    fn complete(&mut self, completion: Completion) {
+        match completion.token {
+            Token::Receive(index) => self.clients.received(index, completion, &mut turn!(self)),
+            Token::Send(index) => self.clients.sent(index, completion, &mut turn!(self)),
+            Token::Accept(index) => self.accepted(index, completion),
+            Token::Stop => self.stop_all(),
+            Token::Timer => self.timer = Instant::NEVER,
+            // The core did not hear: it may have exited, else it is called again.
+            Token::Ring(core) if self.stop_by.is_none() => {
+                self.network.ring(self.commons.ring(core), core);
+            }
+            Token::Ring(_) | Token::Woken | Token::Ignored => {}
+        }
+    }
+
+    /// A client has been accepted, or cannot be.
+    fn accepted(&mut self, index: u32, completion: Completion) {
+        if completion.result >= 0 {
+            let socket = Network::adopt(completion.result);
+            if self.stop_by.is_none() {
+                let core = self.commons.admit();
+                if core == self.core {
+                    self.open(socket);
+                } else {
+                    self.commons.post(core, Parcel::Socket(socket));
+                    wake(&self.commons, &mut self.network, core);
+                }
+            }
+        }
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.failed_or_ended(index, completion, &mut self.network, self.now.mono);
+        }
+    }
+
+    /// A client is this core's from now on.
+    fn open(&mut self, socket: OwnedFd) {
+        match listener::greet(&socket, self.engine.settings().tcp_keepalive) {
+            Ok(peer) => {
+                let clients = self.commons.clients();
+                self.clients.open(socket, peer, clients, &mut turn!(self));
+            }
+            // It has left before it was looked at.
+            Err(_) => self.commons.dismiss(self.core),
+        }
+    }
+
+    /// Another driver has sent something.
+    fn unpack(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Socket(socket) if self.stop_by.is_none() => self.open(socket),
+            Parcel::Socket(_) => self.commons.dismiss(self.core),
+            Parcel::Stop => self.stop_here(),
+        }
+    }
+
+    /// The process is to stop: this core learned it first.
+    fn stop_all(&mut self) {
+        if self.stop_by.is_some() {
+            return;
+        }
+        for core in (0..self.commons.cores()).map(CoreId).filter(|core| *core != self.core) {
+            self.commons.post(core, Parcel::Stop);
+            wake(&self.commons, &mut self.network, core);
+        }
+        self.stop_here();
+    }
+
+    /// Accepts no more, tells the engine, and begins to lose patience.
+    fn stop_here(&mut self) {
+        if self.stop_by.is_some() {
+            return;
+        }
+        self.stop_by = Some(self.now.mono.after_millis(STOP_MILLIS));
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.stop(&mut self.network);
+        }
+        self.engine.handle(self.now, Event::Stop, &mut self.effects);
+    }
+
+    /// Does what the engine has asked for in this turn, except that output and messages leave together afterwards.
+    fn carry_out(&mut self) {
+        while !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            effects.drain().for_each(|effect| self.carry_out_one(effect));
+            // New effects come of a stop only; otherwise the emptied list is used again.
+            if self.effects.is_empty() {
+                self.effects = effects;
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::TakeOutput { conn } => self.clients.take_output(conn, self.now),
+            Effect::Send { to, message } => self.mesh.push(to, message),
+            Effect::PauseRead { conn } => self.clients.pause(conn),
+            Effect::ResumeRead { conn } => self.clients.resume(conn),
+            Effect::Close { conn } => self.clients.close(conn),
+            Effect::Disk { operation, request } => {
+                let bell = self.parking.bell();
+                self.disk.begin(operation, request, move || bell.ring());
+            }
+            Effect::Shutdown => self.stop_all(),
+            Effect::Log { level, text } => log(level, &text),
+            Effect::LogThreshold(level) => (self.log_threshold)(level),
+            Effect::Exit => self.exit(),
+        }
+    }
+
+    /// The engine has nothing left to do but to answer others. The last core wakes them all.
+    fn exit(&mut self) {
+        if std::mem::replace(&mut self.exited, true) || !self.commons.core_exits() {
+            return;
+        }
+        for core in (0..self.commons.cores()).map(CoreId).filter(|core| *core != self.core) {
+            wake(&self.commons, &mut self.network, core);
+        }
+    }
+
+    /// Submits, and sleeps if nothing is ready.
+    async fn wait(&mut self) {
+        if self.disk.is_busy() {
+            glommio::yield_if_needed().await;
+        }
+        if self.has_work() {
+            return self.submit();
+        }
+        if self.spin && self.exchanged {
+            self.submit();
+            let start = self.clock.instant();
+            while self.clock.instant().0 - start.0 < SPIN.as_nanos() as u64 {
+                if self.network.has_completions() || self.mesh.has_arrivals() {
+                    return self.submit();
+                }
+                std::hint::spin_loop();
+            }
+        }
+        self.commons.doorbell(self.core).announce_sleep();
+        if self.has_arrivals() {
+            self.submit();
+        } else if self.disk.is_busy() {
+            self.sleep_beside_glommio().await;
+        } else {
+            let wait = self.patience();
+            self.network.enter(wait);
+        }
+        self.commons.doorbell(self.core).awake();
+    }
+
+    /// Leaves the thread to glommio until a completion, the end of a file operation or the deadline.
+    async fn sleep_beside_glommio(&mut self) {
+        if let Wait::Within(span) = self.patience() {
+            let end = self.now.mono.0.saturating_add(span.as_nanos() as u64);
+            if end < self.timer.0 {
+                self.timer = Instant(end);
+                self.network.arm_timer(span);
+            }
+        }
+        self.network.signal_completions(true);
+        self.submit();
+        if !self.network.has_completions() && !self.disk.has_ended() {
+            self.parking.sleep().await.expect("an eventfd can be read");
+        }
+        self.network.signal_completions(false);
+        self.submit();
+    }
+
+    /// Enters the kernel if that has something to take or to give.
+    fn submit(&mut self) {
+        if self.network.wants_enter() {
+            self.network.enter(Wait::No);
+        }
+    }
+
+    /// True if the next turn has something to do that needs no waiting.
+    fn has_work(&mut self) -> bool {
+        self.clients.is_ready()
+            || self.disk.has_ended()
+            || self.engine.has_background()
+            || self.has_arrivals()
+    }
+
+    /// True if another core has sent something. What it may sleep through is looked at here after the doorbell is set.
+    fn has_arrivals(&self) -> bool {
+        self.mesh.has_arrivals() || self.commons.has_parcels(self.core) || self.commons.all_exited()
+    }
+
+    /// How long to sleep.
+    fn patience(&self) -> Wait {
+        let accept = self.acceptor.as_ref().map_or(Instant::NEVER, Acceptor::deadline);
+        let stop = self.stop_by.unwrap_or(Instant::NEVER);
+        let deadline = self.engine.deadline().min(self.clients.deadline()).min(accept).min(stop);
+        if deadline == Instant::NEVER {
+            return Wait::Forever;
+        }
+        Wait::Within(Duration::from_nanos(deadline.0.saturating_sub(self.clock.instant().0)))
+    }
+}
+
+/// Rings at a core, after something was pushed for it, if it sleeps.
+fn wake(commons: &Commons, network: &mut Network, core: CoreId) {
+    if commons.doorbell(core).must_ring() {
+        network.ring(commons.ring(core), core);
+    }
+}
+
+/// Redis's levels in the words of `tracing`: notice is `INFO`.
+fn log(level: LogLevel, text: &str) {
+    match level {
+        LogLevel::Debug => tracing::trace!("{text}"),
+        LogLevel::Verbose => tracing::debug!("{text}"),
+        LogLevel::Notice => tracing::info!("{text}"),
+        LogLevel::Warning => tracing::warn!("{text}"),
+    }
+}

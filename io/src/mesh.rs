@@ -1,0 +1,146 @@
+//! The mesh: one bounded ring for one producer and one consumer per ordered pair of cores.
+//!
+//! Messages of a turn gather here and become visible to their receivers at its end, in one batch per destination. This
+//! file does not know what messages say, nor how a sleeping core is woken.
+
+use darter_core::event::CoreId;
+use darter_core::limits;
+use darter_core::message::Message;
+use rtrb::{Consumer, Producer, RingBuffer};
+
+/// One core's ends of all its rings.
+pub struct Mesh {
+    outgoing: Vec<Lane>,
+    incoming: Vec<Option<Consumer<Message>>>,
+}
+
+/// The way to one other core.
+struct Lane {
+    /// Sent in this turn.
+    gathered: Vec<Message>,
+    /// `None` leads from a core to itself.
+    ring: Option<Producer<Message>>,
+}
+
+/// Connects all cores, each with each other. The result is in the order of the cores.
+pub fn connect(cores: u16) -> Vec<Mesh> {
+    let all = usize::from(cores);
+    let new = |_| Mesh { outgoing: Vec::with_capacity(all), incoming: (0..all).map(|_| None).collect() };
+    let mut meshes: Vec<Mesh> = (0..all).map(new).collect();
+    for from in 0..all {
+        for to in 0..all {
+            let ring = (from != to).then(|| {
+                let (producer, consumer) = RingBuffer::new(limits::ring_len(cores));
+                meshes[to].incoming[from] = Some(consumer);
+                producer
+            });
+            meshes[from].outgoing.push(Lane { gathered: Vec::new(), ring });
+        }
+    }
+    meshes
+}
+
+impl Mesh {
+    /// Adds a message to this turn's batch.
+    #[inline]
+    pub fn push(&mut self, to: CoreId, message: Message) {
+        self.outgoing[to.index()].gathered.push(message);
+    }
+
+    /// Makes the turn's messages visible and calls `delivered` for every core that got some. Returns whether there were any.
+    pub fn deliver(&mut self, mut delivered: impl FnMut(CoreId)) -> bool {
+        let mut any = false;
+        for (to, lane) in self.outgoing.iter_mut().enumerate() {
+            if lane.gathered.is_empty() {
+                continue;
+            }
+            let ring = lane.ring.as_mut().expect("no engine sends to its own core");
+            let batch = ring.write_chunk_uninit(lane.gathered.len());
+            let batch = batch.expect("whoever sends holds a credit, so the ring has room");
+            batch.fill_from_iter(lane.gathered.drain(..));
+            delivered(CoreId(to as u16));
+            any = true;
+        }
+        any
+    }
+
+    /// Takes everything that has arrived, per sender in the order of sending. Returns whether there was anything.
+    #[inline]
+    pub fn receive(&mut self, mut each: impl FnMut(CoreId, Message)) -> bool {
+        let mut any = false;
+        for (from, ring) in self.incoming.iter_mut().enumerate() {
+            let Some(ring) = ring else { continue };
+            let ready = ring.slots();
+            if ready == 0 {
+                continue;
+            }
+            any = true;
+            let batch = ring.read_chunk(ready).expect("what was counted is there");
+            for message in batch {
+                each(CoreId(from as u16), message);
+            }
+        }
+        any
+    }
+
+    /// True if a message has arrived.
+    #[inline]
+    pub fn has_arrivals(&self) -> bool {
+        self.incoming.iter().flatten().any(|ring| !ring.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_visible_after_delivery_only() {
+        let mut meshes = connect(3);
+        let mut second = meshes.remove(1);
+        let mut first = meshes.remove(0);
+        first.push(CoreId(1), Message::Nothing);
+        assert!(!second.has_arrivals());
+        let mut rung = Vec::new();
+        assert!(first.deliver(|core| rung.push(core)));
+        assert_eq!(rung, [CoreId(1)]);
+        assert!(second.has_arrivals());
+        let mut got = Vec::new();
+        assert!(second.receive(|from, message| got.push((from, message))));
+        assert_eq!(got, [(CoreId(0), Message::Nothing)]);
+        assert!(!second.receive(|_, _| panic!("nothing is left")));
+    }
+
+    /// A million messages in batches as large as the credits allow; the ring is never asked for more than its room.
+    #[test]
+    fn a_million_messages_arrive() {
+        const MESSAGES: usize = 1_000_000;
+        let mut meshes = connect(2);
+        let mut receiver = meshes.remove(1);
+        let mut sender = meshes.remove(0);
+        let sending = thread::spawn(move || {
+            let mut left = MESSAGES;
+            while left > 0 {
+                let room = sender.outgoing[1].ring.as_ref().unwrap().slots();
+                let batch = room.min(left).min(1 + left % 37);
+                (0..batch).for_each(|_| sender.push(CoreId(1), Message::Nothing));
+                sender.deliver(|_| {});
+                left -= batch;
+                if batch == 0 {
+                    thread::yield_now();
+                }
+            }
+        });
+        let mut got = 0;
+        while got < MESSAGES {
+            if !receiver.receive(|_, _| got += 1) {
+                thread::yield_now();
+            }
+        }
+        sending.join().unwrap();
+        assert_eq!(got, MESSAGES);
+        assert!(!receiver.has_arrivals());
+    }
+}

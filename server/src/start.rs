@@ -1,0 +1,85 @@
+//! From settings to a running process, and its end.
+//!
+//! Whatever can be wrong is found here, before a core starts, and said in one sentence.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use darter_core::config::Settings;
+use darter_io::{Start, Stop};
+
+use crate::{daemon, descriptors, flags, host, log, placement, settings, signals};
+
+/// Serves until told to stop.
+pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), String> {
+    let environment = flags::from_environment(std::env::vars());
+    let mut settings = settings::resolve(file, &environment, flags)?;
+    let config_file = match file {
+        None | Some("-") => String::new(),
+        Some(path) => fs::canonicalize(path).unwrap_or_default().display().to_string(),
+    };
+    enter(&settings.dir)?;
+    let (shards, placing) = placement::place(settings.shards, placement::allowed_cpus(), placement::quota());
+    settings.shards = shards;
+    let (maxclients, warnings) = descriptors::reserve(settings.maxclients, shards);
+    settings.maxclients = maxclients;
+    darter_io::probe().map_err(|error| error.to_string())?;
+    let listeners = darter_io::bind_all(&settings).map_err(|error| error.to_string())?;
+    if settings.daemonize {
+        daemon::detach()?;
+    }
+    log::start(&settings.logfile, settings.loglevel)?;
+    signals::block();
+    let stop = Stop::new().map_err(|error| error.to_string())?;
+    let stopper = stop.try_clone().map_err(|error| error.to_string())?;
+    signals::listen(stopper).map_err(|error| error.to_string())?;
+    let pidfile = daemon::Pidfile::write(&settings.pidfile, settings.daemonize);
+    announce(&settings);
+    warnings.iter().for_each(|words| tracing::warn!("{words}"));
+    let seeds: [[u8; 8]; 4] = std::array::from_fn(|_| host::entropy());
+    let unixsocket = settings.unixsocket.clone();
+    let outcome = darter_io::run(Start {
+        cores: shards,
+        placing,
+        settings,
+        hash_seeds: seeds.map(u64::from_ne_bytes),
+        random_seeds: (0..shards).map(|_| host::entropy()).collect(),
+        process: Arc::new(host::process(config_file)),
+        instruments: host::instruments(),
+        listeners,
+        stop,
+        log_threshold: Arc::new(log::set_threshold),
+        ready: Box::new(|| tracing::info!("Ready to accept connections")),
+    });
+    pidfile.remove();
+    if let Some(path) = unixsocket {
+        tracing::info!("Removing the unix socket file.");
+        let _ = fs::remove_file(path);
+    }
+    outcome.map_err(|error| error.to_string())?;
+    tracing::warn!("Darter is now ready to exit, bye bye...");
+    Ok(())
+}
+
+/// Makes `dir` the working directory; files are written there.
+fn enter(dir: &str) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("cannot use the working directory '{dir}': {error}");
+    std::env::set_current_dir(Path::new(dir)).map_err(failed)?;
+    // SAFETY: the path is a constant.
+    match unsafe { libc::access(c".".as_ptr(), libc::W_OK) } {
+        0 => Ok(()),
+        _ => Err(failed(std::io::Error::last_os_error())),
+    }
+}
+
+/// Says what has been started.
+fn announce(settings: &Settings) {
+    let version = env!("CARGO_PKG_VERSION");
+    let (pid, shards, port) = (std::process::id(), settings.shards, settings.port);
+    let plural = if shards == 1 { "shard" } else { "shards" };
+    tracing::info!("Darter {version} starting, PID: {pid}, {shards} {plural}, port {port}");
+    if let Some(path) = &settings.unixsocket {
+        tracing::info!("Listening on the unix socket {path}");
+    }
+}
