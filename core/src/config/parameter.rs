@@ -1,6 +1,6 @@
 //! What a parameter is: its names, when it may change, and how its value is checked, kept and printed.
 //!
-//! Each parameter is declared once, as a row of [`super::applied`] or [`super::accepted`]; CONFIG GET, CONFIG SET, CONFIG REWRITE, the
+//! Each parameter is declared once, as a row of `applied.rs` or `accepted.rs`; CONFIG GET, CONFIG SET, CONFIG REWRITE, the
 //! file and the environment are derived from the row. This module does not know any of the rows' names.
 
 use super::{Settings, accepted, applied, value};

@@ -124,7 +124,11 @@ pub fn print_memory(bytes: u64) -> String {
 pub fn memory_or_percent(text: &str) -> Result<String, String> {
     let wrong = || String::from("argument must be a memory or percent value");
     match text.strip_suffix('%') {
-        None => bytes(text).map(|bytes| bytes.to_string()).ok_or_else(wrong),
+        // Redis keeps percentages as negative numbers, so half of the range is all there is.
+        None => match bytes(text) {
+            Some(bytes) if i64::try_from(bytes).is_ok() => Ok(bytes.to_string()),
+            _ => Err(wrong()),
+        },
         Some(digits) => {
             if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err(wrong());
@@ -299,7 +303,7 @@ mod tests {
     #[test]
     fn reads_memory_or_percent() {
         let wrong = "argument must be a memory or percent value";
-        let table: [(&str, Result<&str, &str>); 13] = [
+        let table: [(&str, Result<&str, &str>); 14] = [
             ("50%", Ok("50%")),
             ("0%", Ok("0")),
             ("100%", Ok("100%")),
@@ -313,6 +317,7 @@ mod tests {
             ("%", Err(wrong)),
             ("5 %", Err(wrong)),
             ("-1", Err(wrong)),
+            ("9223372036854775808", Err(wrong)),
         ];
         for (text, expected) in table {
             assert_eq!(memory_or_percent(text), expected.map(Into::into).map_err(Into::into), "{text:?}");
