@@ -1,13 +1,18 @@
 //! Glob patterns as Redis matches them: KEYS, SCAN, PSUBSCRIBE, CONFIG GET.
 //!
-//! `*` any bytes, `?` one byte, `[abc]`, `[a-z]`, `[^a]` one byte of a class, `\x` the byte `x` itself. The matcher works
-//! on bytes and does not know what they mean. It never recurses: on failure it returns to the last star only, so the time is at most
+//! `*` any bytes, `?` one byte, `[abc]`, `[a-z]`, `[^a]` one byte of a class, `\x` the byte `x` itself. The
+//! matcher works
+//! on bytes and does not know what they mean. It never recurses: on failure it returns to the last star
+//! only, so the time is at most
 //! pattern times text, whatever an attacker sends.
 
-/// True if `pattern` matches the whole of `text`; `nocase` ignores the case of ASCII letters, outside of escapes in a class.
+/// True if `pattern` matches the whole of `text`; `nocase` ignores the case of ASCII letters, outside of
+/// escapes in a class.
 ///
-/// A class that is never closed ends with the pattern; a lone `\` at the end means itself. No pattern but the empty one
-/// matches the empty text, not even `*`: this is Redis's rule too, whose KEYS and SCAN look for a lone `*` before they match.
+/// A class that is never closed ends with the pattern; a lone `\` at the end means itself. No pattern but
+/// the empty one
+/// matches the empty text, not even `*`: this is Redis's rule too, whose KEYS and SCAN look for a lone `*`
+/// before they match.
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     if text.is_empty() {
         return pattern.is_empty();

@@ -2,9 +2,11 @@
 //!
 //! It knows bytes and quotes. It does not know what the words mean.
 
-/// Splits a line into its words; `None` if a quote is not closed or something other than white space follows a closing one.
+/// Splits a line into its words; `None` if a quote is not closed or something other than white space follows
+/// a closing one.
 ///
-/// In double quotes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a` and `\` before any other byte are understood; in single quotes only `\'`. A NUL ends the
+/// In double quotes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a` and `\` before any other byte are understood; in
+/// single quotes only `\'`. A NUL ends the
 /// line, as it does in C.
 pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let line = &line[..memchr::memchr(0, line).unwrap_or(line.len())];

@@ -1,6 +1,8 @@
-//! The parameters of Redis 7.0 that have no effect yet: clients, test suites and files may set and read them all the same.
+//! The parameters of Redis 7.0 that have no effect yet: clients, test suites and files may set and read them
+//! all the same.
 //!
-//! One row each, with the value that Redis has when nothing is configured. A row that comes to have effect moves to [`super::applied`].
+//! One row each, with the value that Redis has when nothing is configured. A row that comes to have effect
+//! moves to `applied.rs`.
 
 use super::parameter::{Check, Form, Parameter};
 use super::special::{

@@ -9,7 +9,8 @@ use super::{print_bind, set_bind};
 const I32_MAX: i64 = i32::MAX as i64;
 const SIZE_MAX: u64 = i64::MAX as u64;
 
-/// `port` and `bind` may change at run time in Redis; here they are immutable as long as nothing can open sockets anew.
+/// `port` and `bind` may change at run time in Redis; here they are immutable as long as nothing can open
+/// sockets anew.
 pub(super) static PARAMETERS: &[Parameter] = &[
     // Where to listen.
     Parameter::applied(

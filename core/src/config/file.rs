@@ -1,6 +1,7 @@
 //! redis.conf: from text to directives, from directives to settings.
 //!
-//! It is given the text. It opens no file: `include` is a directive like any other, which whoever reads files replaces by
+//! It is given the text. It opens no file: `include` is a directive like any other, which whoever reads
+//! files replaces by
 //! the directives of the file it names before they are applied.
 
 use super::{SetError, Settings};
@@ -135,10 +136,13 @@ impl Progress {
 }
 
 impl Settings {
-    /// Applies directives in order. Give those of the file, its includes and the command line in one call: several `save` lines add to
-    /// each other, as in Redis; several `client-output-buffer-limit` lines each set their classes; of any other parameter the last line holds.
+    /// Applies directives in order. Give those of the file, its includes and the command line in one
+    /// call: several `save` lines add to
+    /// each other, as in Redis; several `client-output-buffer-limit` lines each set their classes; of
+    /// any other parameter the last line holds.
     ///
-    /// Returns the names of the parameters that now differ from Redis's default and have no effect here, for one warning. After
+    /// Returns the names of the parameters that now differ from Redis's default and have no effect here,
+    /// for one warning. After
     /// an error the settings are as before.
     pub fn apply_file(&mut self, directives: &[Directive]) -> Result<Vec<String>, FileError> {
         let mut new = self.clone();

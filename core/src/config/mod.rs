@@ -1,6 +1,7 @@
 //! What can be configured, typed: the one `Settings` of a core.
 //!
-//! Every core holds a copy. Names and units are those of redis.conf. This room reads no file and no environment: it is given their text.
+//! Every core holds a copy. Names and units are those of redis.conf. This room reads no file and no
+//! environment: it is given their text.
 //!
 //! | file | knows |
 //! |---|---|

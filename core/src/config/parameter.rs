@@ -1,6 +1,7 @@
 //! What a parameter is: its names, when it may change, and how its value is checked, kept and printed.
 //!
-//! Each parameter is declared once, as a row of [`super::applied`] or [`super::accepted`]; CONFIG GET, CONFIG SET, CONFIG REWRITE, the
+//! Each parameter is declared once, as a row of `applied.rs` or `accepted.rs`; CONFIG GET, CONFIG SET,
+//! CONFIG REWRITE, the
 //! file and the environment are derived from the row. This module does not know any of the rows' names.
 
 use super::{Settings, accepted, applied, value};
@@ -180,7 +181,8 @@ impl Parameter {
         }
     }
 
-    /// Checks the words and keeps the value. `args` has one word exactly if the parameter takes one; the words of one that takes many are
+    /// Checks the words and keeps the value. `args` has one word exactly if the parameter takes one; the
+    /// words of one that takes many are
     /// already split.
     pub(super) fn set(&self, settings: &mut Settings, args: &[&str]) -> Result<(), String> {
         assert!(
@@ -233,7 +235,8 @@ pub fn find(name: &str) -> Option<&'static Parameter> {
     all().find(|parameter| parameter.is_named(name))
 }
 
-/// The parameter that an environment variable means: `DARTER_PROTO_MAX_BULK_LEN` is `proto-max-bulk-len`. `None` if there is none.
+/// The parameter that an environment variable means: `DARTER_PROTO_MAX_BULK_LEN` is `proto-max-bulk-len`.
+/// `None` if there is none.
 pub fn from_environment_name(variable: &str) -> Option<&'static str> {
     let name = variable.strip_prefix("DARTER_")?;
     let same = |known: &str| {

@@ -1,4 +1,5 @@
-//! Checks of single parameters without effect whose values have a form of their own. Each turns the words into the text that CONFIG GET prints.
+//! Checks of single parameters without effect whose values have a form of their own. Each turns the words
+//! into the text that CONFIG GET prints.
 
 use super::value;
 
@@ -25,7 +26,8 @@ pub(super) fn save(args: &[&str]) -> Result<String, String> {
     Ok(words.join(" "))
 }
 
-/// Classes of keyspace events. `A` stands for most of them; they are printed in Redis's order. Unlike Redis 7.0, `n` is printed beside `A` too.
+/// Classes of keyspace events. `A` stands for most of them; they are printed in Redis's order. Unlike Redis
+/// 7.0, `n` is printed beside `A` too.
 pub(super) fn keyspace_events(args: &[&str]) -> Result<String, String> {
     const ALL: &str = "g$lshzxetd";
     const PRINTED: &str = "g$lshzxetdnKEm";

@@ -61,7 +61,8 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Settings {
-    /// Sets one parameter at the start, when everything may be set. A parameter that takes many words takes them as one text, too.
+    /// Sets one parameter at the start, when everything may be set. A parameter that takes many words
+    /// takes them as one text, too.
     pub fn set(&mut self, name: &str, args: &[&str]) -> Result<(), SetError> {
         let parameter = parameter::find(name).ok_or(SetError::Unknown)?;
         let result = match (parameter.arguments, args) {
@@ -118,9 +119,11 @@ impl Settings {
         Ok(changed)
     }
 
-    /// CONFIG GET: names and values that any of the patterns matches, each name once. An older name is an entry of its own.
+    /// CONFIG GET: names and values that any of the patterns matches, each name once. An older name is
+    /// an entry of its own.
     ///
-    /// As in Redis, what has none of `*?[` is a name and comes back as the client wrote it, and only so are hidden parameters found.
+    /// As in Redis, what has none of `*?[` is a name and comes back as the client wrote it, and only so
+    /// are hidden parameters found.
     pub fn config_get(&self, patterns: &[&[u8]]) -> Vec<(Cow<'static, str>, String)> {
         let mut found: Vec<(Cow<'static, str>, String)> = Vec::new();
         let mut add = |name: Cow<'static, str>, parameter: &Parameter| {

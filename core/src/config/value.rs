@@ -50,7 +50,8 @@ pub fn integer<T: TryFrom<i64>>(text: &str, min: i64, max: i64) -> Result<T, Str
     T::try_from(number).map_err(|_| beyond())
 }
 
-/// A file mode: an octal number from 0 to 777. C reads it, so white space and a plus sign may come first and nothing means 0.
+/// A file mode: an octal number from 0 to 777. C reads it, so white space and a plus sign may come first and
+/// nothing means 0.
 pub fn octal(text: &str) -> Result<u32, String> {
     let digits = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
     let (negative, digits) = match digits.as_bytes().first() {
@@ -74,8 +75,10 @@ pub fn print_octal(mode: u32) -> String {
     format!("{mode:o}")
 }
 
-/// Bytes: digits and a unit in any case; `None` if it is anything else. `k`, `m`, `g` are powers of 1000, `kb`, `mb`, `gb` of 1024, `b` is one. No digits
-/// mean 0, as in Redis. What exceeds 64 bits is their greatest number; Redis would let the product of a unit wrap round.
+/// Bytes: digits and a unit in any case; `None` if it is anything else. `k`, `m`, `g` are powers of 1000,
+/// `kb`, `mb`, `gb` of 1024, `b` is one. No digits
+/// mean 0, as in Redis. What exceeds 64 bits is their greatest number; Redis would let the product of a unit
+/// wrap round.
 fn bytes(text: &str) -> Option<u64> {
     // The longest run of digits that Redis copies out.
     const DIGITS_MAX: usize = 127;
@@ -124,7 +127,11 @@ pub fn print_memory(bytes: u64) -> String {
 pub fn memory_or_percent(text: &str) -> Result<String, String> {
     let wrong = || String::from("argument must be a memory or percent value");
     match text.strip_suffix('%') {
-        None => bytes(text).map(|bytes| bytes.to_string()).ok_or_else(wrong),
+        // Redis keeps percentages as negative numbers, so half of the range is all there is.
+        None => match bytes(text) {
+            Some(bytes) if i64::try_from(bytes).is_ok() => Ok(bytes.to_string()),
+            _ => Err(wrong()),
+        },
         Some(digits) => {
             if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err(wrong());
@@ -197,7 +204,8 @@ pub fn print_output_limits(limits: &[OutputLimit; 3]) -> String {
     CLIENT_CLASSES.into_iter().zip(limits).map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// Percentiles from 0 to 100. They are kept with the six decimals that are printed, so that a printed list reads back as itself.
+/// Percentiles from 0 to 100. They are kept with the six decimals that are printed, so that a printed list
+/// reads back as itself.
 pub fn percentiles(words: &[&str]) -> Result<Vec<f64>, String> {
     let mut list = Vec::with_capacity(words.len());
     for word in words {
@@ -299,7 +307,7 @@ mod tests {
     #[test]
     fn reads_memory_or_percent() {
         let wrong = "argument must be a memory or percent value";
-        let table: [(&str, Result<&str, &str>); 13] = [
+        let table: [(&str, Result<&str, &str>); 14] = [
             ("50%", Ok("50%")),
             ("0%", Ok("0")),
             ("100%", Ok("100%")),
@@ -313,6 +321,7 @@ mod tests {
             ("%", Err(wrong)),
             ("5 %", Err(wrong)),
             ("-1", Err(wrong)),
+            ("9223372036854775808", Err(wrong)),
         ];
         for (text, expected) in table {
             assert_eq!(memory_or_percent(text), expected.map(Into::into).map_err(Into::into), "{text:?}");
