@@ -2,6 +2,7 @@
 //!
 //! This file knows the families and finds rows by name. It names no command.
 
+pub mod reference;
 pub mod row;
 pub mod syntax;
 pub mod table;

@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
     /// A token with the operands behind it, as far as the next bracket or token.
     fn token(&mut self, token: &str) -> Argument {
         let mut operands = Vec::new();
-        while let Some(word) = self.peek().filter(|word| is_operand(word)) {
+        while let Some(word) = self.peek().filter(is_operand) {
             self.at += 1;
             operands.push(operand(word));
         }
