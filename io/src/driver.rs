@@ -229,7 +229,7 @@ impl Driver {
             }
         }
         if let Some(acceptor) = &mut self.acceptor {
-            acceptor.failed_or_ended(index, completion, &mut self.network, self.now.mono);
+            acceptor.completed(index, completion, &mut self.network, self.now.mono);
         }
     }
 
