@@ -89,6 +89,7 @@ impl Engine {
         {
             return (session, Verdict::Held(Hold::Pause));
         }
+        session.last_command = Some(id);
         let before = session.reply_mode;
         let start = session.reply_end().len();
         let awaited = session.in_flight();
@@ -96,11 +97,11 @@ impl Engine {
         (session, verdict) = self.run(session, id, args, now, out);
         if verdict == Verdict::Done {
             session.commands += 1;
-            session.last_command = Some(id);
             self.node.statistics.commands += 1;
             if before != ReplyMode::On {
                 keep_silent(&mut session, before, start, awaited);
-            } else if session.reply_mode == ReplyMode::SkipNext {
+            }
+            if session.reply_mode == ReplyMode::SkipNext {
                 session.reply_mode = ReplyMode::SkipThis;
             }
         }

@@ -5,10 +5,13 @@
 pub mod row;
 pub mod table;
 
+mod client;
 mod connection;
 mod expire;
 mod flush;
+mod gathered;
 mod generic;
+mod help;
 mod parse;
 mod scan;
 mod set;
@@ -30,4 +33,5 @@ const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     flush::COMMANDS,
     connection::COMMANDS,
+    client::COMMANDS,
 ];
