@@ -129,7 +129,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        if let (true, Some(due)) = (node.shard.active_expire, node.shard.soonest_deadline()) {
+        if let (true, Some(due)) = (node.shard.active_expire, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
             next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::config::order::ChangeOrder;
 use crate::engine::EngineConfig;
 use crate::event::{ConnId, CoreId, Effect, Effects, LogLevel};
 use crate::feed::Feed;
@@ -10,6 +11,7 @@ use crate::hash::KeyHasher;
 use crate::host::{Instruments, Process};
 use crate::latency::LatencyMonitor;
 use crate::links::Links;
+use crate::message::Stamp;
 use crate::protocol::reply::Resp;
 use crate::random::Random;
 use crate::session::{ClientId, Closing, Session, Sessions};
@@ -39,6 +41,10 @@ pub struct Node {
     pub cores: u16,
     /// What is configured.
     pub settings: Settings,
+    /// Which changes of the settings hold.
+    pub changes: ChangeOrder,
+    /// Counts the questions to all cores, its own and those that it has seen: see [`Stamp`].
+    pub clock: u64,
     /// The data.
     pub shard: Shard,
     /// What it counts.
@@ -76,12 +82,14 @@ impl Node {
         let hasher = KeyHasher::new(config.hash_seeds);
         let mut random = Random::new(config.random_seed);
         let mut shard_seed = [0; 32];
-        shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.next().to_le_bytes()));
+        shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.draw().to_le_bytes()));
         let mut node = Node {
             core: config.core,
             cores: config.cores,
             shard: Shard::new(hasher, config.settings.databases, Random::new(shard_seed)),
             settings: config.settings,
+            changes: ChangeOrder::default(),
+            clock: 0,
             statistics: Statistics::default(),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
@@ -133,7 +141,7 @@ impl Node {
             return AccessRule::Untouched;
         }
         if let Some((log_factor, decay_minutes)) = self.frequency {
-            let draw = self.random.next() as u32;
+            let draw = self.random.draw() as u32;
             return AccessRule::Frequency {
                 minutes: unix_micros / 60_000_000,
                 log_factor,
@@ -201,6 +209,8 @@ pub struct Asked<'a> {
     pub database: usize,
     /// Its protocol.
     pub resp: Resp,
+    /// When, among all questions to all cores.
+    pub stamp: Stamp,
     /// Clients to end when the part is given.
     pub(crate) ended: Vec<(ConnId, Closing)>,
     /// Clients whose wait is over.

@@ -27,6 +27,8 @@ const SLICE_STEPS: u32 = 64;
 const SLICE_EVERY: u32 = 4;
 /// How long a core that exchanges messages looks for the next before it sleeps: about what waking it would cost.
 const SPIN: Duration = Duration::from_micros(10);
+/// A busy core leaves its thread to glommio this often while that has file operations.
+const GLOMMIO_NANOS: u64 = 1_000_000;
 /// From the stop on, cores have so long to finish.
 const STOP_MILLIS: u64 = 10_000;
 
@@ -94,6 +96,8 @@ pub struct Driver {
     exited: bool,
     /// When the timer in the ring runs out, if it is armed.
     timer: Instant,
+    /// When glommio last had the thread.
+    left_at: Instant,
 }
 
 impl Driver {
@@ -128,6 +132,7 @@ impl Driver {
             stop_by: None,
             exited: false,
             timer: Instant::NEVER,
+            left_at: Instant(0),
         })
     }
 
@@ -315,8 +320,11 @@ impl Driver {
 
     /// Submits, and sleeps if nothing is ready.
     async fn wait(&mut self) {
-        if self.disk.is_busy() {
-            glommio::yield_if_needed().await;
+        if self.disk.is_busy() && self.now.mono.0.saturating_sub(self.left_at.0) >= GLOMMIO_NANOS {
+            // Rung before it sleeps, it sleeps only until glommio has looked at everything.
+            self.parking.bell().ring();
+            self.parking.sleep().await.expect("an eventfd can be read");
+            self.left_at = self.clock.instant();
         }
         if self.has_work() {
             return self.submit();
@@ -358,6 +366,7 @@ impl Driver {
             self.parking.sleep().await.expect("an eventfd can be read");
         }
         self.network.signal_completions(false);
+        self.left_at = self.clock.instant();
         self.submit();
     }
 

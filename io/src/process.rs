@@ -25,8 +25,10 @@ use crate::parking;
 const FILE_MEMORY: usize = 64 << 10;
 /// Depth of each of glommio's three rings per core.
 const FILE_RING_DEPTH: usize = 64;
-/// How often a busy core looks after glommio's work, while there is any.
-const GLOMMIO_EVERY: Duration = Duration::from_millis(1);
+/// Glommio's timer against tasks that do not yield, out of the way: when it runs out before the executor has run a task of the
+/// queue, glommio 0.9 sleeps although the queue is not empty, and on a busy machine it then sleeps for ever. A core leaves
+/// its thread to glommio by waiting, not by yielding.
+const PREEMPT_NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// What glommio asks for per process.
 const LOCKED_MIN: u64 = 512 << 10;
 
@@ -228,7 +230,7 @@ fn spawn_core(
         .name(&format!("shard-{index}"))
         .io_memory(FILE_MEMORY)
         .ring_depth(FILE_RING_DEPTH)
-        .preempt_timer(GLOMMIO_EVERY);
+        .preempt_timer(PREEMPT_NEVER);
     let serve = move || async move {
         let driver = Driver::new(parts)?;
         let _ = started.send(());

@@ -66,7 +66,7 @@ mod tests {
         for id in table::top_level().filter(|id| !id.row().subcommands.is_empty()) {
             let lines = lines(id);
             assert_eq!(lines.len(), 1 + 2 * id.row().subcommands.len());
-            assert_eq!(lines[lines.len() - 2..], ["HELP", "    Prints this help."], "{}", id.full_name());
+            assert_eq!(lines[lines.len() - 2], "HELP", "{}", id.full_name());
         }
     }
 }

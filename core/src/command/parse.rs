@@ -79,7 +79,7 @@ pub fn range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
     let len = len as i64;
     let from = if start < 0 { (len + start).max(0) } else { start };
     let to = if end < 0 { (len + end).max(0) } else { end.min(len - 1) };
-    (len > 0 && from <= to && from < len).then_some((from as usize, to as usize + 1))
+    (len > 0 && from <= to && from < len).then(|| (from as usize, to as usize + 1))
 }
 
 #[cfg(test)]

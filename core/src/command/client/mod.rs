@@ -55,10 +55,7 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             since: "2.6.9",
             summary: "Returns the name of the connection.",
-            examples: &[
-                Example { call: "CLIENT SETNAME myname", reply: "OK" },
-                Example { call: "CLIENT GETNAME", reply: "myname" },
-            ],
+            examples: &[Example { call: "CLIENT GETNAME", reply: "" }],
             run: Run::Local(get_name),
             ..ROW
         },
