@@ -406,6 +406,7 @@ pub(crate) fn request(
         no_touch: session.no_touch,
         client: session.id,
         unix_micros: now.unix_micros,
+        clock: 0,
         first_hash,
         args: Packed::new(args),
     }

@@ -54,12 +54,11 @@ impl Engine {
         }
         self.show(&session, id.row(), args, now, out);
         let token = Token { conn: session.conn, sequence: session.await_reply() };
-        let request = request(&session, id, args, now, KeyHash(0));
         self.node.clock += 1;
-        let stamp = Stamp { clock: self.node.clock, core: self.node.core };
+        let mut request = request(&session, id, args, now, KeyHash(0));
+        request.clock = self.node.clock;
         for core in (0..self.node.cores).map(CoreId).filter(|core| *core != self.node.core) {
-            let message = Message::Ask { token, clock: stamp.clock, request: request.clone() };
-            out.push(Effect::Send { to: core, message });
+            out.push(Effect::Send { to: core, message: Message::Ask { token, request: request.clone() } });
         }
         let mut gather = Gather {
             command: id,
@@ -68,7 +67,7 @@ impl Engine {
         };
         let conn = session.conn;
         self.sessions.put_back(session);
-        let own = self.give_part(&request, stamp, now, out);
+        let own = self.give_part(self.node.core, &request, now, out);
         gather.parts[self.node.core.index()] = Some(own);
         self.gathers.insert(token, gather);
         self.end_gather_if_whole(token, now, out);
@@ -89,9 +88,9 @@ impl Engine {
                 }
                 self.arrived(token, reply, now, out);
             }
-            Message::Ask { token, clock, request } => {
-                self.node.clock = self.node.clock.max(clock);
-                let part = self.give_part(&request, Stamp { clock, core: from }, now, out);
+            Message::Ask { token, request } => {
+                self.node.clock = self.node.clock.max(request.clock);
+                let part = self.give_part(from, &request, now, out);
                 out.push(Effect::Send { to: from, message: Message::Answer { token, part } });
             }
             Message::Answer { token, part } => {
@@ -140,7 +139,7 @@ impl Engine {
     }
 
     /// This core's part of an answer.
-    fn give_part(&mut self, request: &Request, stamp: Stamp, now: Now, out: &mut Effects) -> Part {
+    fn give_part(&mut self, from: CoreId, request: &Request, now: Now, out: &mut Effects) -> Part {
         let Run::Gather { part, .. } = request.command.row().run else {
             unreachable!("only commands that ask every core are asked");
         };
@@ -151,7 +150,7 @@ impl Engine {
             now,
             out,
             client: request.client,
-            stamp,
+            stamp: Stamp { clock: request.clock, core: from },
             database: usize::from(request.database),
             resp: request.resp,
             ended: Vec::new(),

@@ -47,6 +47,8 @@ pub struct Request {
     pub client: ClientId,
     /// The coordinator's wall clock, microseconds: every shard judges expiry by the same instant.
     pub unix_micros: u64,
+    /// Of a question to all cores, the clock of its [`Stamp`]; else 0.
+    pub clock: u64,
     /// Hash of the first key, made where the request was routed.
     pub first_hash: KeyHash,
     /// All arguments, the name first.
@@ -76,8 +78,6 @@ pub enum Message {
     Ask {
         /// Comes back.
         token: Token,
-        /// When it was asked: the sender's count. Orders questions that contradict each other.
-        clock: u64,
         /// What is asked.
         request: Request,
     },

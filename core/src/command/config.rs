@@ -150,9 +150,13 @@ mod tests {
         let clients: Vec<_> = [0, 1, 2].map(|core| world.connect(core)).into();
         assert_eq!(world.say(clients[1], "CONFIG SET timeout 7 loglevel debug hz 33"), "OK");
         for &client in &clients {
-            assert_eq!(world.say(client, "CONFIG GET timeout log?evel hz"), "timeout\n7\nloglevel\ndebug\nhz\n33");
+            assert_eq!(
+                world.say(client, "CONFIG GET timeout log?evel hz"),
+                "timeout\n7\nloglevel\ndebug\nhz\n33"
+            );
         }
-        let thresholds = world.kept.iter().filter(|(_, e)| *e == Effect::LogThreshold(LogLevel::Debug)).count();
+        let thresholds =
+            world.kept.iter().filter(|(_, e)| *e == Effect::LogThreshold(LogLevel::Debug)).count();
         assert_eq!(thresholds, 3);
         world.call(clients[2], "HELLO 3");
         assert_eq!(world.call(clients[2], "CONFIG GET hz"), "%1\r\n$2\r\nhz\r\n$2\r\n33\r\n");

@@ -82,7 +82,10 @@ mod tests {
 
     #[test]
     fn the_later_change_holds_in_whatever_order_they_come() {
-        check([(&[("timeout", "1"), ("hz", "20")], 4), (&[("timeout", "2")], 5)], &[("timeout", "2"), ("hz", "20")]);
+        check(
+            [(&[("timeout", "1"), ("hz", "20")], 4), (&[("timeout", "2")], 5)],
+            &[("timeout", "2"), ("hz", "20")],
+        );
         check([(&[("timeout", "1")], 5), (&[("timeout", "2")], 5)], &[("timeout", "2")]);
         check([(&[("timeout", "1")], 6), (&[("TIMEOUT", "2")], 5)], &[("timeout", "1")]);
     }
@@ -100,6 +103,9 @@ mod tests {
 
     #[test]
     fn an_older_name_is_the_same_setting() {
-        check([(&[("lua-time-limit", "1")], 2), (&[("busy-reply-threshold", "3")], 1)], &[("lua-time-limit", "1")]);
+        check(
+            [(&[("lua-time-limit", "1")], 2), (&[("busy-reply-threshold", "3")], 1)],
+            &[("lua-time-limit", "1")],
+        );
     }
 }
