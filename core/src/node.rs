@@ -127,6 +127,12 @@ impl Node {
         FIXED_BYTES + self.shard.used_bytes()
     }
 
+    /// Remembers the most bytes that were ever in use, as far as somebody looks.
+    pub fn note_peak(&mut self) {
+        let used = self.used_bytes() as u64;
+        self.statistics.peak_bytes = self.statistics.peak_bytes.max(used);
+    }
+
     /// True if this core's share of `maxmemory` is used up.
     #[inline]
     pub fn is_out_of_memory(&self) -> bool {

@@ -16,11 +16,16 @@ mod flush;
 mod gathered;
 mod generic;
 mod help;
+mod info;
 mod lcs;
+mod memory;
+mod monitor;
+mod object;
 mod parse;
 mod scan;
 mod server;
 mod set;
+mod slowlog;
 mod string;
 mod string_many;
 mod string_number;
@@ -44,6 +49,11 @@ const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     client::COMMANDS,
     config::COMMANDS,
+    info::COMMANDS,
+    memory::COMMANDS,
+    object::COMMANDS,
+    slowlog::COMMANDS,
+    monitor::COMMANDS,
     server::COMMANDS,
     command_info::COMMANDS,
 ];
