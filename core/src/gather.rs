@@ -9,7 +9,7 @@ use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::feed::FeedWord;
 use crate::hash::KeyHash;
 use crate::message::{Message, MonitorLine, Request, Stamp, Token};
-use crate::node::{Asked, Local};
+use crate::node::{Asked, Deferred, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Outcome, Reply};
@@ -195,7 +195,11 @@ impl Engine {
             Reply::new(&mut reply, resp).error(&failure);
             self.node.statistics.error(failure.code());
         }
-        let nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
+        let mut nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
+        if let Some(Deferred::Until(at)) = deferred {
+            // Who sleeps runs: SLOWLOG and LATENCY are to see it.
+            nanos = nanos.saturating_add(at.0.saturating_sub(now.mono.0));
+        }
         if let Some(call) = self.node.ran(gather.command, args, nanos, failed) {
             self.node.keep_slow(*call, &session);
         }

@@ -20,9 +20,3 @@ pub fn all_done(_: &mut Local<'_>, _: Args<'_>, parts: Vec<Part>, reply: &mut Re
         }
     }
 }
-
-/// The sum of the cores' counts.
-pub fn sum(_: &mut Local<'_>, _: Args<'_>, parts: Vec<Part>, reply: &mut Reply<'_>) -> Outcome {
-    reply.integer(Part::total(&parts));
-    Ok(())
-}

@@ -11,12 +11,14 @@ mod client;
 mod command_info;
 mod config;
 mod connection;
+mod debug;
 mod expire;
 mod flush;
 mod gathered;
 mod generic;
 mod help;
 mod info;
+mod latency;
 mod lcs;
 mod memory;
 mod monitor;
@@ -54,6 +56,8 @@ const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     slowlog::COMMANDS,
     monitor::COMMANDS,
+    latency::COMMANDS,
+    debug::COMMANDS,
     server::COMMANDS,
     command_info::COMMANDS,
 ];
