@@ -93,6 +93,7 @@ impl Engine {
         match event {
             Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
+            Event::Ended { conn } => self.ended(now, conn, out),
             Event::Closed { conn } => self.closed(conn),
             Event::Message { from, message } => self.message(now, from, message, out),
             Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),
@@ -209,6 +210,7 @@ impl Engine {
             self.sessions.put_back(session);
             return bytes.len();
         }
+        session.again = false;
         let fresh = bytes.len().saturating_sub(session.unconsumed) as u64;
         session.input_total += fresh;
         self.node.statistics.input_bytes += fresh;
@@ -246,6 +248,7 @@ impl Engine {
                 Parsed::Request { len } => {
                     if commands == limits::COMMANDS_PER_EVENT {
                         parser.reset();
+                        session.again = true;
                         out.push(Effect::ResumeRead { conn });
                         break;
                     }
@@ -300,6 +303,13 @@ impl Engine {
         }
     }
 
+    fn ended(&mut self, now: Now, conn: ConnId, out: &mut Effects) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.ended = true;
+            self.settle(conn, now, out);
+        }
+    }
+
     fn closed(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.take(conn) {
             self.node.links.forget(conn);
@@ -328,6 +338,9 @@ impl Engine {
                 ),
             });
             session.close(Closing::Now);
+        }
+        if session.ended && session.hold.is_none() && !session.again {
+            session.close(Closing::AfterReplies);
         }
         match session.closing {
             Closing::No => {}
@@ -482,6 +495,7 @@ impl Engine {
 pub(crate) fn release(session: &mut Session, out: &mut Effects) {
     session.hold = None;
     session.read_paused = false;
+    session.again = true;
     out.push(Effect::ResumeRead { conn: session.conn });
 }
 

@@ -114,7 +114,7 @@ impl Driver {
             engine: Engine::new(parts.config),
             effects: Effects::default(),
             network,
-            clients: Clients::new(cores > 1),
+            clients: Clients::default(),
             mesh: parts.mesh,
             commons: parts.commons,
             clock: parts.clock,
@@ -181,7 +181,7 @@ impl Driver {
         for (operation, outcome) in self.disk.take_ended() {
             self.engine.handle(self.now, Event::Disk { operation, outcome }, &mut self.effects);
         }
-        self.clients.expire(&mut turn!(self));
+        self.clients.expire(self.now.mono);
         if let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.deadline() <= now.mono) {
             acceptor.retry(&mut self.network);
         }
@@ -192,7 +192,6 @@ impl Driver {
         }
         self.carry_out();
         self.clients.send_outputs(&mut turn!(self));
-        self.clients.close_ended(self.now);
         let (commons, network) = (&self.commons, &mut self.network);
         self.exchanged |= self.mesh.deliver(|to| wake(commons, network, to));
         self.network.buffers.publish();
@@ -229,7 +228,7 @@ impl Driver {
             }
         }
         if let Some(acceptor) = &mut self.acceptor {
-            acceptor.failed_or_ended(index, completion, &mut self.network, self.now.mono);
+            acceptor.completed(index, completion, &mut self.network, self.now.mono);
         }
     }
 
@@ -292,7 +291,7 @@ impl Driver {
 
     fn carry_out_one(&mut self, effect: Effect) {
         match effect {
-            Effect::TakeOutput { conn } => self.clients.take_output(conn, self.now),
+            Effect::TakeOutput { conn } => self.clients.take_output(conn),
             Effect::Send { to, message } => self.mesh.push(to, message),
             Effect::PauseRead { conn } => self.clients.pause(conn),
             Effect::ResumeRead { conn } => self.clients.resume(conn),

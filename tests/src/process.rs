@@ -164,7 +164,8 @@ impl Server {
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
         let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
+        let ticks: u64 =
+            fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
         Duration::from_millis(ticks * 10)
     }
 }

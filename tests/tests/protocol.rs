@@ -32,7 +32,8 @@ fn what_is_no_protocol_is_told_and_closed() {
 #[test]
 fn requests_may_be_cut_anywhere() {
     let server = Server::start(2);
-    let request = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nva\r\nl\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nPING hello\r\n";
+    let request =
+        b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nva\r\nl\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nPING hello\r\n";
     for cut in 1..request.len() {
         let mut client = server.client();
         client.send(&request[..cut]);
@@ -82,10 +83,7 @@ fn strangers_may_say_little_until_they_have_said_the_password() {
     let server = Server::start_with(2, &["--requirepass", "secret"]);
     let mut client = server.client();
     assert_eq!(client.run("GET a"), "-NOAUTH Authentication required.");
-    assert_eq!(
-        client.run("AUTH wrong"),
-        "-WRONGPASS invalid username-password pair or user is disabled."
-    );
+    assert_eq!(client.run("AUTH wrong"), "-WRONGPASS invalid username-password pair or user is disabled.");
     assert_eq!(client.run("AUTH default secret"), "+OK");
     assert_eq!(client.run("GET a"), "nil");
     assert_eq!(

@@ -81,7 +81,9 @@ fn walls_stand() {
     }
     for package in ["core", "sim"] {
         let rules = read(&repository().join(package).join("clippy.toml"));
-        for forbidden in ["std::time::Instant", "std::time::SystemTime", "std::thread::spawn", "std::fs", "std::net"] {
+        for forbidden in
+            ["std::time::Instant", "std::time::SystemTime", "std::thread::spawn", "std::fs", "std::net"]
+        {
             assert!(rules.contains(forbidden), "{package}/clippy.toml forbids {forbidden}");
         }
     }
@@ -116,10 +118,14 @@ fn a_command_is_named_in_one_file_only() {
     for path in &families {
         for line in read(path).lines() {
             // Rows of the table stand at the first level of a family's list; subcommands stand deeper.
-            if let Some(name) = line.strip_prefix("        name: \"").and_then(|rest| rest.strip_suffix("\",")) {
+            if let Some(name) =
+                line.strip_prefix("        name: \"").and_then(|rest| rest.strip_suffix("\","))
+            {
                 let other = homes.insert(name.to_string(), path.clone());
                 assert_eq!(other, None, "{name} is declared twice");
-            } else if let Some(name) = line.strip_prefix("    name: \"").and_then(|rest| rest.strip_suffix("\",")) {
+            } else if let Some(name) =
+                line.strip_prefix("    name: \"").and_then(|rest| rest.strip_suffix("\","))
+            {
                 homes.insert(name.to_string(), path.clone());
             }
         }
@@ -163,7 +169,10 @@ fn nothing_is_left_undone() {
 fn the_reader_is_given_two_commands() {
     let readme = read(&repository().join("README.md"));
     for command in ["cargo run --release", "cargo test"] {
-        assert!(readme.lines().any(|line| line.trim() == command), "README shows `{command}` on a line of its own");
+        assert!(
+            readme.lines().any(|line| line.trim() == command),
+            "README shows `{command}` on a line of its own"
+        );
     }
 }
 
