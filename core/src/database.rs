@@ -38,6 +38,9 @@ pub struct Database {
 }
 
 impl Database {
+    /// What a key costs in the table, in bytes, besides its record.
+    pub const SLOT_BYTES: usize = Dashtable::<Record>::SLOT_BYTES;
+
     /// Without keys.
     pub fn new(hasher: KeyHasher) -> Database {
         Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0 }

@@ -89,6 +89,7 @@ impl Engine {
         {
             return (session, Verdict::Held(Hold::Pause));
         }
+        session.last_command = Some(id);
         let before = session.reply_mode;
         let start = session.reply_end().len();
         let awaited = session.in_flight();
@@ -96,11 +97,11 @@ impl Engine {
         (session, verdict) = self.run(session, id, args, now, out);
         if verdict == Verdict::Done {
             session.commands += 1;
-            session.last_command = Some(id);
             self.node.statistics.commands += 1;
             if before != ReplyMode::On {
                 keep_silent(&mut session, before, start, awaited);
-            } else if session.reply_mode == ReplyMode::SkipNext {
+            }
+            if session.reply_mode == ReplyMode::SkipNext {
                 session.reply_mode = ReplyMode::SkipThis;
             }
         }
@@ -405,6 +406,7 @@ pub(crate) fn request(
         no_touch: session.no_touch,
         client: session.id,
         unix_micros: now.unix_micros,
+        clock: 0,
         first_hash,
         args: Packed::new(args),
     }
@@ -419,7 +421,8 @@ fn admit(node: &Node, session: &Session, args: Args<'_>) -> Result<CommandId, (O
     };
     let row = id.row();
     if !row.takes(args.len()) {
-        return Err((Some(id), wrong_arity(id)));
+        let failure = if is_loose(id) { unknown_subcommand(id, args) } else { wrong_arity(id) };
+        return Err((Some(id), failure));
     }
     if row.flags.has(Flags::PROTECTED) {
         let allowed = match node.settings.enable_debug_command {
@@ -464,11 +467,19 @@ fn unknown_command(args: Args<'_>) -> Failure {
     ))
 }
 
+/// True for the subcommands of DEBUG, which for Redis are no commands of their own: it does not tell a wrong word from a wrong number.
+fn is_loose(id: CommandId) -> bool {
+    id.row().flags.has(Flags::PROTECTED) && id.placed().parent.is_some()
+}
+
 fn unknown_subcommand(id: CommandId, args: Args<'_>) -> Failure {
+    let container = id.placed().parent.unwrap_or(id).row();
+    let or_number =
+        if container.flags.has(Flags::PROTECTED) { " or wrong number of arguments for" } else { "" };
     Failure::text(format!(
-        "ERR unknown subcommand '{}'. Try {} HELP.",
+        "ERR unknown subcommand{or_number} '{}'. Try {} HELP.",
         shown(args.at(1), REPEATED_MAX),
-        id.row().name.to_uppercase()
+        container.name.to_uppercase()
     ))
 }
 

@@ -86,7 +86,9 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Effects) -> usize {
         self.node.now = now;
         self.node.started_unix.get_or_insert(now.unix_seconds());
-        self.node.statistics.sample(now.mono);
+        if self.node.statistics.sample(now.mono) {
+            self.node.note_peak();
+        }
         let mut consumed = 0;
         match event {
             Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),

@@ -4,7 +4,7 @@
 //! queue; what is above the bound is left out and counted.
 
 use crate::args::Args;
-use crate::event::CoreId;
+use crate::event::{CoreId, Origin};
 use crate::message::MonitorLine;
 use crate::quoting;
 use crate::session::Session;
@@ -144,13 +144,13 @@ impl Feed {
 
 /// A request as MONITOR shows it: time, database, address, words.
 pub fn monitor_line(session: &Session, args: Args<'_>, unix_micros: u64, database: u16) -> MonitorLine {
-    let mut line = format!(
-        "+{}.{:06} [{} {}]",
-        unix_micros / 1_000_000,
-        unix_micros % 1_000_000,
-        database,
-        session.peer.address
-    );
+    let address = &session.peer.address;
+    let from = match session.peer.origin {
+        Origin::Unix => format!("unix:{}", address.strip_suffix(":0").unwrap_or(address)),
+        Origin::Loopback | Origin::Remote => address.clone(),
+    };
+    let (seconds, micros) = (unix_micros / 1_000_000, unix_micros % 1_000_000);
+    let mut line = format!("+{seconds}.{micros:06} [{database} {from}]");
     for argument in args.iter() {
         line.push(' ');
         line.push_str(&quoting::quoted(argument));

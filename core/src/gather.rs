@@ -8,8 +8,8 @@ use crate::engine::{Engine, release};
 use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::feed::FeedWord;
 use crate::hash::KeyHash;
-use crate::message::{Message, MonitorLine, Request, Token};
-use crate::node::{Asked, Local};
+use crate::message::{Message, MonitorLine, Request, Stamp, Token};
+use crate::node::{Asked, Deferred, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Outcome, Reply};
@@ -54,7 +54,9 @@ impl Engine {
         }
         self.show(&session, id.row(), args, now, out);
         let token = Token { conn: session.conn, sequence: session.await_reply() };
-        let request = request(&session, id, args, now, KeyHash(0));
+        self.node.clock += 1;
+        let mut request = request(&session, id, args, now, KeyHash(0));
+        request.clock = self.node.clock;
         for core in (0..self.node.cores).map(CoreId).filter(|core| *core != self.node.core) {
             out.push(Effect::Send { to: core, message: Message::Ask { token, request: request.clone() } });
         }
@@ -65,7 +67,7 @@ impl Engine {
         };
         let conn = session.conn;
         self.sessions.put_back(session);
-        let own = self.give_part(&request, now, out);
+        let own = self.give_part(self.node.core, &request, now, out);
         gather.parts[self.node.core.index()] = Some(own);
         self.gathers.insert(token, gather);
         self.end_gather_if_whole(token, now, out);
@@ -87,7 +89,8 @@ impl Engine {
                 self.arrived(token, reply, now, out);
             }
             Message::Ask { token, request } => {
-                let part = self.give_part(&request, now, out);
+                self.node.clock = self.node.clock.max(request.clock);
+                let part = self.give_part(from, &request, now, out);
                 out.push(Effect::Send { to: from, message: Message::Answer { token, part } });
             }
             Message::Answer { token, part } => {
@@ -136,7 +139,7 @@ impl Engine {
     }
 
     /// This core's part of an answer.
-    fn give_part(&mut self, request: &Request, now: Now, out: &mut Effects) -> Part {
+    fn give_part(&mut self, from: CoreId, request: &Request, now: Now, out: &mut Effects) -> Part {
         let Run::Gather { part, .. } = request.command.row().run else {
             unreachable!("only commands that ask every core are asked");
         };
@@ -147,6 +150,7 @@ impl Engine {
             now,
             out,
             client: request.client,
+            stamp: Stamp { clock: request.clock, core: from },
             database: usize::from(request.database),
             resp: request.resp,
             ended: Vec::new(),
@@ -191,7 +195,11 @@ impl Engine {
             Reply::new(&mut reply, resp).error(&failure);
             self.node.statistics.error(failure.code());
         }
-        let nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
+        let mut nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
+        if let Some(Deferred::Until(at)) = deferred {
+            // Who sleeps runs: SLOWLOG and LATENCY are to see it.
+            nanos = nanos.saturating_add(at.0.saturating_sub(now.mono.0));
+        }
         if let Some(call) = self.node.ran(gather.command, args, nanos, failed) {
             self.node.keep_slow(*call, &session);
         }

@@ -32,6 +32,8 @@ pub mod shard;
 pub mod slowlog;
 pub mod statistics;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod value;
 

@@ -5,7 +5,7 @@
 
 use crate::args::Packed;
 use crate::command::CommandId;
-use crate::event::ConnId;
+use crate::event::{ConnId, CoreId};
 use crate::hash::KeyHash;
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
@@ -20,6 +20,16 @@ pub struct Token {
     pub conn: ConnId,
     /// The place among its replies.
     pub sequence: u64,
+}
+
+/// When a question to all cores was asked, in Lamport's sense: the same on every core, and later than that of every question whose
+/// answer was known by then (Lamport 1978, "Time, clocks, and the ordering of events in a distributed system").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// The asking core's count of questions, its own and those it has seen.
+    pub clock: u64,
+    /// The asking core.
+    pub core: CoreId,
 }
 
 /// A command on its way to another core.
@@ -37,6 +47,8 @@ pub struct Request {
     pub client: ClientId,
     /// The coordinator's wall clock, microseconds: every shard judges expiry by the same instant.
     pub unix_micros: u64,
+    /// Of a question to all cores, the clock of its [`Stamp`]; else 0.
+    pub clock: u64,
     /// Hash of the first key, made where the request was routed.
     pub first_hash: KeyHash,
     /// All arguments, the name first.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::config::order::ChangeOrder;
 use crate::engine::EngineConfig;
 use crate::event::{ConnId, CoreId, Effect, Effects, LogLevel};
 use crate::feed::Feed;
@@ -10,6 +11,7 @@ use crate::hash::KeyHasher;
 use crate::host::{Instruments, Process};
 use crate::latency::LatencyMonitor;
 use crate::links::Links;
+use crate::message::Stamp;
 use crate::protocol::reply::Resp;
 use crate::random::Random;
 use crate::session::{ClientId, Closing, Session, Sessions};
@@ -39,6 +41,10 @@ pub struct Node {
     pub cores: u16,
     /// What is configured.
     pub settings: Settings,
+    /// Which changes of the settings hold.
+    pub changes: ChangeOrder,
+    /// Counts the questions to all cores, its own and those that it has seen: see [`Stamp`].
+    pub clock: u64,
     /// The data.
     pub shard: Shard,
     /// What it counts.
@@ -82,6 +88,8 @@ impl Node {
             cores: config.cores,
             shard: Shard::new(hasher, config.settings.databases, Random::new(shard_seed)),
             settings: config.settings,
+            changes: ChangeOrder::default(),
+            clock: 0,
             statistics: Statistics::default(),
             slowlog: Slowlog::default(),
             latency: LatencyMonitor::default(),
@@ -117,6 +125,12 @@ impl Node {
     /// Bytes in use on this core, as `maxmemory` counts them.
     pub fn used_bytes(&self) -> usize {
         FIXED_BYTES + self.shard.used_bytes()
+    }
+
+    /// Remembers the most bytes that were ever in use, as far as somebody looks.
+    pub fn note_peak(&mut self) {
+        let used = self.used_bytes() as u64;
+        self.statistics.peak_bytes = self.statistics.peak_bytes.max(used);
     }
 
     /// True if this core's share of `maxmemory` is used up.
@@ -201,6 +215,8 @@ pub struct Asked<'a> {
     pub database: usize,
     /// Its protocol.
     pub resp: Resp,
+    /// When, among all questions to all cores.
+    pub stamp: Stamp,
     /// Clients to end when the part is given.
     pub(crate) ended: Vec<(ConnId, Closing)>,
     /// Clients whose wait is over.

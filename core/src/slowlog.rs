@@ -66,6 +66,11 @@ impl Slowlog {
         entry.id = self.made * u64::from(cores) + u64::from(core);
         self.made += 1;
         self.entries.push_front(entry);
+        self.truncate(max);
+    }
+
+    /// Keeps no more than `max` entries, the newest.
+    pub fn truncate(&mut self, max: u64) {
         self.entries.truncate(usize::try_from(max).unwrap_or(usize::MAX));
     }
 

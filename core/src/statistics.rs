@@ -103,13 +103,15 @@ impl Statistics {
         }
     }
 
-    /// Takes a sample for the rates, at most ten times a second.
+    /// Takes a sample for the rates, at most ten times a second; true if it did.
     #[inline]
-    pub fn sample(&mut self, now: Instant) {
-        if now.0 >= self.rates.next.0 {
+    pub fn sample(&mut self, now: Instant) -> bool {
+        let due = now.0 >= self.rates.next.0;
+        if due {
             let totals = [self.commands, self.input_bytes, self.output_bytes];
             self.rates.add(now, totals);
         }
+        due
     }
 
     /// CONFIG RESETSTAT.
@@ -117,7 +119,7 @@ impl Statistics {
         *self = Statistics { peak_bytes: self.peak_bytes, ..Statistics::default() };
     }
 
-    /// LATENCY RESET does not touch histograms; CONFIG RESETSTAT does.
+    /// What it counts itself; the rest of the core's share is left at nothing.
     pub fn snapshot(&self, now: Instant) -> CoreStatistics {
         CoreStatistics {
             connections: self.connections,
@@ -148,6 +150,17 @@ impl Statistics {
             ..CoreStatistics::default()
         }
     }
+}
+
+/// What INFO shows of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DatabaseCounts {
+    /// Keys.
+    pub keys: u64,
+    /// Keys with a deadline.
+    pub timed: u64,
+    /// Bytes of the table alone.
+    pub table_bytes: u64,
 }
 
 /// One core's share of INFO, or the sum of several.
@@ -195,10 +208,14 @@ pub struct CoreStatistics {
     pub client_bytes: u64,
     /// Counters of the shard.
     pub shard: ShardCounters,
-    /// Keys and keys with a deadline, per database, where there are any.
-    pub databases: BTreeMap<u16, (u64, u64)>,
+    /// The databases that have keys.
+    pub databases: BTreeMap<u16, DatabaseCounts>,
     /// Credits that other cores owe: unanswered requests.
     pub outstanding: u64,
+    /// Lines of MONITOR that were left out because a core did not keep up.
+    pub lines_dropped: u64,
+    /// Keys of flushed databases that wait to be freed.
+    pub trash_keys: u64,
     /// Counters of commands that were called.
     pub per_command: BTreeMap<CommandId, CommandCounters>,
     /// Durations of commands that were called.
@@ -226,6 +243,8 @@ impl CoreStatistics {
             (&mut self.table_bytes, other.table_bytes),
             (&mut self.client_bytes, other.client_bytes),
             (&mut self.outstanding, other.outstanding),
+            (&mut self.lines_dropped, other.lines_dropped),
+            (&mut self.trash_keys, other.trash_keys),
             (&mut self.shard.hits, other.shard.hits),
             (&mut self.shard.misses, other.shard.misses),
             (&mut self.shard.expired, other.shard.expired),
@@ -241,9 +260,11 @@ impl CoreStatistics {
         for (code, count) in &other.error_codes {
             *self.error_codes.entry(code.clone()).or_default() += count;
         }
-        for (database, (keys, timed)) in &other.databases {
+        for (database, theirs) in &other.databases {
             let mine = self.databases.entry(*database).or_default();
-            *mine = (mine.0 + keys, mine.1 + timed);
+            mine.keys += theirs.keys;
+            mine.timed += theirs.timed;
+            mine.table_bytes += theirs.table_bytes;
         }
         for (id, counters) in &other.per_command {
             let mine = self.per_command.entry(*id).or_default();
@@ -309,12 +330,12 @@ mod tests {
     fn sums_add_what_adds_and_keep_the_longest() {
         let mut sum = CoreStatistics { commands: 2, longest_input: 7, ..CoreStatistics::default() };
         let mut other = CoreStatistics { commands: 3, longest_input: 5, ..CoreStatistics::default() };
-        other.databases.insert(0, (4, 1));
+        other.databases.insert(0, DatabaseCounts { keys: 4, timed: 1, table_bytes: 100 });
         other.error_codes.insert("ERR".into(), 2);
         sum.add(&other);
         sum.add(&other);
         assert_eq!((sum.commands, sum.longest_input), (8, 7));
-        assert_eq!(sum.databases[&0], (8, 2));
+        assert_eq!(sum.databases[&0], DatabaseCounts { keys: 8, timed: 2, table_bytes: 200 });
         assert_eq!(sum.error_codes["ERR"], 4);
     }
 

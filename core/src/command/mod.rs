@@ -7,16 +7,27 @@ pub mod row;
 pub mod syntax;
 pub mod table;
 
+mod client;
 mod command_info;
+mod config;
 mod connection;
+mod debug;
 mod expire;
 mod flush;
+mod gathered;
 mod generic;
+mod help;
+mod info;
+mod latency;
 mod lcs;
+mod memory;
+mod monitor;
+mod object;
 mod parse;
 mod scan;
 mod server;
 mod set;
+mod slowlog;
 mod string;
 mod string_many;
 mod string_number;
@@ -38,6 +49,15 @@ const FAMILIES: &[&[Command]] = &[
     flush::COMMANDS,
     lcs::COMMANDS,
     connection::COMMANDS,
+    client::COMMANDS,
+    config::COMMANDS,
+    info::COMMANDS,
+    memory::COMMANDS,
+    object::COMMANDS,
+    slowlog::COMMANDS,
+    monitor::COMMANDS,
+    latency::COMMANDS,
+    debug::COMMANDS,
     server::COMMANDS,
     command_info::COMMANDS,
 ];

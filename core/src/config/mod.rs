@@ -11,12 +11,14 @@
 //! | `accepted.rs`, `special.rs` | those of Redis 7.0 that are accepted without effect, and the odd ones' checks |
 //! | [`value`] | the forms of values: memory, numbers, choices, limits |
 //! | [`store`] | CONFIG SET and CONFIG GET |
+//! | [`order`] | changes that reach cores in different orders |
 //! | [`file`](mod@file) | redis.conf: lines, quoting, errors with line numbers |
 //! | [`rewrite`](mod@rewrite) | CONFIG REWRITE |
 
 mod accepted;
 mod applied;
 pub mod file;
+pub mod order;
 pub mod parameter;
 pub mod rewrite;
 mod special;

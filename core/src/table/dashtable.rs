@@ -48,6 +48,9 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     /// agree in so many bits that splitting does not tell them apart.
     const SLOTS_PER_SEGMENT: usize = 16;
 
+    /// One slot's share of a segment, in bytes: what an entry costs in a table that is full.
+    pub const SLOT_BYTES: usize = size_of::<Segment<E, HOME, STASH, SLOTS>>().div_ceil(Self::CAPACITY);
+
     /// An empty table, which allocates nothing before the first insertion.
     pub fn new(hasher: H) -> Self {
         Dashtable {

@@ -1,0 +1,63 @@
+//! What one core contributes to INFO, MEMORY STATS and LATENCY HISTOGRAM.
+
+use crate::database::Database;
+use crate::node::Asked;
+use crate::part::Part;
+use crate::statistics::{CoreStatistics, DatabaseCounts};
+
+/// The shares of all cores, and their sum.
+pub struct Collected {
+    pub sum: CoreStatistics,
+    /// In the order of cores.
+    pub cores: Vec<CoreStatistics>,
+}
+
+impl Collected {
+    pub fn of(parts: Vec<Part>) -> Collected {
+        let mut collected = Collected { sum: CoreStatistics::default(), cores: Vec::new() };
+        for part in parts {
+            if let Part::Statistics(share) = part {
+                collected.sum.add(&share);
+                collected.cores.push(*share);
+            }
+        }
+        collected
+    }
+}
+
+/// One core's share.
+pub fn part(asked: &mut Asked<'_>) -> Part {
+    asked.node.note_peak();
+    let node = &*asked.node;
+    let mut share = CoreStatistics {
+        clients: asked.sessions.len() as u64,
+        monitors: node.feed.monitors() as u64,
+        data_bytes: node.shard.used_bytes() as u64,
+        shard: node.shard.counters,
+        outstanding: node.links.outstanding() as u64,
+        lines_dropped: node.feed.dropped(),
+        trash_keys: node.shard.trash.iter().map(|database| database.len() as u64).sum(),
+        ..node.statistics.snapshot(asked.now.mono)
+    };
+    for session in asked.sessions.iter() {
+        share.longest_input = share.longest_input.max(session.unconsumed as u64);
+        share.longest_output = share.longest_output.max(session.output_len() as u64);
+        share.held_clients += u64::from(session.hold.is_some());
+        share.client_bytes += (session.held_bytes() + session.unconsumed) as u64;
+    }
+    for (number, database) in node.shard.databases.iter().enumerate() {
+        share.table_bytes += database.table_bytes() as u64;
+        if !database.is_empty() {
+            share.databases.insert(number as u16, counts(database));
+        }
+    }
+    Part::Statistics(Box::new(share))
+}
+
+fn counts(database: &Database) -> DatabaseCounts {
+    DatabaseCounts {
+        keys: database.len() as u64,
+        timed: database.with_deadline() as u64,
+        table_bytes: database.table_bytes() as u64,
+    }
+}

@@ -1,0 +1,118 @@
+//! Server, Persistence, Replication, CPU, Cluster; and Darter, for what Redis does not have.
+
+use super::Section;
+use crate::value::record::Access;
+use crate::{COMPATIBLE_VERSION, VERSION};
+
+pub(super) fn server(section: &mut Section<'_>) {
+    let node = section.node;
+    let process = &node.process;
+    let uptime = node.uptime_seconds();
+    section.field("redis_version", COMPATIBLE_VERSION);
+    section.field("darter_version", VERSION);
+    section.fixed(&[("redis_git_sha1", "00000000"), ("redis_git_dirty", "0"), ("redis_build_id", "0")]);
+    section.field("redis_mode", "standalone");
+    section.field("os", &process.os);
+    section.field("arch_bits", usize::BITS);
+    section.fixed(&[
+        ("monotonic_clock", "POSIX clock_gettime"),
+        ("multiplexing_api", "io_uring"),
+        ("atomicvar_api", "rust-core"),
+    ]);
+    section.field("process_id", process.pid);
+    section.field("process_supervised", "no");
+    section.field("run_id", &process.run_id);
+    section.field("tcp_port", node.settings.port);
+    section.field("server_time_usec", node.now.unix_micros);
+    section.field("uptime_in_seconds", uptime);
+    section.field("uptime_in_days", uptime / 86_400);
+    section.field("hz", node.settings.hz);
+    section.field("configured_hz", node.settings.hz);
+    section.field("lru_clock", node.now.unix_seconds() & u64::from(Access::MASK));
+    section.field("executable", &process.executable);
+    section.field("config_file", &process.config_file);
+    section.field("io_threads_active", 0);
+    section.field("shards", node.cores);
+}
+
+/// Nothing is saved yet: what Redis says while it rests.
+pub(super) fn persistence(section: &mut Section<'_>) {
+    section.fixed(&[
+        ("loading", "0"),
+        ("async_loading", "0"),
+        ("current_cow_peak", "0"),
+        ("current_cow_size", "0"),
+        ("current_cow_size_age", "0"),
+        ("current_fork_perc", "0.00"),
+        ("current_save_keys_processed", "0"),
+        ("current_save_keys_total", "0"),
+    ]);
+    section.field("rdb_changes_since_last_save", section.sum.shard.dirty);
+    section.field("rdb_bgsave_in_progress", 0);
+    section.field("rdb_last_save_time", section.node.started_unix.unwrap_or_default());
+    section.fixed(&[
+        ("rdb_last_bgsave_status", "ok"),
+        ("rdb_last_bgsave_time_sec", "-1"),
+        ("rdb_current_bgsave_time_sec", "-1"),
+        ("rdb_saves", "0"),
+        ("rdb_last_cow_size", "0"),
+        ("rdb_last_load_keys_expired", "0"),
+        ("rdb_last_load_keys_loaded", "0"),
+        ("aof_enabled", "0"),
+        ("aof_rewrite_in_progress", "0"),
+        ("aof_rewrite_scheduled", "0"),
+        ("aof_last_rewrite_time_sec", "-1"),
+        ("aof_current_rewrite_time_sec", "-1"),
+        ("aof_last_bgrewrite_status", "ok"),
+        ("aof_rewrites", "0"),
+        ("aof_rewrites_consecutive_failures", "0"),
+        ("aof_last_write_status", "ok"),
+        ("aof_last_cow_size", "0"),
+        ("module_fork_in_progress", "0"),
+        ("module_fork_last_cow_size", "0"),
+    ]);
+}
+
+pub(super) fn replication(section: &mut Section<'_>) {
+    section.fixed(&[("role", "master"), ("connected_slaves", "0"), ("master_failover_state", "no-failover")]);
+    section.field("master_replid", &section.node.process.run_id);
+    section.field("master_replid2", "0".repeat(40));
+    section.fixed(&[("master_repl_offset", "0"), ("second_repl_offset", "-1"), ("repl_backlog_active", "0")]);
+    section.field("repl_backlog_size", section.node.settings.get("repl-backlog-size").unwrap_or_default());
+    section.fixed(&[("repl_backlog_first_byte_offset", "0"), ("repl_backlog_histlen", "0")]);
+}
+
+pub(super) fn cpu(section: &mut Section<'_>) {
+    let usage = (section.node.instruments.usage)();
+    let seconds = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    section.field("used_cpu_sys", seconds(usage.cpu_system_micros));
+    section.field("used_cpu_user", seconds(usage.cpu_user_micros));
+    section.field("used_cpu_sys_children", seconds(0));
+    section.field("used_cpu_user_children", seconds(0));
+    section.field("used_cpu_sys_main_thread", seconds(usage.cpu_system_thread_micros));
+    section.field("used_cpu_user_main_thread", seconds(usage.cpu_user_thread_micros));
+}
+
+pub(super) fn cluster(section: &mut Section<'_>) {
+    section.field("cluster_enabled", 0);
+}
+
+pub(super) fn darter(section: &mut Section<'_>) {
+    let sum = section.sum;
+    section.field("remote_requests", sum.remote_requests);
+    section.field("outstanding_requests", sum.outstanding);
+    section.field("held_clients", sum.held_clients);
+    section.field("monitors", sum.monitors);
+    section.field("monitor_lines_dropped", sum.lines_dropped);
+    section.field("table_bytes", sum.table_bytes);
+    for (core, share) in section.cores.iter().enumerate() {
+        let keys: u64 = share.databases.values().map(|database| database.keys).sum();
+        section.field(
+            format_args!("shard{core}"),
+            format_args!(
+                "keys={keys},bytes={},clients={},commands={}",
+                share.data_bytes, share.clients, share.commands
+            ),
+        );
+    }
+}
