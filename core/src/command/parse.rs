@@ -79,7 +79,7 @@ pub fn range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
     let len = len as i64;
     let from = if start < 0 { (len + start).max(0) } else { start };
     let to = if end < 0 { (len + end).max(0) } else { end.min(len - 1) };
-    (len > 0 && from <= to && from < len).then_some((from as usize, to as usize + 1))
+    (len > 0 && from <= to && from < len).then(|| (from as usize, to as usize + 1))
 }
 
 #[cfg(test)]
@@ -96,6 +96,7 @@ mod tests {
             (3, 1, 5, None),
             (-100, 1, 5, Some((0, 2))),
             (0, 0, 0, None),
+            (0, 5, 0, None),
             (i64::MIN, i64::MAX, 3, Some((0, 3))),
         ] {
             assert_eq!(range(start, end, len), cut, "{start} {end} {len}");
