@@ -11,23 +11,24 @@ use hashbrown::HashTable;
 
 type Key = [u8; 16];
 
-/// What a small key with a small value takes.
+/// What a small key with a small value takes. That all keys are equally long, the tables cannot know.
 struct Record {
+    key_len: u8,
     key: Key,
-    _value: [u8; 32],
+    _value: [u8; 31],
 }
 
 struct Boxed(Box<Record>);
 
 impl Boxed {
     fn new(key: Key) -> Boxed {
-        Boxed(Box::new(Record { key, _value: [7; 32] }))
+        Boxed(Box::new(Record { key_len: black_box(16), key, _value: [7; 31] }))
     }
 }
 
 impl Entry for Boxed {
     fn key(&self) -> &[u8] {
-        &self.0.key
+        &self.0.key[..usize::from(self.0.key_len)]
     }
 }
 
@@ -45,8 +46,8 @@ fn keys(from: u64, count: u64) -> Vec<Key> {
 trait Table: Sized {
     fn new() -> Self;
     fn insert(&mut self, entry: Boxed);
-    fn contains(&self, key: &Key) -> bool;
-    fn remove(&mut self, key: &Key) -> Option<Boxed>;
+    fn contains(&self, key: &[u8]) -> bool;
+    fn remove(&mut self, key: &[u8]) -> Option<Boxed>;
 
     fn filled(entries: u64) -> Self {
         let mut table = Self::new();
@@ -67,11 +68,11 @@ impl Table for Dashtable<Boxed> {
         Dashtable::insert(self, entry, hash);
     }
 
-    fn contains(&self, key: &Key) -> bool {
+    fn contains(&self, key: &[u8]) -> bool {
         self.get(key, self.hash(key)).is_some()
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Boxed> {
+    fn remove(&mut self, key: &[u8]) -> Option<Boxed> {
         Dashtable::remove(self, key, self.hash(key))
     }
 }
@@ -92,11 +93,11 @@ impl Table for Swiss {
         self.table.insert_unique(hash, entry, |entry| self.hasher.hash(entry.key()).0);
     }
 
-    fn contains(&self, key: &Key) -> bool {
+    fn contains(&self, key: &[u8]) -> bool {
         self.table.find(self.hasher.hash(key).0, |entry| entry.key() == key).is_some()
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Boxed> {
+    fn remove(&mut self, key: &[u8]) -> Option<Boxed> {
         let found = self.table.find_entry(self.hasher.hash(key).0, |entry| entry.key() == key);
         found.ok().map(|found| found.remove().0)
     }
@@ -108,7 +109,7 @@ fn lookups<T: Table>(criterion: &mut Criterion, name: &str, entries: u64) {
     for (what, keys) in [("get hit", keys(0, entries)), ("get miss", keys(entries, entries))] {
         group.bench_function(format!("{what}/{name}"), |bench| {
             let mut order = keys.iter().cycle();
-            bench.iter(|| order.next().map(|key| table.contains(black_box(key))))
+            bench.iter(|| order.next().map(|key| table.contains(black_box(key.as_slice()))))
         });
     }
     group.finish();
@@ -122,7 +123,7 @@ fn changes<T: Table>(criterion: &mut Criterion, name: &str, entries: u64) {
         let (mut leaving, mut coming) = (keys(0, entries), keys(entries, entries));
         let mut at = 0;
         bench.iter(|| {
-            let mut entry = table.remove(&leaving[at]).expect("it is there");
+            let mut entry = table.remove(black_box(leaving[at].as_slice())).expect("it is there");
             entry.0.key = coming[at];
             table.insert(entry);
             at += 1;
@@ -159,12 +160,16 @@ fn batches(criterion: &mut Criterion, entries: u64) {
                 let batch = order.next().expect("there is always a next one");
                 let mut hashes = [KeyHash(0); 16];
                 for (hash, key) in hashes.iter_mut().zip(batch) {
-                    *hash = table.hash(key);
+                    *hash = table.hash(black_box(key.as_slice()));
                     if prefetch {
                         table.prefetch(*hash);
                     }
                 }
-                batch.iter().zip(hashes).filter(|(key, hash)| table.get(*key, *hash).is_some()).count()
+                batch
+                    .iter()
+                    .zip(hashes)
+                    .filter(|(key, hash)| table.get(black_box(key.as_slice()), *hash).is_some())
+                    .count()
             })
         });
     }

@@ -4,7 +4,7 @@
 
 use crate::hash::{KeyHash, KeyHasher};
 use crate::shard::Deadline;
-use crate::table::{Cursor, Dashtable};
+use crate::table::{BOUND_UNIT_MILLIS, Cursor, Dashtable};
 use crate::time::UnixMillis;
 use crate::value::access::AccessRule;
 use crate::value::record::{Record, Value};
@@ -169,9 +169,9 @@ impl Database {
         (used, expired)
     }
 
-    /// Before this moment no key is due.
-    pub fn soonest_deadline(&self) -> Option<UnixMillis> {
-        self.table.soonest_deadline()
+    /// When a sweep is worth while: the table's bounds are coarse, and before the unit has passed it might find nothing.
+    pub fn next_sweep(&self) -> Option<UnixMillis> {
+        self.table.soonest_deadline().map(|bound| UnixMillis(bound.0.saturating_add(BOUND_UNIT_MILLIS)))
     }
 
     /// Frees about `max` records; how many.

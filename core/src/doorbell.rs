@@ -103,6 +103,7 @@ mod tests {
         assert!(!bell.must_ring());
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the race itself is tested, which takes two threads")]
     /// Two senders count up, the sleeper adds up what it sees. A lost wake-up leaves it asleep until the test's patience ends.
     #[test]
     fn no_wake_up_is_lost() {

@@ -91,6 +91,7 @@ impl Engine {
         match event {
             Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
+            Event::Ended { conn } => self.ended(now, conn, out),
             Event::Closed { conn } => self.closed(conn),
             Event::Message { from, message } => self.message(now, from, message, out),
             Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),
@@ -129,7 +130,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        if let (true, Some(due)) = (node.shard.active_expire, node.shard.soonest_deadline()) {
+        if let (true, Some(due)) = (node.shard.active_expire, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
             next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
         }
@@ -207,6 +208,7 @@ impl Engine {
             self.sessions.put_back(session);
             return bytes.len();
         }
+        session.again = false;
         let fresh = bytes.len().saturating_sub(session.unconsumed) as u64;
         session.input_total += fresh;
         self.node.statistics.input_bytes += fresh;
@@ -244,6 +246,7 @@ impl Engine {
                 Parsed::Request { len } => {
                     if commands == limits::COMMANDS_PER_EVENT {
                         parser.reset();
+                        session.again = true;
                         out.push(Effect::ResumeRead { conn });
                         break;
                     }
@@ -298,6 +301,13 @@ impl Engine {
         }
     }
 
+    fn ended(&mut self, now: Now, conn: ConnId, out: &mut Effects) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.ended = true;
+            self.settle(conn, now, out);
+        }
+    }
+
     fn closed(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.take(conn) {
             self.node.links.forget(conn);
@@ -326,6 +336,9 @@ impl Engine {
                 ),
             });
             session.close(Closing::Now);
+        }
+        if session.ended && session.hold.is_none() && !session.again {
+            session.close(Closing::AfterReplies);
         }
         match session.closing {
             Closing::No => {}
@@ -480,6 +493,7 @@ impl Engine {
 pub(crate) fn release(session: &mut Session, out: &mut Effects) {
     session.hold = None;
     session.read_paused = false;
+    session.again = true;
     out.push(Effect::ResumeRead { conn: session.conn });
 }
 

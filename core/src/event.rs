@@ -72,6 +72,12 @@ pub enum Event<'a> {
         /// Everything not yet consumed.
         bytes: &'a [u8],
     },
+    /// The peer will send no more, but may still read: answered by [`Effect::Close`] when what it has asked for has been answered. All
+    /// bytes that it has sent were presented before.
+    Ended {
+        /// Whose.
+        conn: ConnId,
+    },
     /// The connection is gone and nothing of it is in flight: its buffers may be freed, its index used again.
     Closed {
         /// Whose.

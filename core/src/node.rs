@@ -76,7 +76,7 @@ impl Node {
         let hasher = KeyHasher::new(config.hash_seeds);
         let mut random = Random::new(config.random_seed);
         let mut shard_seed = [0; 32];
-        shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.next().to_le_bytes()));
+        shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.draw().to_le_bytes()));
         let mut node = Node {
             core: config.core,
             cores: config.cores,
@@ -133,7 +133,7 @@ impl Node {
             return AccessRule::Untouched;
         }
         if let Some((log_factor, decay_minutes)) = self.frequency {
-            let draw = self.random.next() as u32;
+            let draw = self.random.draw() as u32;
             return AccessRule::Frequency {
                 minutes: unix_micros / 60_000_000,
                 log_factor,

@@ -105,6 +105,10 @@ pub struct Session {
     pub hold: Option<Hold>,
     /// True after `PauseRead` was said.
     pub read_paused: bool,
+    /// Its bytes will be presented again, though nothing holds them.
+    pub again: bool,
+    /// It will send no more.
+    pub ended: bool,
     /// Whether and how it ends.
     pub closing: Closing,
     /// True after `Close` was said.
@@ -151,6 +155,8 @@ impl Session {
             outbox: Outbox::default(),
             hold: None,
             read_paused: false,
+            again: false,
+            ended: false,
             closing: Closing::No,
             close_said: false,
             created_unix: now.unix_seconds(),

@@ -140,9 +140,9 @@ impl Shard {
         left == 0
     }
 
-    /// Before this moment no key of any database is due.
-    pub fn soonest_deadline(&self) -> Option<UnixMillis> {
-        self.databases.iter().filter_map(Database::soonest_deadline).min()
+    /// When a sweep of some database is worth while.
+    pub fn next_sweep(&self) -> Option<UnixMillis> {
+        self.databases.iter().filter_map(Database::next_sweep).min()
     }
 }
 

@@ -23,11 +23,6 @@ const REST_KEPT: usize = 4 << 10;
 const LINGER_MILLIS: u64 = 200;
 /// And throw away at most so much of what it still sends.
 const LINGER_BYTES: usize = 64 << 10;
-/// A peer that sends no more may still wait for answers that are on their way between cores: it gets them if they
-/// come within this time of its last bytes or of the answer before.
-const GRACE_MILLIS: u64 = 100;
-/// The same while the engine has paused a client whose bytes it has not all seen.
-const STUCK_MILLIS: u64 = 1_000;
 
 /// What a step needs from its turn.
 pub struct Turn<'a> {
@@ -49,27 +44,17 @@ pub struct Turn<'a> {
 #[derive(Default)]
 pub struct Clients {
     connections: Connections,
-    /// Other cores may have to answer for a client of this one.
-    answers_travel: bool,
     /// To be fed their rest.
     again: Vec<u32>,
     /// With output to send.
     outputs: Vec<u32>,
-    /// Of peers that send no more, to be looked at when the turn's output is known.
-    ended: Vec<u32>,
     /// The engine is to be told.
     closed: Vec<u32>,
     /// Names and ends of waiting, soonest first: every wait has the same length.
     lingering: VecDeque<(Instant, ConnId)>,
-    graced: VecDeque<(Instant, ConnId)>,
 }
 
 impl Clients {
-    /// No clients yet. `answers_travel` says that answers may come from other cores.
-    pub fn new(answers_travel: bool) -> Clients {
-        Clients { answers_travel, ..Clients::default() }
-    }
-
     /// True if the next turn has something to do here, whatever else happens.
     pub fn is_ready(&self) -> bool {
         !self.again.is_empty() || !self.closed.is_empty()
@@ -77,9 +62,7 @@ impl Clients {
 
     /// When [`Clients::expire`] has something to do.
     pub fn deadline(&self) -> Instant {
-        let first =
-            |queue: &VecDeque<(Instant, ConnId)>| queue.front().map_or(Instant::NEVER, |entry| entry.0);
-        first(&self.lingering).min(first(&self.graced))
+        self.lingering.front().map_or(Instant::NEVER, |entry| entry.0)
     }
 
     /// A client has come. `clients` counts it.
@@ -91,10 +74,15 @@ impl Clients {
 
     /// A receive operation has completed, perhaps to complete again.
     pub fn received(&mut self, index: u32, completion: Completion, turn: &mut Turn<'_>) {
-        let (_, connection) = self.connections.at(index).expect("an operation keeps its connection");
+        let (conn, connection) = self.connections.at(index).expect("an operation keeps its connection");
         connection.receiving &= completion.goes_on();
         match completion.result {
-            0 => connection.ended = true,
+            0 => {
+                connection.ended = true;
+                if connection.stage == Stage::Open {
+                    turn.engine.handle(turn.now, Event::Ended { conn }, turn.effects);
+                }
+            }
             len if len > 0 => {
                 let id = completion.buffer().expect("received bytes lie in a buffer");
                 turn.network.buffers.taken(id);
@@ -134,10 +122,8 @@ impl Clients {
     }
 
     /// The engine has output.
-    pub fn take_output(&mut self, conn: ConnId, now: Now) {
+    pub fn take_output(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get(conn) else { return };
-        connection.answered = now.mono;
-        connection.owed &= connection.ended || now.mono <= connection.fed;
         if !std::mem::replace(&mut connection.has_output, true) && connection.sending.is_none() {
             self.outputs.push(conn.index);
         }
@@ -214,40 +200,10 @@ impl Clients {
     }
 
     /// Ends the waits whose time has come.
-    pub fn expire(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.mono;
+    pub fn expire(&mut self, now: Instant) {
         while let Some(conn) = pop_due(&mut self.lingering, now) {
             if let Some(connection) = self.connections.get(conn) {
-                shut(connection, Shutdown::Both);
-            }
-        }
-        while let Some(conn) = pop_due(&mut self.graced, now) {
-            if let Some(connection) = self.connections.get(conn) {
-                connection.graced = false;
-                self.settle(conn.index, turn);
-            }
-        }
-    }
-
-    /// Closes those whose peer sends no more and has got everything, or will wait no longer.
-    pub fn close_ended(&mut self, now: Now) {
-        for index in self.ended.drain(..) {
-            let Some((conn, connection)) = self.connections.at(index) else { continue };
-            let busy = connection.again || connection.has_output || connection.sending.is_some();
-            if busy || connection.graced || connection.stage != Stage::Open {
-                continue;
-            }
-            let wait = match connection {
-                Connection { paused: true, rest, .. } if !rest.is_empty() => STUCK_MILLIS,
-                Connection { owed: true, .. } => GRACE_MILLIS,
-                _ => 0,
-            };
-            if connection.fed.max(connection.answered).after_millis(wait) > now.mono {
-                connection.graced = true;
-                self.graced.push_back((now.mono.after_millis(GRACE_MILLIS), conn));
-            } else {
-                connection.stage = Stage::Closing;
-                self.closed.push(index);
+                abort(connection);
             }
         }
     }
@@ -293,7 +249,7 @@ impl Clients {
             Stage::Lingering => {
                 connection.drained += len;
                 if connection.drained > LINGER_BYTES {
-                    shut(connection, Shutdown::Both);
+                    abort(connection);
                 }
             }
         }
@@ -303,8 +259,6 @@ impl Clients {
     fn feed(&mut self, index: u32, new: Option<(u16, usize)>, turn: &mut Turn<'_>) {
         let (conn, connection) = self.connections.at(index).expect("only what is there is fed");
         let fresh = new.map_or(&[][..], |(id, len)| turn.network.buffers.bytes(id, len));
-        connection.fed = turn.now.mono;
-        connection.owed = self.answers_travel;
         if connection.rest.is_empty() {
             let event = Event::Bytes { conn, bytes: fresh };
             let consumed = turn.engine.handle(turn.now, event, turn.effects);
@@ -332,8 +286,8 @@ impl Clients {
                     shut(connection, Shutdown::Both);
                 }
             }
-            // What this turn's effects bring is not known yet.
-            Stage::Open if connection.ended => self.ended.push(index),
+            // The engine closes it when everything is answered.
+            Stage::Open if connection.ended => {}
             Stage::Open => {
                 if !connection.paused {
                     self.receive(index, turn);
@@ -371,6 +325,13 @@ fn pop_due(queue: &mut VecDeque<(Instant, ConnId)>, now: Instant) -> Option<Conn
 
 fn raw(connection: &Connection) -> std::os::fd::RawFd {
     std::os::fd::AsRawFd::as_raw_fd(&connection.socket)
+}
+
+/// Ends a connection whose peer goes on sending: it is reset when the socket is closed. Without this a peer that is stuck in a
+/// full window would not notice for a minute.
+fn abort(connection: &Connection) {
+    let _ = SockRef::from(&connection.socket).set_linger(Some(std::time::Duration::ZERO));
+    shut(connection, Shutdown::Both);
 }
 
 /// Ends one or both directions. A peer that is already gone makes this fail, which changes nothing.

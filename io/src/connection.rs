@@ -5,7 +5,6 @@
 use std::os::fd::OwnedFd;
 
 use darter_core::event::ConnId;
-use darter_core::time::Instant;
 
 /// How far a connection's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +40,8 @@ pub struct Connection {
     pub has_output: bool,
     /// The peer sends no more.
     pub ended: bool,
-    /// Bytes were given to the engine after which no later turn has brought output: answers may be under way.
-    pub owed: bool,
-    /// Ended, and waiting for what is under way.
-    pub graced: bool,
     /// Nothing reaches the peer any more.
     pub broken: bool,
-    /// When the engine was last given bytes.
-    pub fed: Instant,
-    /// When the engine last had output.
-    pub answered: Instant,
     /// Bytes thrown away while lingering.
     pub drained: usize,
 }
@@ -89,11 +80,7 @@ impl Connections {
             again: false,
             has_output: false,
             ended: false,
-            owed: false,
-            graced: false,
             broken: false,
-            fed: Instant(0),
-            answered: Instant(0),
             drained: 0,
         });
         ConnId { index, generation: slot.generation }

@@ -27,6 +27,8 @@ const SLICE_STEPS: u32 = 64;
 const SLICE_EVERY: u32 = 4;
 /// How long a core that exchanges messages looks for the next before it sleeps: about what waking it would cost.
 const SPIN: Duration = Duration::from_micros(10);
+/// A busy core leaves its thread to glommio this often while that has file operations.
+const GLOMMIO_NANOS: u64 = 1_000_000;
 /// From the stop on, cores have so long to finish.
 const STOP_MILLIS: u64 = 10_000;
 
@@ -94,6 +96,8 @@ pub struct Driver {
     exited: bool,
     /// When the timer in the ring runs out, if it is armed.
     timer: Instant,
+    /// When glommio last had the thread.
+    left_at: Instant,
 }
 
 impl Driver {
@@ -110,7 +114,7 @@ impl Driver {
             engine: Engine::new(parts.config),
             effects: Effects::default(),
             network,
-            clients: Clients::new(cores > 1),
+            clients: Clients::default(),
             mesh: parts.mesh,
             commons: parts.commons,
             clock: parts.clock,
@@ -128,6 +132,7 @@ impl Driver {
             stop_by: None,
             exited: false,
             timer: Instant::NEVER,
+            left_at: Instant(0),
         })
     }
 
@@ -176,7 +181,7 @@ impl Driver {
         for (operation, outcome) in self.disk.take_ended() {
             self.engine.handle(self.now, Event::Disk { operation, outcome }, &mut self.effects);
         }
-        self.clients.expire(&mut turn!(self));
+        self.clients.expire(self.now.mono);
         if let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.deadline() <= now.mono) {
             acceptor.retry(&mut self.network);
         }
@@ -187,7 +192,6 @@ impl Driver {
         }
         self.carry_out();
         self.clients.send_outputs(&mut turn!(self));
-        self.clients.close_ended(self.now);
         let (commons, network) = (&self.commons, &mut self.network);
         self.exchanged |= self.mesh.deliver(|to| wake(commons, network, to));
         self.network.buffers.publish();
@@ -224,7 +228,7 @@ impl Driver {
             }
         }
         if let Some(acceptor) = &mut self.acceptor {
-            acceptor.failed_or_ended(index, completion, &mut self.network, self.now.mono);
+            acceptor.completed(index, completion, &mut self.network, self.now.mono);
         }
     }
 
@@ -287,7 +291,7 @@ impl Driver {
 
     fn carry_out_one(&mut self, effect: Effect) {
         match effect {
-            Effect::TakeOutput { conn } => self.clients.take_output(conn, self.now),
+            Effect::TakeOutput { conn } => self.clients.take_output(conn),
             Effect::Send { to, message } => self.mesh.push(to, message),
             Effect::PauseRead { conn } => self.clients.pause(conn),
             Effect::ResumeRead { conn } => self.clients.resume(conn),
@@ -315,8 +319,11 @@ impl Driver {
 
     /// Submits, and sleeps if nothing is ready.
     async fn wait(&mut self) {
-        if self.disk.is_busy() {
-            glommio::yield_if_needed().await;
+        if self.disk.is_busy() && self.now.mono.0.saturating_sub(self.left_at.0) >= GLOMMIO_NANOS {
+            // Rung before it sleeps, it sleeps only until glommio has looked at everything.
+            self.parking.bell().ring();
+            self.parking.sleep().await.expect("an eventfd can be read");
+            self.left_at = self.clock.instant();
         }
         if self.has_work() {
             return self.submit();
@@ -358,6 +365,7 @@ impl Driver {
             self.parking.sleep().await.expect("an eventfd can be read");
         }
         self.network.signal_completions(false);
+        self.left_at = self.clock.instant();
         self.submit();
     }
 

@@ -133,6 +133,8 @@ pub struct Acceptor {
     /// Those that wait until descriptors may be free again, and when that is.
     resting: Vec<u32>,
     retry_at: Instant,
+    /// The log has said so since a client was last accepted.
+    warned: bool,
 }
 
 impl Acceptor {
@@ -141,23 +143,18 @@ impl Acceptor {
         for (index, listener) in listeners.iter().enumerate() {
             network.accept(listener.as_raw_fd(), Token::Accept(index as u32));
         }
-        Acceptor { listeners, resting: Vec::new(), retry_at: Instant::NEVER }
+        Acceptor { listeners, resting: Vec::new(), retry_at: Instant::NEVER, warned: false }
     }
 
     /// An accept operation has completed, perhaps to complete again. Errors that last are retried after a while.
-    pub fn failed_or_ended(
-        &mut self,
-        index: u32,
-        completion: Completion,
-        network: &mut Network,
-        now: Instant,
-    ) {
+    pub fn completed(&mut self, index: u32, completion: Completion, network: &mut Network, now: Instant) {
+        self.warned &= completion.result < 0;
         if completion.goes_on() {
             return;
         }
         match -completion.result {
             libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => {
-                if self.resting.is_empty() {
+                if !std::mem::replace(&mut self.warned, true) {
                     let error = io::Error::from_raw_os_error(-completion.result);
                     tracing::warn!("Accepting client connection: {error}");
                 }

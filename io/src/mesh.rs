@@ -101,7 +101,7 @@ mod tests {
         let mut meshes = connect(3);
         let mut second = meshes.remove(1);
         let mut first = meshes.remove(0);
-        first.push(CoreId(1), Message::Nothing);
+        first.push(CoreId(1), Message::Noted);
         assert!(!second.has_arrivals());
         let mut rung = Vec::new();
         assert!(first.deliver(|core| rung.push(core)));
@@ -109,7 +109,7 @@ mod tests {
         assert!(second.has_arrivals());
         let mut got = Vec::new();
         assert!(second.receive(|from, message| got.push((from, message))));
-        assert_eq!(got, [(CoreId(0), Message::Nothing)]);
+        assert_eq!(got, [(CoreId(0), Message::Noted)]);
         assert!(!second.receive(|_, _| panic!("nothing is left")));
     }
 
@@ -125,7 +125,7 @@ mod tests {
             while left > 0 {
                 let room = sender.outgoing[1].ring.as_ref().unwrap().slots();
                 let batch = room.min(left).min(1 + left % 37);
-                (0..batch).for_each(|_| sender.push(CoreId(1), Message::Nothing));
+                (0..batch).for_each(|_| sender.push(CoreId(1), Message::Noted));
                 sender.deliver(|_| {});
                 left -= batch;
                 if batch == 0 {

@@ -25,8 +25,10 @@ use crate::parking;
 const FILE_MEMORY: usize = 64 << 10;
 /// Depth of each of glommio's three rings per core.
 const FILE_RING_DEPTH: usize = 64;
-/// How often a busy core looks after glommio's work, while there is any.
-const GLOMMIO_EVERY: Duration = Duration::from_millis(1);
+/// Glommio's timer against tasks that do not yield, out of the way: when it runs out before the executor has run a task of the
+/// queue, glommio 0.9 sleeps although the queue is not empty, and on a busy machine it then sleeps for ever. A core leaves
+/// its thread to glommio by waiting, not by yielding.
+const PREEMPT_NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// What glommio asks for per process.
 const LOCKED_MIN: u64 = 512 << 10;
 
@@ -228,7 +230,7 @@ fn spawn_core(
         .name(&format!("shard-{index}"))
         .io_memory(FILE_MEMORY)
         .ring_depth(FILE_RING_DEPTH)
-        .preempt_timer(GLOMMIO_EVERY);
+        .preempt_timer(PREEMPT_NEVER);
     let serve = move || async move {
         let driver = Driver::new(parts)?;
         let _ = started.send(());
@@ -240,4 +242,84 @@ fn spawn_core(
         Ok(())
     };
     builder.spawn(serve).map_err(|error| Failure::Core(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Starts so many cores on a port of their own, lets `talk` go on with them, stops them, and waits for their end.
+    fn check(cores: u16, placing: Placing, talk: impl FnOnce(SocketAddr)) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Stop::new().unwrap();
+        let stopper = stop.try_clone().unwrap();
+        let (ready, is_ready) = mpsc::channel();
+        let start = Start {
+            cores,
+            placing,
+            settings: Settings::default(),
+            hash_seeds: [1, 2, 3, 4],
+            random_seeds: (0..cores).map(|core| [core as u8; 32]).collect(),
+            process: Arc::new(Process::default()),
+            instruments: Instruments::still(),
+            listeners: vec![listener.into()],
+            stop,
+            log_threshold: Arc::new(|_| {}),
+            ready: Box::new(move || ready.send(()).unwrap()),
+        };
+        let running = std::thread::spawn(|| run(start));
+        is_ready.recv().unwrap();
+        talk(address);
+        stopper.request();
+        running.join().unwrap().unwrap();
+        assert!(TcpStream::connect(address).is_err(), "nobody accepts after the end");
+    }
+
+    /// Sends two requests, says that no more will come, and reads to the end.
+    fn ask(address: SocketAddr) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"PING\r\nPING\r\n").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers, "+PONG\r\n+PONG\r\n");
+    }
+
+    #[test]
+    fn this_machine_can_run_cores() {
+        probe().unwrap();
+    }
+
+    #[test]
+    fn every_core_answers_before_it_closes() {
+        for cores in [1, 2] {
+            check(cores, Placing::Free, |address| (0..2 * cores).for_each(|_| ask(address)));
+        }
+    }
+
+    #[test]
+    fn more_cores_than_cpus_start_and_stop() {
+        for _ in 0..3 {
+            check(9, Placing::Crowded, ask);
+        }
+    }
+
+    #[test]
+    fn answers_longer_than_a_socket_takes_arrive_whole() {
+        const REQUESTS: usize = 500_000;
+        check(2, Placing::Free, |address| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let mut writer = stream.try_clone().unwrap();
+            let writing =
+                std::thread::spawn(move || writer.write_all(&b"PING\r\n".repeat(REQUESTS)).unwrap());
+            let mut answers = vec![0; 7 * REQUESTS];
+            stream.read_exact(&mut answers).unwrap();
+            writing.join().unwrap();
+            assert!(answers.chunks(7).all(|answer| answer == b"+PONG\r\n"));
+        });
+    }
 }

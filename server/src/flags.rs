@@ -81,6 +81,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Invocation, 
         match argument.as_str() {
             "-h" | "--help" => return Ok(Invocation::Print(help())),
             "-v" | "-V" | "--version" => return Ok(Invocation::Print(version())),
+            "--print-commands" => return Ok(Invocation::Print(darter_core::command::reference::markdown())),
             _ => {}
         }
         if let Some(flag) = argument.strip_prefix("--").filter(|flag| !flag.is_empty()) {

@@ -1,143 +1,136 @@
 //! The settings in force at the start: defaults, then the file, then the environment, then the flags.
 //!
-//! It knows where settings come from and in which order they win. What a line means is said by [`apply`].
+//! It knows where settings come from and in which order they win. What a name and a value mean is known by the
+//! configuration room of the core.
 
 use std::fs;
 use std::io::{self, Read};
 
-use darter_core::config::Settings;
-use darter_core::event::LogLevel;
+use darter_core::config::{self, Settings};
 
-use crate::flags::Directive;
+use crate::flags;
+
+/// Files within files: more than this is a circle.
+const INCLUDE_DEPTH_MAX: usize = 16;
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Everything put together.
+    pub settings: Settings,
+    /// Names of settings that were changed and have no effect here.
+    pub without_effect: Vec<String>,
+}
 
 /// Puts all sources together. `file` is a path or `-`.
 pub fn resolve(
     file: Option<&str>,
-    environment: &[Directive],
-    flags: &[Directive],
-) -> Result<Settings, String> {
-    let mut settings = Settings::default();
+    environment: &[flags::Directive],
+    flags: &[flags::Directive],
+) -> Result<Resolved, String> {
+    let mut directives = Vec::new();
     if let Some(path) = file {
-        let text = read(path)?;
-        for (number, line) in text.lines().enumerate() {
-            let Some(directive) = parse_line(line) else { continue };
-            apply(&mut settings, &directive.name, &directive.values)
-                .map_err(|error| format!("{path}, line {}: {error}", number + 1))?;
-        }
+        read_file(path, 0, &mut directives)?;
     }
-    for directive in environment {
-        let variable = || format!("DARTER_{}", directive.name.to_uppercase().replace('-', "_"));
-        apply(&mut settings, &directive.name, &directive.values)
-            .map_err(|error| format!("{}: {error}", variable()))?;
+    for given in environment {
+        let variable = format!("DARTER_{}", given.name.to_uppercase().replace('-', "_"));
+        directives.push(directive(given, variable));
     }
-    for directive in flags {
-        apply(&mut settings, &directive.name, &directive.values)
-            .map_err(|error| format!("--{}: {error}", directive.name))?;
+    for given in flags {
+        directives.push(directive(given, format!("--{}", given.name)));
     }
-    Ok(settings)
+    let mut settings = Settings::default();
+    let without_effect =
+        settings.apply_file(&directives).map_err(|error| format!("{}: {}", error.text, error.reason))?;
+    Ok(Resolved { settings, without_effect })
 }
 
-fn read(path: &str) -> Result<String, String> {
-    let outcome = if path == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(path)
-    };
-    outcome.map_err(|error| format!("cannot read the configuration file '{path}': {error}"))
+/// A line that did not come from a file; `place` is what an error calls it.
+fn directive(given: &flags::Directive, place: String) -> config::Directive {
+    config::Directive { line: 0, name: given.name.clone(), args: given.values.clone(), text: place }
 }
 
-/// A line's name and values; `None` for a comment or an empty line.
-fn parse_line(line: &str) -> Option<Directive> {
-    let mut words = line.split_whitespace().map(|word| word.trim_matches('"').to_string());
-    let name = words.next().filter(|name| !name.starts_with('#'))?.to_lowercase();
-    Some(Directive { name, values: words.collect() })
-}
-
-/// Sets one parameter.
-fn apply(settings: &mut Settings, name: &str, values: &[String]) -> Result<(), String> {
-    let one = || match values {
-        [value] => Ok(value.clone()),
-        _ => Err("exactly one value is needed".to_string()),
-    };
-    let yes = || match one()?.as_str() {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        other => Err(format!("'{other}' is neither yes nor no")),
-    };
-    fn number<T: std::str::FromStr>(value: String) -> Result<T, String> {
-        value.parse().map_err(|_| format!("'{value}' is not a number in range"))
+/// Adds the lines of a file and of the files that it includes.
+fn read_file(path: &str, depth: usize, directives: &mut Vec<config::Directive>) -> Result<(), String> {
+    if depth > INCLUDE_DEPTH_MAX {
+        return Err(format!("'{path}' is included in a circle"));
     }
-    match name {
-        "port" => settings.port = number(one()?)?,
-        "bind" => {
-            settings.bind = values.to_vec();
-            settings.bind_given = true;
-        }
-        "unixsocket" => settings.unixsocket = Some(one()?).filter(|path| !path.is_empty()),
-        "unixsocketperm" => {
-            let mode = one()?;
-            settings.unixsocketperm =
-                u32::from_str_radix(&mode, 8).map_err(|_| format!("'{mode}' is not an octal mode"))?;
-        }
-        "tcp-backlog" => settings.tcp_backlog = number(one()?)?,
-        "tcp-keepalive" => settings.tcp_keepalive = number(one()?)?,
-        "timeout" => settings.timeout = number(one()?)?,
-        "maxclients" => settings.maxclients = number(one()?)?,
-        "requirepass" => settings.requirepass = one()?,
-        "protected-mode" => settings.protected_mode = yes()?,
-        "shards" if values == ["auto"] => settings.shards = 0,
-        "shards" => settings.shards = number(one()?)?,
-        "databases" => settings.databases = number(one()?)?,
-        "maxmemory" => settings.maxmemory = number(one()?)?,
-        "dir" => settings.dir = one()?,
-        "daemonize" => settings.daemonize = yes()?,
-        "pidfile" => settings.pidfile = one()?,
-        "loglevel" => {
-            settings.loglevel = match one()?.as_str() {
-                "debug" => LogLevel::Debug,
-                "verbose" => LogLevel::Verbose,
-                "notice" => LogLevel::Notice,
-                "warning" => LogLevel::Warning,
-                other => return Err(format!("'{other}' is none of debug, verbose, notice, warning")),
+    let text = read(path)?;
+    let lines = config::parse(&text)
+        .map_err(|error| format!("{path}, line {}, '{}': {}", error.line, error.text, error.reason))?;
+    for line in lines {
+        match (line.name.as_str(), line.args.as_slice()) {
+            ("include", [included]) => read_file(included, depth + 1, directives)?,
+            _ => {
+                let text = format!("{path}, line {}, '{}'", line.line, line.text);
+                directives.push(config::Directive { text, ..line });
             }
         }
-        "logfile" => settings.logfile = one()?,
-        "hz" => settings.hz = number(one()?)?,
-        "slowlog-log-slower-than" => settings.slowlog_log_slower_than = number(one()?)?,
-        _ => return Err("there is no such setting".to_string()),
     }
     Ok(())
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    let outcome = if path == "-" {
+        let mut text = Vec::new();
+        io::stdin().read_to_end(&mut text).map(|_| text)
+    } else {
+        fs::read(path)
+    };
+    outcome.map_err(|error| format!("cannot read the configuration file '{path}': {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn directive(name: &str, value: &str) -> Directive {
-        Directive { name: name.into(), values: vec![value.into()] }
+    fn directive(name: &str, value: &str) -> flags::Directive {
+        flags::Directive { name: name.into(), values: vec![value.into()] }
+    }
+
+    /// A file that is there while the check runs.
+    fn with_file<R>(name: &str, text: &str, check: impl FnOnce(&str) -> R) -> R {
+        let path = std::env::temp_dir().join(format!("darter-{name}-{}.conf", std::process::id()));
+        fs::write(&path, text).unwrap();
+        let result = check(path.to_str().unwrap());
+        fs::remove_file(&path).unwrap();
+        result
     }
 
     #[test]
     fn flags_win_over_the_environment_and_that_over_the_file() {
-        let path = std::env::temp_dir().join(format!("darter-settings-{}.conf", std::process::id()));
-        std::fs::write(&path, "# comment\n\nport 1\ntimeout 1\nhz 1\n").unwrap();
         let environment = [directive("port", "2"), directive("timeout", "2")];
-        let settings = resolve(path.to_str(), &environment, &[directive("port", "3")]);
-        std::fs::remove_file(&path).unwrap();
-        let settings = settings.unwrap();
+        let resolved = with_file("order", "# comment\n\nport 1\ntimeout 1\nhz 1\nappendonly yes\n", |path| {
+            resolve(Some(path), &environment, &[directive("port", "3")])
+        });
+        let Resolved { settings, without_effect } = resolved.unwrap();
         assert_eq!((settings.port, settings.timeout, settings.hz), (3, 2, 1));
         assert_eq!(settings.databases, Settings::default().databases);
+        assert_eq!(without_effect, ["appendonly"]);
+    }
+
+    #[test]
+    fn files_include_files_but_not_themselves() {
+        let port = with_file("inner", "port 77\n", |inner| {
+            with_file("outer", &format!("hz 5\ninclude {inner}\n"), |path| resolve(Some(path), &[], &[]))
+        });
+        assert_eq!(port.unwrap().settings.port, 77);
+        let path = std::env::temp_dir().join(format!("darter-circle-{}.conf", std::process::id()));
+        let text = format!("include {}\n", path.display());
+        let error = with_file("circle", &text, |path| resolve(Some(path), &[], &[])).unwrap_err();
+        assert!(error.ends_with("is included in a circle"), "{error}");
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         let wrong = |name: &str, value: &str| resolve(None, &[], &[directive(name, value)]).unwrap_err();
-        assert_eq!(wrong("port", "abc"), "--port: 'abc' is not a number in range");
-        assert_eq!(wrong("colour", "red"), "--colour: there is no such setting");
+        assert_eq!(wrong("port", "abc"), "--port: argument couldn't be parsed into an integer");
+        assert_eq!(wrong("colour", "red"), "--colour: Bad directive or wrong number of arguments");
         let error = resolve(None, &[directive("tcp-backlog", "x")], &[]).unwrap_err();
         assert!(error.starts_with("DARTER_TCP_BACKLOG: "), "{error}");
         let error = resolve(Some("/nonexistent"), &[], &[]).unwrap_err();
         assert!(error.contains("'/nonexistent': No such file"), "{error}");
+        let error = with_file("wrong", "hz 1\nport x\n", |path| resolve(Some(path), &[], &[])).unwrap_err();
+        assert!(error.contains(", line 2, 'port x': argument"), "{error}");
     }
 }

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use darter_core::config::Settings;
 use darter_io::{Start, Stop};
 
+use crate::settings::Resolved;
 use crate::{daemon, descriptors, flags, host, log, placement, settings, signals};
 
 /// Serves until told to stop.
 pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), String> {
     let environment = flags::from_environment(std::env::vars());
-    let mut settings = settings::resolve(file, &environment, flags)?;
+    let Resolved { mut settings, without_effect } = settings::resolve(file, &environment, flags)?;
     let config_file = match file {
         None | Some("-") => String::new(),
         Some(path) => fs::canonicalize(path).unwrap_or_default().display().to_string(),
     };
-    enter(&settings.dir)?;
+    settings.dir = enter(&settings.dir)?;
     let (shards, placing) = placement::place(settings.shards, placement::allowed_cpus(), placement::quota());
     settings.shards = shards;
     let (maxclients, warnings) = descriptors::reserve(settings.maxclients, shards);
@@ -37,6 +38,9 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
     let pidfile = daemon::Pidfile::write(&settings.pidfile, settings.daemonize);
     announce(&settings);
     warnings.iter().for_each(|words| tracing::warn!("{words}"));
+    if !without_effect.is_empty() {
+        tracing::warn!("These settings are accepted but have no effect yet: {}", without_effect.join(", "));
+    }
     let seeds: [[u8; 8]; 4] = std::array::from_fn(|_| host::entropy());
     let unixsocket = settings.unixsocket.clone();
     let outcome = darter_io::run(Start {
@@ -62,15 +66,15 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
     Ok(())
 }
 
-/// Makes `dir` the working directory; files are written there.
-fn enter(dir: &str) -> Result<(), String> {
+/// Makes `dir` the working directory, where files are written; its absolute path.
+fn enter(dir: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("cannot use the working directory '{dir}': {error}");
     std::env::set_current_dir(Path::new(dir)).map_err(failed)?;
     // SAFETY: the path is a constant.
-    match unsafe { libc::access(c".".as_ptr(), libc::W_OK) } {
-        0 => Ok(()),
-        _ => Err(failed(std::io::Error::last_os_error())),
+    if unsafe { libc::access(c".".as_ptr(), libc::W_OK) } != 0 {
+        return Err(failed(std::io::Error::last_os_error()));
     }
+    std::env::current_dir().map(|path| path.display().to_string()).map_err(failed)
 }
 
 /// Says what has been started.

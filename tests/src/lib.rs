@@ -1,1 +1,9 @@
-//! Placeholder.
+//! A real process and real sockets: what black-box tests need to start Darter and to talk to it.
+//!
+//! Nothing of ours is imported. A test sees what a user sees: a binary, a port, bytes.
+
+mod client;
+mod process;
+
+pub use client::Client;
+pub use process::{Server, binary, free_port, repository};

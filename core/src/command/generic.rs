@@ -317,7 +317,7 @@ fn any_key(asked: &mut crate::node::Asked<'_>, _: Args<'_>) -> Part {
     let database = &shard.databases[asked.database];
     let random = &mut shard.random;
     for _ in 0..TRIES {
-        let Some(record) = database.random(&mut || random.next()) else { break };
+        let Some(record) = database.random(&mut || random.draw()) else { break };
         if record.deadline().is_none_or(|at| at > now) {
             return Part::Key { key: Some(record.key().to_vec()), of: database.len() as u64 };
         }

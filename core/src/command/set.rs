@@ -89,7 +89,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key",
         examples: &[
             Example { call: "SET mykey Hello", reply: "OK" },
-            Example { call: "DIGEST mykey", reply: "b7dbd4e4d26d6fe7" },
+            Example { call: "DIGEST mykey", reply: "38e23bf5a2a77616" },
         ],
         run: Run::Hop(digest),
         ..ROW

@@ -333,7 +333,7 @@ mod tests {
         let (mut parser, mut requests) = (RequestParser::default(), Vec::new());
         let (mut start, mut end) = (0, 0);
         while end < input.len() {
-            end = (end + chunks.next().unwrap_or(usize::MAX).max(1)).min(input.len()).max(end + 1);
+            end = end.saturating_add(chunks.next().unwrap_or(usize::MAX).max(1)).min(input.len());
             loop {
                 match parser.parse(&input[start..end], &limits) {
                     Parsed::Incomplete => break,

@@ -78,4 +78,26 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
             }
         }
     }
+
+    /// Panics unless displaced and overflow bits and the count of those away are exact.
+    fn check_flags(&self) {
+        for (home, bucket) in self.homes.iter().enumerate() {
+            bucket.check();
+            assert_eq!(bucket.overflowed(), self.away_of(home).next().is_some(), "home {home}");
+            let displaced = self.homes[Self::next(home)].displaced();
+            assert_eq!(bucket.continued(), displaced.first().is_some(), "home {home}");
+            let room = bucket.free().count() + self.homes[Self::next(home)].free().count();
+            assert!(!bucket.overflowed() || room == 0, "an entry of home {home} is away for no reason");
+        }
+        for stash in &self.stashes {
+            stash.check();
+            assert!(stash.displaced().first().is_none() && !stash.overflowed());
+            assert!(
+                self.spill.is_empty() || stash.free().first().is_none(),
+                "a spill beside a free stash slot"
+            );
+        }
+        let stashed: usize = self.stashes.iter().map(|stash| stash.occupied().count()).sum();
+        assert_eq!(self.away(), stashed + self.spill.len());
+    }
 }

@@ -16,6 +16,7 @@ mod cursor;
 mod dashtable;
 mod deadlines;
 mod directory;
+mod reshape;
 mod segment;
 mod sweep;
 #[cfg(test)]

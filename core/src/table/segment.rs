@@ -1,7 +1,7 @@
 //! A segment: home buckets, stash buckets, and the spill behind them.
 //!
-//! It knows home buckets and fingerprints, and where else an entry of a home may lie. It does not hash, except
-//! through the function that a split is given, and it does not know the directory or other segments.
+//! It knows home buckets and fingerprints, and where else an entry of a home may lie. It does not hash, and it does
+//! not know the directory or other segments.
 
 use super::Entry;
 use super::bucket::{Bucket, equal_slots};
@@ -12,8 +12,8 @@ use crate::hash::KeyHash;
 /// What a segment needs to know of a key's hash: a home bucket that it has, and the fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
-    home: u8,
-    fingerprint: u8,
+    pub(super) home: u8,
+    pub(super) fingerprint: u8,
 }
 
 /// Where an entry lies in a segment.
@@ -25,26 +25,26 @@ pub(super) enum Place {
 }
 
 /// An entry for which neither its two buckets nor the stash had room, in a segment that could not split.
-struct Spilled<E> {
-    tag: Tag,
-    entry: E,
+pub(super) struct Spilled<E> {
+    pub(super) tag: Tag,
+    pub(super) entry: E,
 }
 
 /// `HOME` home buckets, a power of two, and `STASH` stash buckets of `SLOTS` slots each.
 pub(super) struct Segment<E, const HOME: usize, const STASH: usize, const SLOTS: usize> {
-    homes: [Bucket<E, SLOTS>; HOME],
-    stashes: [Bucket<E, SLOTS>; STASH],
+    pub(super) homes: [Bucket<E, SLOTS>; HOME],
+    pub(super) stashes: [Bucket<E, SLOTS>; STASH],
     /// The home of each entry in the stash, so that nobody has to hash it again.
-    stash_homes: [[u8; 16]; STASH],
+    pub(super) stash_homes: [[u8; 16]; STASH],
     /// Lower bounds of the deadlines of all entries of a home, wherever they lie.
-    bounds: [Bound; HOME],
+    pub(super) bounds: [Bound; HOME],
     /// Counts the changes to the entries of a home, wherever they lie.
-    versions: [u32; HOME],
-    spill: Vec<Spilled<E>>,
-    stretch: Stretch,
-    len: u32,
+    pub(super) versions: [u32; HOME],
+    pub(super) spill: Vec<Spilled<E>>,
+    pub(super) stretch: Stretch,
+    pub(super) len: u32,
     /// How many entries lie in the stash or the spill.
-    away: u32,
+    pub(super) away: u32,
 }
 
 impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segment<E, HOME, STASH, SLOTS> {
@@ -101,12 +101,12 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     }
 
     #[inline]
-    fn next(home: usize) -> usize {
+    pub(super) fn next(home: usize) -> usize {
         (home + 1) & (HOME - 1)
     }
 
     #[inline]
-    fn previous(home: usize) -> usize {
+    pub(super) fn previous(home: usize) -> usize {
         home.wrapping_sub(1) & (HOME - 1)
     }
 
@@ -237,19 +237,19 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     }
 
     /// Moves an entry between its two buckets.
-    fn shift(&mut self, from: usize, slot: usize, to: usize, free: usize, displaced: bool) {
+    pub(super) fn shift(&mut self, from: usize, slot: usize, to: usize, free: usize, displaced: bool) {
         if let Some((fingerprint, entry)) = self.homes[from].take(slot) {
             self.homes[to].put(free, fingerprint, displaced, entry);
         }
         self.judge_continued(if displaced { from } else { to });
     }
 
-    fn judge_continued(&mut self, home: usize) {
+    pub(super) fn judge_continued(&mut self, home: usize) {
         let continued = self.homes[Self::next(home)].displaced().first().is_some();
         self.homes[home].set_continued(continued);
     }
 
-    fn place_in_stash(&mut self, entry: E, tag: Tag) -> Result<(), E> {
+    pub(super) fn place_in_stash(&mut self, entry: E, tag: Tag) -> Result<(), E> {
         let free = |stash: &Bucket<E, SLOTS>| stash.free().first();
         let Some((bucket, slot)) =
             self.stashes.iter().enumerate().find_map(|(at, stash)| Some((at, free(stash)?)))
@@ -312,14 +312,14 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     }
 
     /// Gives memory back when the spill uses less than a quarter of it.
-    fn tighten_spill(&mut self) {
+    pub(super) fn tighten_spill(&mut self) {
         if self.spill.len() <= self.spill.capacity() / 4 {
             self.spill.shrink_to(2 * self.spill.len());
         }
     }
 
     /// Brings entries of a home back from the stash and the spill while its two buckets have room.
-    fn refill(&mut self, home: usize) {
+    pub(super) fn refill(&mut self, home: usize) {
         if !self.homes[home].overflowed() {
             return;
         }
@@ -339,13 +339,13 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.judge_overflow(home);
     }
 
-    fn judge_overflow(&mut self, home: usize) {
+    pub(super) fn judge_overflow(&mut self, home: usize) {
         let overflowed = self.away_of(home).next().is_some();
         self.homes[home].set_overflowed(overflowed);
     }
 
     /// The places of a home's entries in the stash and the spill.
-    fn away_of(&self, home: usize) -> impl Iterator<Item = Place> {
+    pub(super) fn away_of(&self, home: usize) -> impl Iterator<Item = Place> {
         let home = home as u8;
         let stashed = self.stashes.iter().zip(&self.stash_homes).enumerate().flat_map(
             move |(bucket, (stash, homes))| {
@@ -392,119 +392,8 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.spill.get(rank).map(|spilled| &spilled.entry)
     }
 
-    /// Takes all entries out and leaves the segment empty.
-    pub(super) fn drain(&mut self) -> Vec<E> {
-        let mut entries = Vec::with_capacity(self.len());
-        for bucket in self.homes.iter_mut().chain(&mut self.stashes) {
-            entries.extend(bucket.occupied().filter_map(|slot| bucket.take(slot)).map(|(_, entry)| entry));
-            bucket.set_overflowed(false);
-            bucket.set_continued(false);
-        }
-        entries.extend(std::mem::take(&mut self.spill).into_iter().map(|spilled| spilled.entry));
-        self.bounds.fill(Bound::NEVER);
-        (0..HOME).for_each(|home| self.touch(home));
-        (self.len, self.away) = (0, 0);
-        entries
-    }
-
-    /// Splits off the upper half of the stretch. Entries stay in the bucket and slot they had, in one half or
-    /// the other, so that this cannot fail; then both halves bring home what they can.
-    pub(super) fn split(&mut self, position: impl Fn(&E) -> u32) -> Box<Self> {
-        let (lower, upper) = self.stretch.halves();
-        let mut sibling = Self::new(upper);
-        self.stretch = lower;
-        (0..HOME).for_each(|home| self.touch(home));
-        sibling.bounds = self.bounds;
-        sibling.versions = self.versions;
-        sibling.stash_homes = self.stash_homes;
-        let goes = |entry: &E| position(entry) >= upper.start;
-        let pairs = self.homes.iter_mut().zip(&mut sibling.homes);
-        for (source, target) in pairs.chain(self.stashes.iter_mut().zip(&mut sibling.stashes)) {
-            for slot in source.occupied() {
-                if source.get(slot).is_some_and(goes) {
-                    let displaced = source.displaced().contains(slot);
-                    if let Some((fingerprint, entry)) = source.take(slot) {
-                        target.put(slot, fingerprint, displaced, entry);
-                    }
-                }
-            }
-        }
-        for spilled in std::mem::take(&mut self.spill) {
-            let half = if goes(&spilled.entry) { &mut sibling.spill } else { &mut self.spill };
-            half.push(spilled);
-        }
-        self.settle();
-        sibling.settle();
-        sibling
-    }
-
-    /// Counts again after entries have left, and brings home those that lie elsewhere for no reason.
-    fn settle(&mut self) {
-        let stashed: usize = self.stashes.iter().map(|stash| stash.occupied().count()).sum();
-        let near: usize = self.homes.iter().map(|home| home.occupied().count()).sum();
-        self.away = (stashed + self.spill.len()) as u32;
-        self.len = near as u32 + self.away;
-        for home in 0..HOME {
-            self.judge_continued(home);
-            let next = Self::next(home);
-            for slot in self.homes[next].displaced() {
-                let Some(free) = self.homes[home].free().first() else { break };
-                self.shift(next, slot, home, free, false);
-            }
-        }
-        // What was spilled moves up into the stash while that has room, and from there home.
-        while let Some(Spilled { tag, entry }) = self.spill.pop() {
-            self.away -= 1;
-            if let Err(entry) = self.place_in_stash(entry, tag) {
-                self.away += 1;
-                self.spill.push(Spilled { tag, entry });
-                break;
-            }
-        }
-        self.tighten_spill();
-        for home in 0..HOME {
-            self.judge_overflow(home);
-            self.refill(home);
-        }
-    }
-
-    /// Takes all entries of its buddy and becomes the segment of their parent's stretch.
-    pub(super) fn absorb(&mut self, buddy: &mut Self, parent: Stretch) {
-        self.stretch = parent;
-        for home in 0..HOME {
-            self.bounds[home] = self.bounds[home].min(buddy.bounds[home]);
-            self.versions[home] = self.versions[home].max(buddy.versions[home]);
-            self.touch(home);
-        }
-        for bucket in 0..HOME {
-            let displaced = buddy.homes[bucket].displaced();
-            for slot in buddy.homes[bucket].occupied() {
-                let home = if displaced.contains(slot) { Self::previous(bucket) } else { bucket } as u8;
-                if let Some((fingerprint, entry)) = buddy.homes[bucket].take(slot) {
-                    self.insert_anyhow(entry, Tag { home, fingerprint });
-                }
-            }
-        }
-        for (stash, homes) in buddy.stashes.iter_mut().zip(&buddy.stash_homes) {
-            for slot in stash.occupied() {
-                if let Some((fingerprint, entry)) = stash.take(slot) {
-                    self.insert_anyhow(entry, Tag { home: homes[slot], fingerprint });
-                }
-            }
-        }
-        for Spilled { tag, entry } in std::mem::take(&mut buddy.spill) {
-            self.insert_anyhow(entry, tag);
-        }
-    }
-
-    fn insert_anyhow(&mut self, entry: E, tag: Tag) {
-        if let Err(entry) = self.insert(entry, tag) {
-            self.insert_spilled(entry, tag);
-        }
-    }
-
     /// Counts a change of a home bucket.
-    fn touch(&mut self, home: usize) {
+    pub(super) fn touch(&mut self, home: usize) {
         self.versions[home] = self.versions[home].wrapping_add(1);
     }
 
@@ -578,27 +467,5 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     /// The bound of one home.
     pub(super) fn bound_of_home(&self, home: usize) -> Bound {
         self.bounds[home]
-    }
-
-    /// Panics unless displaced and overflow bits and the count of those away are exact.
-    pub(super) fn check_flags(&self) {
-        for (home, bucket) in self.homes.iter().enumerate() {
-            bucket.check();
-            assert_eq!(bucket.overflowed(), self.away_of(home).next().is_some(), "home {home}");
-            let displaced = self.homes[Self::next(home)].displaced();
-            assert_eq!(bucket.continued(), displaced.first().is_some(), "home {home}");
-            let room = bucket.free().count() + self.homes[Self::next(home)].free().count();
-            assert!(!bucket.overflowed() || room == 0, "an entry of home {home} is away for no reason");
-        }
-        for stash in &self.stashes {
-            stash.check();
-            assert!(stash.displaced().first().is_none() && !stash.overflowed());
-            assert!(
-                self.spill.is_empty() || stash.free().first().is_none(),
-                "a spill beside a free stash slot"
-            );
-        }
-        let stashed: usize = self.stashes.iter().map(|stash| stash.occupied().count()).sum();
-        assert_eq!(self.away(), stashed + self.spill.len());
     }
 }

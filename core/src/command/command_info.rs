@@ -1,0 +1,345 @@
+//! What the table says of itself: COMMAND and its subcommands. redis-cli's hints come from here.
+
+use super::row::{Command, Example, Flags, Keys, Run, Touch};
+use super::syntax::{self, Argument, Kind};
+use super::table::{self, CommandId};
+use crate::args::Args;
+use crate::glob;
+use crate::node::Local;
+use crate::protocol::reply::{Failure, Outcome, Reply};
+
+const ANYTIME: Flags = Flags::LOADING.or(Flags::STALE);
+const ROW: Command = Command { flags: ANYTIME, since: "2.8.13", ..Command::DEFAULT };
+
+/// This family's rows.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "command",
+    arity: -1,
+    summary: "Returns detailed information about all commands.",
+    complexity: "O(N) where N is the total number of commands",
+    run: Run::Local(|_, _, reply| {
+        info_of_all(reply);
+        Ok(())
+    }),
+    subcommands: &[
+        Command {
+            name: "count",
+            arity: 2,
+            summary: "Returns a count of commands.",
+            examples: &[Example { call: "COMMAND COUNT", reply: "*" }],
+            run: Run::Local(|_, _, reply| {
+                reply.count(table::top_level().count());
+                Ok(())
+            }),
+            ..ROW
+        },
+        Command {
+            name: "docs",
+            arity: -2,
+            since: "7.0.0",
+            summary: "Returns documentary information about one, multiple or all commands.",
+            complexity: "O(N) where N is the number of commands to look up",
+            syntax: "[command-name [command-name ...]]",
+            run: Run::Local(docs),
+            ..ROW
+        },
+        Command {
+            name: "getkeys",
+            arity: -3,
+            summary: "Extracts the key names from an arbitrary command.",
+            complexity: "O(N) where N is the number of arguments to the command",
+            syntax: "command [arg [arg ...]]",
+            examples: &[Example { call: "COMMAND GETKEYS MSET a b c d", reply: "a\nc" }],
+            run: Run::Local(|_, args, reply| get_keys(args, false, reply)),
+            ..ROW
+        },
+        Command {
+            name: "getkeysandflags",
+            arity: -3,
+            since: "7.0.0",
+            summary: "Extracts the key names and access flags for an arbitrary command.",
+            complexity: "O(N) where N is the number of arguments to the command",
+            syntax: "command [arg [arg ...]]",
+            examples: &[Example { call: "COMMAND GETKEYSANDFLAGS GET a", reply: "a\nRO\naccess" }],
+            run: Run::Local(|_, args, reply| get_keys(args, true, reply)),
+            ..ROW
+        },
+        Command {
+            name: "help",
+            arity: 2,
+            since: "5.0.0",
+            summary: "Returns helpful text about the different subcommands.",
+            run: Run::Local(help),
+            ..ROW
+        },
+        Command {
+            name: "info",
+            arity: -2,
+            summary: "Returns information about one, multiple or all commands.",
+            complexity: "O(N) where N is the number of commands to look up",
+            syntax: "[command-name [command-name ...]]",
+            examples: &[Example { call: "COMMAND INFO nosuch", reply: "" }],
+            run: Run::Local(info),
+            ..ROW
+        },
+        Command {
+            name: "list",
+            arity: -2,
+            since: "7.0.0",
+            summary: "Returns a list of command names.",
+            complexity: "O(N) where N is the total number of commands",
+            syntax: "[FILTERBY MODULE module-name | FILTERBY ACLCAT category | FILTERBY PATTERN pattern]",
+            examples: &[Example { call: "COMMAND LIST FILTERBY PATTERN echo", reply: "echo" }],
+            run: Run::Local(list),
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
+
+fn info_of_all(reply: &mut Reply<'_>) {
+    reply.array(table::top_level().count());
+    for id in table::top_level() {
+        info_of(id, reply);
+    }
+}
+
+fn info(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if args.len() == 2 {
+        info_of_all(reply);
+        return Ok(());
+    }
+    reply.array(args.len() - 2);
+    for name in args.skip(2).iter() {
+        match table::find_full_name(name) {
+            Some(id) => info_of(id, reply),
+            None => reply.null_array(),
+        }
+    }
+    Ok(())
+}
+
+/// The flags that readers see; `protected` has no name in COMMAND INFO.
+fn info_of(id: CommandId, reply: &mut Reply<'_>) {
+    let row = id.row();
+    let (first, last, step) = row.keys.legacy();
+    reply.array(10);
+    reply.text(&id.full_name());
+    reply.integer(row.arity.into());
+    simple_set(&row.flags.names().collect::<Vec<_>>(), reply);
+    reply.integer(first);
+    reply.integer(last);
+    reply.integer(step);
+    simple_set(&row.categories(), reply);
+    reply.array(0);
+    key_specifications(row, reply);
+    reply.array(row.subcommands.len());
+    for child in id.children() {
+        info_of(child, reply);
+    }
+}
+
+fn simple_set(words: &[&str], reply: &mut Reply<'_>) {
+    reply.set(words.len());
+    words.iter().for_each(|word| reply.simple(word));
+}
+
+fn touch_flags(touch: Touch) -> &'static [&'static str] {
+    match touch {
+        Touch::Read => &["RO", "access"],
+        Touch::Update => &["RW", "access", "update"],
+        Touch::Overwrite => &["OW", "update"],
+        Touch::Delete => &["RW", "delete"],
+    }
+}
+
+fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
+    let (begin, kind, numbers): (u16, &str, [(&str, i64); 3]) = match row.keys {
+        Keys::None => return reply.array(0),
+        Keys::Range { first, last, step } => {
+            let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
+            (first, "range", [("lastkey", last), ("keystep", step.into()), ("limit", 0)])
+        }
+        Keys::Counted { count, step } => {
+            (count, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", step.into())])
+        }
+    };
+    reply.array(1);
+    reply.map(3);
+    reply.text("flags");
+    simple_set(touch_flags(row.touch), reply);
+    reply.text("begin_search");
+    reply.map(2);
+    reply.text("type");
+    reply.text("index");
+    reply.text("spec");
+    reply.map(1);
+    reply.text("index");
+    reply.integer(begin.into());
+    reply.text("find_keys");
+    reply.map(2);
+    reply.text("type");
+    reply.text(kind);
+    reply.text("spec");
+    reply.map(3);
+    for (name, number) in numbers {
+        reply.text(name);
+        reply.integer(number);
+    }
+}
+
+fn docs(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let ids: Vec<CommandId> = match args.len() {
+        2 => table::top_level().collect(),
+        _ => args.skip(2).iter().filter_map(table::find_full_name).collect(),
+    };
+    reply.map(ids.len());
+    for id in ids {
+        docs_of(id, reply);
+    }
+    Ok(())
+}
+
+fn docs_of(id: CommandId, reply: &mut Reply<'_>) {
+    let row = id.row();
+    let arguments = syntax::arguments(row.syntax).unwrap_or_default();
+    reply.text(&id.full_name());
+    reply.map(4 + usize::from(!arguments.is_empty()) + usize::from(!row.subcommands.is_empty()));
+    for (name, value) in [
+        ("summary", row.summary.trim_end_matches('.')),
+        ("since", row.since),
+        ("group", row.group.name()),
+        ("complexity", row.complexity),
+    ] {
+        reply.text(name);
+        reply.text(value);
+    }
+    if !arguments.is_empty() {
+        reply.text("arguments");
+        reply.array(arguments.len());
+        let mut keys = 0;
+        arguments.iter().for_each(|argument| argument_docs(argument, &mut keys, reply));
+    }
+    if !row.subcommands.is_empty() {
+        reply.text("subcommands");
+        reply.map(row.subcommands.len());
+        id.children().for_each(|child| docs_of(child, reply));
+    }
+}
+
+fn argument_docs(argument: &Argument, keys: &mut i64, reply: &mut Reply<'_>) {
+    let flags: Vec<&str> = [(argument.optional, "optional"), (argument.multiple, "multiple")]
+        .into_iter()
+        .filter_map(|(is, word)| is.then_some(word))
+        .collect();
+    let is_key = argument.kind == Kind::Key;
+    let has_parts = !argument.parts.is_empty();
+    // Containers have no text of their own; leaves have.
+    let fields = 2
+        + usize::from(!has_parts)
+        + usize::from(is_key)
+        + usize::from(argument.token.is_some())
+        + usize::from(!flags.is_empty())
+        + usize::from(has_parts);
+    reply.map(fields);
+    reply.text("name");
+    reply.text(&argument.name);
+    reply.text("type");
+    reply.text(argument.kind.name());
+    if !has_parts {
+        reply.text("display_text");
+        reply.text(&argument.name);
+    }
+    if is_key {
+        reply.text("key_spec_index");
+        reply.integer(0);
+        *keys += 1;
+    }
+    if let Some(token) = &argument.token {
+        reply.text("token");
+        reply.text(token);
+    }
+    if !flags.is_empty() {
+        reply.text("flags");
+        simple_set(&flags, reply);
+    }
+    if has_parts {
+        reply.text("arguments");
+        reply.array(argument.parts.len());
+        argument.parts.iter().for_each(|part| argument_docs(part, keys, reply));
+    }
+}
+
+fn get_keys(args: Args<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Outcome {
+    let call = args.skip(2);
+    let id = match table::find(call) {
+        table::Found::Command(id) => id,
+        _ => return Err(Failure::new("ERR Invalid command specified")),
+    };
+    let row = id.row();
+    if row.keys == Keys::None {
+        return Err(Failure::new("ERR The command has no key arguments"));
+    }
+    if !row.takes(call.len()) {
+        return Err(Failure::new("ERR Invalid number of arguments specified for command"));
+    }
+    let places: Vec<usize> = row.keys.places(call).collect();
+    if places.is_empty() {
+        return Err(Failure::new("ERR Invalid arguments specified for command"));
+    }
+    reply.array(places.len());
+    for place in places {
+        if with_flags {
+            reply.array(2);
+        }
+        reply.bulk(call.at(place));
+        if with_flags {
+            simple_set(touch_flags(row.touch), reply);
+        }
+    }
+    Ok(())
+}
+
+fn list(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let names: Vec<String> = match args.len() {
+        2 => table::top_level().map(CommandId::full_name).collect(),
+        5 if args.is(2, "filterby") => {
+            let wanted = args.at(4);
+            if args.is(3, "module") {
+                Vec::new()
+            } else if args.is(3, "aclcat") {
+                let category = [b"@", wanted].concat();
+                let has = |id: &CommandId| {
+                    id.row().categories().iter().any(|name| name.as_bytes().eq_ignore_ascii_case(&category))
+                };
+                table::all().filter(has).map(CommandId::full_name).collect()
+            } else if args.is(3, "pattern") {
+                let all = table::all().map(CommandId::full_name);
+                all.filter(|name| glob::matches(wanted, name.as_bytes(), true)).collect()
+            } else {
+                return Err(Failure::SYNTAX);
+            }
+        }
+        _ => return Err(Failure::SYNTAX),
+    };
+    reply.array(names.len());
+    names.iter().for_each(|name| reply.text(name));
+    Ok(())
+}
+
+fn help(_: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    super::help_lines(
+        "COMMAND",
+        &[
+            ("(no subcommand)", "Details about all commands."),
+            ("COUNT", "The number of commands."),
+            ("LIST [FILTERBY <MODULE <name>|ACLCAT <category>|PATTERN <pattern>>]", "Names of commands."),
+            ("INFO [<command-name> ...]", "Details about some or all commands."),
+            ("DOCS [<command-name> ...]", "Documentation of some or all commands."),
+            ("GETKEYS <full-command>", "The keys of a command with its arguments."),
+            ("GETKEYSANDFLAGS <full-command>", "The same, and what becomes of each key."),
+        ],
+        reply,
+    );
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! One `darter` process, started for one test and ended with it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Once;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+
+/// How long a server may take to be ready, and to stop. Generous: the machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().expect("the package lies in the repository").to_path_buf()
+}
+
+/// The binary under test, built by the same `cargo test`; built now if only this package was asked for.
+pub fn binary() -> PathBuf {
+    static BUILD: Once = Once::new();
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+    let path = profile.join("darter");
+    BUILD.call_once(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "darter", "--bin", "darter"]);
+        build.arg("--target-dir").arg(profile.parent().expect("target"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.current_dir(repository()).status().expect("cargo runs");
+        assert!(built.success(), "the server is built");
+    });
+    path
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A running server. It is killed when dropped.
+pub struct Server {
+    child: Child,
+    port: u16,
+    lines: Receiver<String>,
+    log: Vec<String>,
+    directory: Option<PathBuf>,
+}
+
+impl Server {
+    /// Starts on a free port with as many shards and waits until it is ready.
+    pub fn start(shards: u16) -> Server {
+        Server::start_with(shards, &[])
+    }
+
+    /// The same with more flags.
+    pub fn start_with(shards: u16, flags: &[&str]) -> Server {
+        for _ in 0..5 {
+            let port = free_port();
+            let mut command = Command::new(binary());
+            command.args(["--port", &port.to_string(), "--shards", &shards.to_string()]).args(flags);
+            let mut server = Server::spawn(command, port);
+            match server.wait_for("Ready to accept connections") {
+                true => return server,
+                // Somebody else took the port in between: try another.
+                false => drop(server),
+            }
+        }
+        panic!("no server was ready; flags {flags:?}");
+    }
+
+    /// Starts any command line; does not wait.
+    pub fn spawn(mut command: Command, port: u16) -> Server {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let stdout = child.stdout.take().expect("piped");
+        Server { child, port, lines: follow(stdout), log: Vec::new(), directory: None }
+    }
+
+    /// Removes this directory when the server ends.
+    pub fn owning(mut self, directory: PathBuf) -> Server {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// Reads the log until a line contains this text; false if the process ends before.
+    pub fn wait_for(&mut self, text: &str) -> bool {
+        if self.log.iter().any(|line| line.contains(text)) {
+            return true;
+        }
+        let until = Instant::now() + PATIENCE;
+        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.log.push(line);
+            if self.log.last().is_some_and(|line| line.contains(text)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lines of the log so far.
+    pub fn log(&mut self) -> &[String] {
+        self.log.extend(self.lines.try_iter());
+        &self.log
+    }
+
+    /// Sends a signal to this very process.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: `kill` takes numbers only; the pid is our own child's, which is not reaped before `wait`.
+        let sent = unsafe { libc::kill(self.child.id() as i32, signal) };
+        assert_eq!(sent, 0, "a child can be signalled");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < until, "the server ends in time");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// What it has written to standard error, after its end.
+    pub fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut text).expect("standard error is text");
+        }
+        text
+    }
+
+    /// Bytes of resident memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("the kernel says VmRSS");
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("kilobytes") * 1_024
+    }
+
+    /// CPU time so far.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+        let ticks: u64 =
+            fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+/// Lines of a stream, read by a thread of their own so that a full pipe never stops the server.
+fn follow(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
