@@ -23,7 +23,9 @@ pub fn repository() -> PathBuf {
 pub fn binary() -> PathBuf {
     static BUILD: Once = Once::new();
     let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+    // Tests lie in target/<profile>/deps, binaries in target/<profile>.
+    let folder = test.parent().expect("an executable lies in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent().expect("target/<profile>") } else { folder };
     let path = profile.join("darter");
     BUILD.call_once(|| {
         let mut build = Command::new(env!("CARGO"));

@@ -74,6 +74,7 @@ fn check_examples(shards: u16) {
         for (call, expected) in &block.calls {
             let found = redis_cli(server.port(), call);
             // redis-cli puts an empty line behind an error.
+            let found = found.replace("\r\n", "\n");
             if expected.trim_end() != "*" && found.trim_end_matches('\n') != expected.trim_end_matches('\n') {
                 wrong.push(format!("{}: {call}\nexpected {expected:?}\nfound    {found:?}", block.name));
             }
