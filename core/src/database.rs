@@ -203,6 +203,12 @@ impl Database {
         Err(format!("bytes, deadlines, keys are {found:?}, accounted {accounted:?}"))
     }
 
+    /// Panics unless the table is well formed; for the simulator and tests.
+    pub fn check(&self) {
+        self.table.check();
+        self.table.check_deadlines(&Record::deadline);
+    }
+
     fn forget(&mut self, record: &Record) {
         self.record_bytes -= record.owned_bytes();
         self.with_deadline -= usize::from(record.deadline().is_some());

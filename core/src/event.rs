@@ -117,7 +117,7 @@ pub enum Event<'a> {
 
 /// What the engine asks of its driver. Effects of one event keep their order; a driver may carry out those of a whole turn
 /// at its end.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// There are bytes to write: see [`crate::Engine::output`]. Said once until the driver has asked for them.
     TakeOutput {
@@ -186,7 +186,7 @@ pub enum LogLevel {
 pub struct OperationId(pub u64);
 
 /// What the engine wants from files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DiskRequest {
     /// Give the whole content of a small file.
     Read {
@@ -203,7 +203,7 @@ pub enum DiskRequest {
 }
 
 /// How an operation on files ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DiskOutcome {
     /// The content that was read.
     Content(Vec<u8>),

@@ -11,6 +11,11 @@ pub struct ExpiryClock(UnixMillis);
 const BELIEVED_STEP_BACK_MILLIS: u64 = 2_000;
 
 impl ExpiryClock {
+    /// The latest instant that was judged by.
+    pub fn latest(self) -> UnixMillis {
+        self.0
+    }
+
     /// The instant to judge by: the given one, or the latest so far if that is a little later.
     #[inline]
     pub fn advance(&mut self, unix: UnixMillis) -> UnixMillis {

@@ -109,6 +109,21 @@ impl Shard {
         self.clock.advance(unix)
     }
 
+    /// The latest instant that this shard has judged expiry by.
+    pub fn judged(&self) -> UnixMillis {
+        self.clock.latest()
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> ShardCounters {
+        self.counters
+    }
+
+    /// Its databases, for drivers that check what they drive.
+    pub fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
     /// Removes keys whose time has come, in about `steps` steps; true if more may be due now.
     pub fn expire_some(&mut self, unix: UnixMillis, steps: usize) -> bool {
         let now = self.judge(unix);

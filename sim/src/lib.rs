@@ -1,1 +1,43 @@
-//! Placeholder.
+//! A seeded world of cores and clients over the real engine, with faults and checkers.
+//!
+//! One thread, one heap of events, one virtual clock. A seed decides everything: how many cores and clients there are and which kinds
+//! of faults happen ([`swarm`]), who says what and what goes wrong when ([`workload`], a [`plan`]), and how long everything takes. Then the
+//! faults stop, everything must drain within a bound, and the world is taken apart: at the end nothing may be left.
+//!
+//! # The fault model
+//! What can happen, and so must be survived:
+//! - **A core** stands still for a while, or is slow; background work (`Slice`) is withheld from it.
+//! - **A message** between two cores takes as long as it likes, and longer between one pair than between another. It is never lost, never
+//!   doubled, and never overtakes one of the same pair. A ring holds twice the credits and not one message more.
+//! - **Input** arrives cut at any byte, many requests at once or one in many pieces.
+//! - **Output** leaves in parts, none at all included; a client reads nothing for a while; what is in flight must not move in memory.
+//! - **A client** vanishes at any point, with requests half sent, answers on their way or output in flight; ends its sending half and
+//!   reads on; says nonsense; comes back on the same index with a new generation.
+//! - **The wall clock** is set, forward or back, by little or by much. The monotonic clock is right.
+//! - **Files** do not exist: every operation on them fails after a while.
+//!
+//! What is outside the model: memory that runs out, cores that die alone, networks that alter bytes.
+//!
+//! # What is checked
+//! See [`check`]. The reference is code of its own ([`reference`]), the decoder of replies too ([`decoder`]). What a set of worlds must
+//! have met to be worth something stands in [`sometimes`]; faults planted to see whether they are found, in [`canary`].
+
+pub mod canary;
+pub mod check;
+pub mod client;
+mod clients;
+pub mod decoder;
+pub mod dialogue;
+pub mod dice;
+pub mod machine;
+pub mod plan;
+pub mod reference;
+pub mod ring;
+pub mod run;
+pub mod sometimes;
+pub mod swarm;
+pub mod trace;
+mod turn;
+pub mod wild;
+pub mod workload;
+pub mod world;

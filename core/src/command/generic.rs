@@ -312,8 +312,8 @@ fn move_key(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 fn any_key(asked: &mut crate::node::Asked<'_>, _: Args<'_>) -> Part {
     /// Looks at a shard full of expired keys give up after this many.
     const TRIES: usize = 100;
-    let now = asked.now.unix();
     let shard = &mut asked.node.shard;
+    let now = shard.judge(asked.now.unix());
     let database = &shard.databases[asked.database];
     let random = &mut shard.random;
     for _ in 0..TRIES {

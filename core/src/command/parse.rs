@@ -96,6 +96,7 @@ mod tests {
             (3, 1, 5, None),
             (-100, 1, 5, Some((0, 2))),
             (0, 0, 0, None),
+            (0, 5, 0, None),
             (i64::MIN, i64::MAX, 3, Some((0, 3))),
         ] {
             assert_eq!(range(start, end, len), cut, "{start} {end} {len}");

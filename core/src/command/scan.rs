@@ -147,7 +147,7 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn keys_part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
-    let (now, pattern) = (asked.now.unix(), args.at(1));
+    let (now, pattern) = (asked.node.shard.judge(asked.now.unix()), args.at(1));
     let takes = |key: &[u8]| pattern == b"*" || glob::matches(pattern, key, false);
     let mut chunks = Chunks::default();
     let mut writer = Reply::new(&mut chunks, asked.resp);

@@ -1,0 +1,222 @@
+//! What clients do: connect, say, read, end.
+
+use darter_core::event::ConnId;
+
+use crate::check::scan::Scan;
+use crate::client::{Op, encode};
+use crate::decoder::Reply;
+use crate::dialogue::{Kind, scan_reply};
+use crate::machine::Input;
+use crate::world::{Happening, LINGER_NANOS, World};
+
+impl World<'_> {
+    /// A client says what it may say and sends what it has said.
+    pub(crate) fn client_tick(&mut self, number: usize) {
+        self.clients[number].ticking = false;
+        let client = &mut self.clients[number];
+        let Some((conn, dialogue)) = client.open else {
+            if !client.opening && !self.stopping && client.ops.iter().any(|op| !matches!(op, Op::HalfClose)) {
+                client.opening = true;
+                let (core, delay) = (client.core, self.span(10_000, 100_000));
+                self.at(self.now + delay, Happening::Ready(core, Input::Open { client: number }));
+            } else if !client.opening {
+                client.ops.clear();
+            }
+            return;
+        };
+        while !client.half_closed
+            && client.scan.is_none()
+            && self.witness.dialogues[dialogue].outstanding() < self.swarm.depth
+        {
+            let Some(op) = client.ops.pop_front() else { break };
+            match op {
+                Op::Say(words) => {
+                    let inline = self.schedule.chance(100);
+                    let bytes = encode(&words, inline);
+                    self.witness.dialogues[dialogue].say(words, Kind::Words, bytes.len() as u64);
+                    client.out.extend(bytes);
+                }
+                Op::Send(bytes) => {
+                    let nothing = bytes.iter().all(|b| b"\r\n".contains(b)) || bytes == b"*0\r\n";
+                    let kind = if nothing { Kind::Nothing } else { Kind::Malformed };
+                    self.witness.dialogues[dialogue].say(vec![bytes.clone()], kind, bytes.len() as u64);
+                    client.out.extend(bytes);
+                }
+                Op::Scan(count) => {
+                    let database = self.witness.dialogues[dialogue].database;
+                    // What was said before must be answered first: a SELECT may be among it.
+                    if self.witness.dialogues[dialogue].outstanding() > 0 {
+                        client.ops.push_front(Op::Scan(count));
+                        break;
+                    }
+                    let scan = Scan { count, began: self.witness.moment(), database, ..Scan::default() };
+                    client.scan = Some((scan, 0));
+                    self.say_scan(number, 0);
+                    break;
+                }
+                Op::HalfClose => {
+                    client.half_closed = true;
+                    self.sometimes.met("a client ended its half");
+                }
+            }
+        }
+        self.send_input(number, conn);
+    }
+
+    /// The next call of a scan.
+    fn say_scan(&mut self, number: usize, cursor: u64) {
+        let client = &mut self.clients[number];
+        let (Some((scan, request)), Some((_, dialogue))) = (&mut client.scan, client.open) else { return };
+        scan.calls += 1;
+        let words = ["SCAN".to_string(), cursor.to_string(), "COUNT".into(), scan.count.to_string()];
+        let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+        let bytes = encode(&words, false);
+        *request = self.witness.dialogues[dialogue].say(words, Kind::Words, bytes.len() as u64);
+        client.out.extend(bytes);
+    }
+
+    /// Sends a part of what was said, cut anywhere, and the end if that is due.
+    fn send_input(&mut self, number: usize, conn: ConnId) {
+        let cuts = self.swarm.faults.cut_input && !self.calm;
+        let client = &mut self.clients[number];
+        let len = client.out.len();
+        if len > 0 {
+            let most = match self.schedule.below(4) {
+                _ if !cuts => len as u64,
+                0 => 3,
+                1 => 40,
+                _ => len as u64,
+            };
+            let chunk = self.schedule.between(1, most.max(len as u64 / 30).min(len as u64)) as usize;
+            let bytes: Vec<u8> = client.out.drain(..if cuts { chunk } else { len }).collect();
+            let delay = self.schedule.between(3_000, 60_000);
+            let arrival = (self.now + delay).max(client.last_arrival);
+            client.last_arrival = arrival;
+            let core = client.core;
+            self.at(arrival, Happening::Ready(core, Input::Bytes { conn, bytes }));
+        }
+        let client = &self.clients[number];
+        if !client.out.is_empty() {
+            let delay = self.span(500, 30_000);
+            self.tick(number, delay);
+        } else if client.half_closed {
+            let (core, arrival) = (client.core, client.last_arrival);
+            self.at(arrival, Happening::Ready(core, Input::End { conn }));
+        }
+    }
+
+    /// A new connection: wild clients choose their own database first.
+    pub(crate) fn greet(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        if let (true, Some((_, dialogue))) = (client.wild, client.open) {
+            let database = self.swarm.wild_database().to_string().into_bytes();
+            let words = vec![b"SELECT".to_vec(), database];
+            let bytes = encode(&words, false);
+            self.witness.dialogues[dialogue].say(words, Kind::Words, bytes.len() as u64);
+            client.out.extend(bytes);
+        }
+        self.tick(number, 0);
+    }
+
+    /// A send operation ends: what has left is in the client's hands, unless it reads nothing.
+    pub(crate) fn send_ends(&mut self, core: usize, conn: ConnId) {
+        let Some(connection) = self.machines[core].connection(conn) else { return };
+        let (number, dialogue) = (connection.client, connection.dialogue);
+        let Some(flight) = &connection.sending else { return };
+        let is_there = self.clients[number].open == Some((conn, dialogue));
+        if !is_there || connection.closing {
+            self.machines[core].inbox.push_back(Input::Sent { conn, bytes: None });
+            return self.wake(core, self.now);
+        }
+        let stalled_until = self.clients[number].stalled_until;
+        if stalled_until > self.now {
+            self.sometimes.met("output was held back by a client that does not read");
+            // It may begin to read earlier if faults stop.
+            let next = stalled_until.min(self.now + LINGER_NANOS / 10);
+            return self.at(next, Happening::SendEnds(core, conn));
+        }
+        let bytes = flight.bytes[..flight.leaving].to_vec();
+        self.trace.note(self.now, (number, &bytes), || {
+            format!("client {number} receives {}", bytes[..bytes.len().min(80)].escape_ascii())
+        });
+        self.machines[core].inbox.push_back(Input::Sent { conn, bytes: Some(bytes.len()) });
+        self.wake(core, self.now);
+        match self.witness.dialogues[dialogue].received(&bytes) {
+            Ok(answered) => {
+                answered.into_iter().for_each(|(request, reply)| self.hear(number, request, &reply))
+            }
+            Err(text) => self.fail(text),
+        }
+        self.tick(number, 0);
+    }
+
+    /// A client hears a reply, which is already known to be right.
+    fn hear(&mut self, number: usize, request: usize, reply: &Reply) {
+        let client = &mut self.clients[number];
+        if client.wild {
+            self.sometimes.met("a wild command was answered");
+        }
+        let Some((scan, awaited)) = &mut client.scan else { return };
+        if *awaited != request {
+            return;
+        }
+        let Some((cursor, keys)) = scan_reply(reply) else {
+            return self.fail(format!("a scan hears {reply:?}"));
+        };
+        scan.found.extend(keys);
+        if cursor > 0 {
+            return self.say_scan(number, cursor);
+        }
+        let checked = scan.check(&self.witness.shards);
+        if scan.began < self.witness.moment() - scan.calls {
+            self.sometimes.met("a scan met a change");
+        }
+        self.sometimes.met("a scan was completed");
+        client.scan = None;
+        if let Err(text) = checked {
+            self.fail(text);
+        }
+    }
+
+    /// A client is gone at once: what it had not read is lost, what it had sent may still arrive.
+    pub(crate) fn vanish(&mut self, number: usize) {
+        let Some((conn, dialogue)) = self.clients[number].open else { return };
+        self.sometimes.met("a client vanished");
+        self.witness.dialogues[dialogue].over = true;
+        let (core, last_arrival) = (self.clients[number].core, self.clients[number].last_arrival);
+        let delay = self.span(1_000, 50_000);
+        // A reset may overtake nothing on its own connection, but it may well come before the next request.
+        self.at((self.now + delay).max(last_arrival), Happening::Ready(core, Input::Reset { conn }));
+        self.clients[number].lose();
+        let pause = self.span(50_000, 500_000);
+        self.tick(number, pause);
+    }
+
+    /// The server has ended a connection and the client sees it.
+    pub(crate) fn client_ends(&mut self, number: usize, dialogue: usize) {
+        let Some((_, open)) = self.clients[number].open else { return };
+        if open != dialogue {
+            return;
+        }
+        let limited = self.swarm.output_limit > 0;
+        let excused = limited || self.stopping || self.clients[number].half_closed;
+        if let Err(text) = self.witness.dialogues[dialogue].closed_by_server(excused) {
+            self.fail(text);
+        }
+        self.clients[number].lose();
+        self.tick(number, 10_000);
+    }
+
+    /// A half-closed connection: closed when there has been no news for long.
+    pub(crate) fn linger(&mut self, core: usize, conn: ConnId) {
+        let now = self.now;
+        let Some(connection) = self.machines[core].connection(conn) else { return };
+        let quiet = connection.active + LINGER_NANOS <= now && connection.sending.is_none();
+        if quiet && !connection.closing {
+            connection.closing = true;
+            self.machines[core].closed.push(conn.index);
+            return self.wake(core, now);
+        }
+        self.at(now + LINGER_NANOS, Happening::Linger(core, conn));
+    }
+}

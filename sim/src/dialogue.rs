@@ -1,0 +1,286 @@
+//! One connection as its checkers see it: what was said, what of it the engine took, what must be answered.
+
+use std::collections::BTreeSet;
+
+use crate::decoder::{Decoded, Decoder, Reply};
+
+/// What a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Words.
+    Words,
+    /// Bytes that end the connection with an error.
+    Malformed,
+    /// Bytes that are taken without an answer.
+    Nothing,
+}
+
+/// What a reply must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// It has not run yet: no reply may come.
+    Unknown,
+    /// Exactly this.
+    Exactly(Reply),
+    /// Any one well-formed reply.
+    Any,
+    /// An error, whatever its words.
+    AnyError,
+    /// These keys in any order.
+    Keys(Vec<Vec<u8>>),
+    /// A number in this range.
+    Between(i64, i64),
+    /// One of these.
+    OneOf(Vec<Reply>),
+    /// A cursor and some of these keys.
+    ScanOf(BTreeSet<Vec<u8>>),
+    /// So many cores have not given their part yet.
+    Gathering {
+        /// How many.
+        left: usize,
+        /// What the parts so far make.
+        sum: Box<Expect>,
+    },
+}
+
+impl Expect {
+    fn fits(&self, reply: &Reply) -> bool {
+        match self {
+            Expect::Unknown | Expect::Gathering { .. } => false,
+            Expect::Any => true,
+            Expect::AnyError => matches!(reply, Reply::Error(_)),
+            Expect::Exactly(expected) => reply == expected,
+            Expect::Between(low, high) => matches!(reply, Reply::Integer(n) if (low..=high).contains(&n)),
+            Expect::OneOf(choices) => choices.contains(reply),
+            Expect::Keys(expected) => {
+                let Reply::Array(elements) = reply else { return false };
+                let mut sorted = elements.clone();
+                sorted.sort();
+                let mut expected: Vec<Reply> = expected.iter().map(|key| Reply::bulk(key)).collect();
+                expected.sort();
+                sorted == expected
+            }
+            Expect::ScanOf(keys) => {
+                scan_reply(reply).is_some_and(|(_, found)| found.iter().all(|key| keys.contains(key)))
+            }
+        }
+    }
+}
+
+/// Cursor and keys of a reply to SCAN.
+pub fn scan_reply(reply: &Reply) -> Option<(u64, Vec<Vec<u8>>)> {
+    let Reply::Array(pair) = reply else { return None };
+    let [Reply::Bulk(cursor), Reply::Array(found)] = &pair[..] else { return None };
+    let cursor = std::str::from_utf8(cursor).ok()?.parse().ok()?;
+    let keys = found.iter().map(|key| if let Reply::Bulk(key) = key { Some(key.clone()) } else { None });
+    Some((cursor, keys.collect::<Option<Vec<_>>>()?))
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its words.
+    pub words: Vec<Vec<u8>>,
+    /// What it is.
+    pub kind: Kind,
+    /// Where its bytes begin and end in all that the client says.
+    pub start: u64,
+    /// See `start`.
+    pub end: u64,
+    /// What its reply must be.
+    pub expect: Expect,
+    /// The protocol in which its reply is given.
+    pub resp3: bool,
+}
+
+/// One connection from its opening to its end.
+#[derive(Clone, Debug)]
+pub struct Dialogue {
+    /// Whose.
+    pub client: usize,
+    /// On which core.
+    pub core: u16,
+    /// All that was said.
+    pub requests: Vec<Request>,
+    /// Bytes of it that the engine has consumed.
+    pub consumed: u64,
+    /// The first request that the engine has not taken.
+    pub taken: usize,
+    /// The first request that is not answered.
+    pub answered: usize,
+    /// The selected database, as of the requests taken.
+    pub database: usize,
+    /// The protocol, as of the requests taken.
+    pub resp3: bool,
+    /// Says whatever the table knows.
+    pub wild: bool,
+    /// The request that ended it: nothing behind it is taken.
+    pub ended_by: Option<usize>,
+    /// The engine has asked to close it: what comes now is taken by nobody.
+    pub shut: bool,
+    /// The client will hear nothing more.
+    pub over: bool,
+    /// Requests at other cores that are not answered there yet.
+    pub remote: BTreeSet<usize>,
+    decoder: Decoder,
+}
+
+impl Dialogue {
+    /// Nothing has been said.
+    pub fn new(client: usize, core: u16, wild: bool) -> Dialogue {
+        Dialogue {
+            client,
+            core,
+            requests: Vec::new(),
+            consumed: 0,
+            taken: 0,
+            answered: 0,
+            database: 0,
+            resp3: false,
+            wild,
+            ended_by: None,
+            shut: false,
+            over: false,
+            remote: BTreeSet::new(),
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// The client says this, in these many bytes; the request's number.
+    pub fn say(&mut self, words: Vec<Vec<u8>>, kind: Kind, bytes: u64) -> usize {
+        let start = self.requests.last().map_or(0, |request| request.end);
+        self.requests.push(Request {
+            words,
+            kind,
+            start,
+            end: start + bytes,
+            expect: Expect::Unknown,
+            resp3: false,
+        });
+        self.requests.len() - 1
+    }
+
+    /// Requests that are not answered yet, as the client sees it.
+    pub fn outstanding(&self) -> usize {
+        let open = &self.requests[self.answered..];
+        open.iter().filter(|request| request.kind != Kind::Nothing).count()
+    }
+
+    /// The client has received bytes; the requests that they answer, with their replies. Each reply is compared with what it must be.
+    pub fn received(&mut self, bytes: &[u8]) -> Result<Vec<(usize, Reply)>, String> {
+        if self.over && !bytes.is_empty() {
+            return Err(format!("client {} hears something after the end", self.client));
+        }
+        self.decoder.push(bytes);
+        let mut answered = Vec::new();
+        while let Some(decoded) = self.decoder.next_reply()? {
+            while self.requests.get(self.answered).is_some_and(|request| request.kind == Kind::Nothing) {
+                self.answered += 1;
+            }
+            let Some(request) = self.requests.get(self.answered) else {
+                return Err(format!(
+                    "client {} hears {:?}, which answers nothing",
+                    self.client, decoded.reply
+                ));
+            };
+            self.judge(request, &decoded)?;
+            answered.push((self.answered, decoded.reply));
+            self.answered += 1;
+        }
+        Ok(answered)
+    }
+
+    fn judge(&self, request: &Request, decoded: &Decoded) -> Result<(), String> {
+        let said = spoken(&request.words);
+        if !request.expect.fits(&decoded.reply) {
+            return Err(format!(
+                "client {} said {said} and hears {}, but must hear {}",
+                self.client,
+                short(&format!("{:?}", decoded.reply)),
+                short(&format!("{:?}", request.expect))
+            ));
+        }
+        if decoded.only_resp3 && !request.resp3 || decoded.only_resp2 && request.resp3 {
+            return Err(format!("client {} said {said} and hears the wrong protocol", self.client));
+        }
+        Ok(())
+    }
+
+    /// The server has closed the connection and everything it had to say has arrived. `excused`: it may do so at any time.
+    pub fn closed_by_server(&mut self, excused: bool) -> Result<(), String> {
+        self.over = true;
+        if excused {
+            return Ok(());
+        }
+        let Some(last) = self.ended_by else {
+            return Err(format!("client {} was closed without a reason", self.client));
+        };
+        if self.answered != last + 1 || self.decoder.rest() > 0 {
+            return Err(format!(
+                "client {} was closed after reply {} with {} bytes of another, but {} were due",
+                self.client,
+                self.answered,
+                self.decoder.rest(),
+                last + 1
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Words for people, the long ones cut.
+pub fn spoken(words: &[Vec<u8>]) -> String {
+    let words: Vec<String> = words.iter().map(|word| short(&String::from_utf8_lossy(word))).collect();
+    short(&words.join(" "))
+}
+
+fn short(text: &str) -> String {
+    const SHOWN: usize = 300;
+    if text.len() <= SHOWN {
+        text.to_string()
+    } else {
+        format!("{}...", text.chars().take(SHOWN).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialogue(expects: Vec<Expect>) -> Dialogue {
+        let mut dialogue = Dialogue::new(0, 0, false);
+        for expect in expects {
+            let n = dialogue.say(vec![b"GET".to_vec()], Kind::Words, 10);
+            dialogue.requests[n].expect = expect;
+        }
+        dialogue
+    }
+
+    #[test]
+    fn a_reply_must_be_due_and_right() {
+        let exact = |n| Expect::Exactly(Reply::Integer(n));
+        assert!(dialogue(vec![exact(1), exact(2)]).received(b":1\r\n:2\r\n").is_ok());
+        for (expects, bytes) in [
+            (vec![exact(1), exact(2)], &b":2\r\n"[..]),
+            (vec![Expect::Unknown], b":1\r\n"),
+            (vec![exact(1)], b":1\r\n:1\r\n"),
+            (vec![Expect::Any], b"_\r\n"),
+            (vec![Expect::Between(1, 3)], b":4\r\n"),
+            (vec![Expect::Gathering { left: 0, sum: Box::new(Expect::Any) }], b"+OK\r\n"),
+        ] {
+            assert!(dialogue(expects.clone()).received(bytes).is_err(), "{expects:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_needs_a_reason_and_all_replies() {
+        let mut quit = dialogue(vec![Expect::Any, Expect::Any]);
+        quit.ended_by = Some(1);
+        let _ = quit.received(b"+OK\r\n");
+        assert!(quit.clone().closed_by_server(false).is_err());
+        let _ = quit.received(b"+OK\r\n");
+        assert!(quit.clone().closed_by_server(false).is_ok());
+        assert!(quit.received(b"+OK\r\n").is_err());
+        assert!(dialogue(vec![]).closed_by_server(false).is_err());
+    }
+}

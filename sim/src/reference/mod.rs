@@ -1,0 +1,191 @@
+//! The same commands once more, as naively as possible: what a shard must answer, and what must lie in it afterwards.
+//!
+//! It knows Redis's words and meanings. It shares no line with the engine, and it knows no connections, messages or faults: it is
+//! told in which order commands ran on a shard and by which instant.
+
+mod deadlines;
+mod keys;
+mod strings;
+
+use std::collections::BTreeMap;
+
+use crate::decoder::Reply;
+
+/// What lies under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// A string.
+    pub value: Vec<u8>,
+    /// Unix milliseconds.
+    pub deadline: Option<u64>,
+    /// Since when the key is there without a gap, counted in commands.
+    pub born: u64,
+}
+
+/// The words of a request.
+pub type Words = [Vec<u8>];
+
+/// One shard as it should be.
+#[derive(Clone, Debug, Default)]
+pub struct Shard {
+    /// The latest instant that expiry was judged by, Unix milliseconds.
+    pub clock: u64,
+    /// Keys and values of each database; those included whose time has come and that may or may not be gone.
+    pub databases: Vec<BTreeMap<Vec<u8>, Entry>>,
+    /// Commands so far, on all shards: the world counts.
+    pub moment: u64,
+    /// A key was found whose time had come.
+    pub found_due: u64,
+}
+
+/// A wall clock that was set back by more than this many milliseconds is believed.
+const BELIEVED_BACK: u64 = 2_000;
+
+impl Shard {
+    /// Without keys.
+    pub fn new(databases: usize) -> Shard {
+        Shard { databases: vec![BTreeMap::new(); databases], ..Shard::default() }
+    }
+
+    /// The instant by which a request of this instant is judged: never earlier than the last, unless the clock was set back far.
+    pub fn judged(&self, at: u64) -> u64 {
+        let far_back = at.saturating_add(BELIEVED_BACK) < self.clock;
+        if at > self.clock || far_back { at } else { self.clock }
+    }
+
+    /// Runs a command; `None` if the reference does not know it.
+    pub fn run(&mut self, database: usize, words: &Words) -> Option<Reply> {
+        let name = words[0].to_ascii_lowercase();
+        let answer = match &name[..] {
+            b"get" | b"set" | b"setnx" | b"setex" | b"psetex" | b"getset" | b"getdel" | b"getex"
+            | b"append" | b"strlen" | b"getrange" | b"substr" | b"setrange" | b"incr" | b"decr"
+            | b"incrby" | b"decrby" | b"incrbyfloat" | b"mget" | b"mset" | b"msetnx" => {
+                strings::run(self, database, &name, words)
+            }
+            b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"persist" | b"ttl" | b"pttl"
+            | b"expiretime" | b"pexpiretime" => deadlines::run(self, database, &name, words),
+            b"del" | b"unlink" | b"exists" | b"touch" | b"type" | b"rename" | b"renamenx" | b"copy"
+            | b"move" => keys::run(self, database, &name, words),
+            _ => return None,
+        };
+        Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))
+    }
+
+    /// The entry of a key that lives.
+    pub fn live(&mut self, database: usize, key: &[u8]) -> Option<&mut Entry> {
+        let clock = self.clock;
+        let entry = self.databases[database].get_mut(key)?;
+        if entry.deadline.is_some_and(|deadline| deadline <= clock) {
+            self.found_due += 1;
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// Stores a value; the key keeps its age if it lives.
+    pub fn store(&mut self, database: usize, key: &[u8], value: Vec<u8>, deadline: Option<u64>) {
+        let born = match self.live(database, key) {
+            Some(entry) => entry.born,
+            None => self.moment,
+        };
+        self.databases[database].insert(key.to_vec(), Entry { value, deadline, born });
+    }
+
+    /// Removes a key; what lay there if it lived.
+    pub fn remove(&mut self, database: usize, key: &[u8]) -> Option<Entry> {
+        let living = self.live(database, key).is_some();
+        // A key whose time has come is removed by whoever touches it, but that is nobody's business.
+        if living { self.databases[database].remove(key) } else { None }
+    }
+
+    /// All keys that live.
+    pub fn living(&self, database: usize) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
+        let clock = self.clock;
+        self.databases[database].iter().filter(move |(_, entry)| entry.deadline.is_none_or(|at| at > clock))
+    }
+}
+
+/// An error's line.
+pub type Line = &'static str;
+
+const NOT_INTEGER: Line = "ERR value is not an integer or out of range";
+const SYNTAX: Line = "ERR syntax error";
+
+/// A number as Redis reads it: no plus sign, no leading zeros, no spaces.
+fn integer(word: &[u8]) -> Result<i64, Line> {
+    let text = std::str::from_utf8(word).map_err(|_| NOT_INTEGER)?;
+    let number: i64 = text.parse().map_err(|_| NOT_INTEGER)?;
+    if number.to_string() == text { Ok(number) } else { Err(NOT_INTEGER) }
+}
+
+fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// Whether a unit of time is in seconds, and whether it is a point in time.
+fn unit(word: &[u8]) -> Option<(bool, bool)> {
+    match &word.to_ascii_lowercase()[..] {
+        b"ex" => Some((true, false)),
+        b"px" => Some((false, false)),
+        b"exat" => Some((true, true)),
+        b"pxat" => Some((false, true)),
+        _ => None,
+    }
+}
+
+/// The deadline that a number means; `None` if it does not fit.
+fn moment(number: i64, seconds: bool, absolute: bool, clock: u64) -> Option<i64> {
+    let millis = if seconds { number.checked_mul(1_000)? } else { number };
+    if absolute { Some(millis) } else { millis.checked_add(clock as i64) }
+}
+
+fn positive_moment(word: &[u8], unit: (bool, bool), clock: u64, invalid: Line) -> Result<u64, Line> {
+    let number = integer(word)?;
+    if number <= 0 {
+        return Err(invalid);
+    }
+    moment(number, unit.0, unit.1, clock).and_then(|at| u64::try_from(at).ok()).ok_or(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs lines on one shard at given instants and compares.
+    fn check(lines: &[(u64, &str, &str)]) {
+        let mut shard = Shard::new(2);
+        for (at, line, expected) in lines {
+            let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            shard.clock = shard.judged(*at);
+            shard.moment += 1;
+            let reply = shard.run(0, &words).expect("the reference knows it");
+            assert_eq!(format!("{reply:?}"), *expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn it_answers_as_redis_does() {
+        check(&[
+            (1, "SET k 10", "Simple(\"OK\")"),
+            (1, "INCRBY k 5", "Integer(15)"),
+            (1, "APPEND k 0", "Integer(3)"),
+            (1, "SET k v XX GET PX 100", "Bulk([49, 53, 48])"),
+            (1, "PTTL k", "Integer(100)"),
+            (101, "GET k", "Null"),
+            (101, "TTL k", "Integer(-2)"),
+            (101, "SETRANGE k 2 a", "Integer(3)"),
+            (101, "GETRANGE k 0 -1", "Bulk([0, 0, 97])"),
+            (101, "INCR k", "Error(\"ERR value is not an integer or out of range\")"),
+            (101, "EXPIRE k -1", "Integer(1)"),
+            (101, "EXISTS k", "Integer(0)"),
+        ]);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_a_little_is_not_believed() {
+        let shard = Shard { clock: 10_000, ..Shard::default() };
+        for (at, judged) in [(10_001, 10_001), (9_000, 10_000), (8_000, 10_000), (7_999, 7_999)] {
+            assert_eq!(shard.judged(at), judged);
+        }
+    }
+}

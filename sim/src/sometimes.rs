@@ -1,0 +1,91 @@
+//! Situations that a set of worlds must have met, or its checks have proved nothing.
+
+use std::collections::BTreeMap;
+
+/// Every situation that is counted.
+pub const ALL: [&str; 36] = [
+    "a reply waited for a remote one",
+    "credits ran out and a client was parked",
+    "a parked client went on",
+    "a connection closed with replies in flight",
+    "a message came for a connection that was gone",
+    "an index was used again",
+    "a request was cut in the middle",
+    "output left in parts",
+    "output was held back by a client that does not read",
+    "a client was closed over its output limit",
+    "a client vanished",
+    "a client ended its half",
+    "a client quit",
+    "a client said nonsense",
+    "a core stood still",
+    "the wall clock stepped back",
+    "the wall clock jumped",
+    "a shard judged by a later instant than the request's",
+    "a key was found expired by a command",
+    "a key was found expired by the sweep",
+    "a table split",
+    "a table merged",
+    "flushed keys were freed in steps",
+    "background work was withheld",
+    "a ring was half full",
+    "a ring was full",
+    "a value above 16 KiB was shared",
+    "a scan was completed",
+    "a scan met a change",
+    "all cores gave a part",
+    "a part came after the client had gone",
+    "RESP3 was spoken",
+    "a second database was used",
+    "a wild command was answered",
+    "the server stopped with clients connected",
+    "a reading pause was asked for",
+];
+
+/// How often each situation was met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sometimes(BTreeMap<&'static str, u64>);
+
+impl Sometimes {
+    /// It happened.
+    pub fn met(&mut self, situation: &'static str) {
+        debug_assert!(ALL.contains(&situation), "{situation:?} is not in the list");
+        *self.0.entry(situation).or_default() += 1;
+    }
+
+    /// Adds another world's counts.
+    pub fn add(&mut self, other: &Sometimes) {
+        for (situation, times) in &other.0 {
+            *self.0.entry(situation).or_default() += times;
+        }
+    }
+
+    /// What was never met.
+    pub fn missing(&self) -> Vec<&'static str> {
+        ALL.into_iter().filter(|situation| !self.0.contains_key(situation)).collect()
+    }
+
+    /// A table of counts.
+    pub fn report(&self) -> String {
+        let row = |situation: &&str| {
+            format!("{:>10}  {situation}\n", self.0.get(situation).copied().unwrap_or_default())
+        };
+        ALL.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_met_is_named() {
+        let mut sometimes = Sometimes::default();
+        ALL[1..].iter().for_each(|situation| sometimes.met(situation));
+        assert_eq!(sometimes.missing(), [ALL[0]]);
+        let mut other = Sometimes::default();
+        other.met(ALL[0]);
+        sometimes.add(&other);
+        assert!(sometimes.missing().is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! How one world is made: each kind of fault and each family of commands is on or off, so that rare things meet often.
+
+use darter_core::config::{OutputLimit, Settings};
+
+use crate::dice::{Concern, Dice};
+
+/// Families of commands that a workload draws from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Families {
+    /// SET, GET, APPEND and their like.
+    pub strings: bool,
+    /// Counters.
+    pub numbers: bool,
+    /// Deadlines.
+    pub deadlines: bool,
+    /// Several keys of one shard.
+    pub several: bool,
+    /// SCAN, KEYS, DBSIZE, RANDOMKEY.
+    pub keyspace: bool,
+    /// FLUSHDB and FLUSHALL.
+    pub flush: bool,
+    /// PING, ECHO, SELECT, HELLO, QUIT.
+    pub connection: bool,
+    /// Values above 16 KiB.
+    pub big: bool,
+    /// Many keys at once, so that tables split.
+    pub many: bool,
+    /// What is no command or not even a request.
+    pub nonsense: bool,
+    /// Everything else in the table, whose replies only have to be well formed.
+    pub wild: bool,
+}
+
+/// Kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Faults {
+    /// Cores that stand still for a while.
+    pub freeze: bool,
+    /// Messages that take long, of each pair of cores differently.
+    pub delay: bool,
+    /// Input cut at any byte.
+    pub cut_input: bool,
+    /// Output that leaves in parts.
+    pub cut_output: bool,
+    /// Clients that vanish in the middle.
+    pub vanish: bool,
+    /// Clients that do not read for a while.
+    pub stall: bool,
+    /// Clients that end their sending half.
+    pub half_close: bool,
+    /// The wall clock steps a little.
+    pub clock_step: bool,
+    /// The wall clock jumps by many seconds.
+    pub clock_jump: bool,
+    /// Background work is withheld.
+    pub no_slices: bool,
+}
+
+/// The configuration of one world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Swarm {
+    /// Cores, 1 to 5.
+    pub cores: u16,
+    /// Clients.
+    pub clients: usize,
+    /// Requests that may be unanswered at another core.
+    pub credits: usize,
+    /// Keys that the workload chooses from.
+    pub keys: u64,
+    /// Databases; the last one belongs to the wild clients.
+    pub databases: u16,
+    /// Requests that a client sends ahead of its replies.
+    pub depth: usize,
+    /// Mean nanoseconds between two operations of the workload.
+    pub gap: u64,
+    /// Mean nanoseconds that a message between cores takes.
+    pub hop: u64,
+    /// `client-output-buffer-limit` of normal clients, bytes; 0: none.
+    pub output_limit: u64,
+    /// What clients say.
+    pub families: Families,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Swarm {
+    /// The configuration that a seed decides.
+    pub fn of_seed(seed: u64) -> Swarm {
+        let mut dice = Dice::new(seed, Concern::Configuration);
+        let cores = *dice.pick(&[1, 2, 2, 3, 3, 4, 5]);
+        let mut on = |per_mille| dice.chance(per_mille);
+        let families = Families {
+            strings: true,
+            numbers: on(700),
+            deadlines: on(600),
+            several: on(500),
+            keyspace: on(400),
+            flush: on(250),
+            connection: on(500),
+            big: on(250),
+            many: on(150),
+            nonsense: on(300),
+            wild: on(300),
+        };
+        let faults = Faults {
+            freeze: on(400),
+            delay: on(500),
+            cut_input: on(500),
+            cut_output: on(500),
+            vanish: on(400),
+            stall: on(300),
+            half_close: on(250),
+            clock_step: on(300),
+            clock_jump: on(150),
+            no_slices: on(200),
+        };
+        Swarm {
+            cores,
+            clients: dice.between(1, 8) as usize,
+            credits: *dice.pick(&[1, 1, 2, 3, 8, 64]),
+            keys: *dice.pick(&[2, 5, 12, 40]),
+            databases: 3,
+            depth: *dice.pick(&[1, 2, 5, 20, 100]),
+            gap: *dice.pick(&[1_000, 20_000, 300_000, 3_000_000]),
+            hop: *dice.pick(&[500, 5_000, 100_000]),
+            output_limit: if dice.chance(150) { *dice.pick(&[1_000, 20_000, 60_000]) } else { 0 },
+            families,
+            faults,
+        }
+    }
+
+    /// A small world without faults, for sequences of commands that matter for themselves.
+    pub fn calm(cores: u16) -> Swarm {
+        let mut swarm = Swarm::of_seed(0);
+        swarm.cores = cores;
+        swarm.clients = 2;
+        swarm.credits = 2;
+        swarm.depth = 4;
+        swarm.output_limit = 0;
+        let no = Faults {
+            freeze: false,
+            delay: false,
+            cut_input: false,
+            cut_output: false,
+            vanish: false,
+            stall: false,
+            half_close: false,
+            clock_step: false,
+            clock_jump: false,
+            no_slices: false,
+        };
+        swarm.faults = no;
+        swarm
+    }
+
+    /// The settings of its engines.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings { databases: self.databases, ..Settings::default() };
+        settings.client_output_buffer_limit[0] =
+            OutputLimit { hard: self.output_limit, soft: 0, soft_seconds: 0 };
+        settings
+    }
+
+    /// Whether a client says whatever the command table knows, in a database of its own.
+    pub fn is_wild(&self, client: usize) -> bool {
+        self.families.wild && client + 1 == self.clients && client > 0
+    }
+
+    /// The database of the wild clients.
+    pub fn wild_database(&self) -> usize {
+        usize::from(self.databases) - 1
+    }
+}

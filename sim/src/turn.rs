@@ -1,0 +1,433 @@
+//! The driver's turn, as in production: collect what is ready, read the clock, let the engine handle each, carry out the effects at the
+//! end, messages in one batch, one send operation per client.
+
+use darter_core::event::{ConnId, DiskOutcome, Effect, Event, Origin, Peer};
+use darter_core::message::Message;
+use darter_core::time::Now;
+
+use crate::canary::Canary;
+use crate::check::expiry;
+use crate::check::order::Turn;
+use crate::machine::{Connection, Flight, Input};
+use crate::world::{Happening, LINGER_NANOS, World};
+
+/// Turns in a row that nothing but a deadline has asked for; more means that a core spins.
+const IDLE_WAKES_MAX: u32 = 20_000;
+/// How late the late clock is, microseconds.
+const LATE_MICROS: u64 = 1_500_000;
+
+impl World<'_> {
+    /// One turn of a core.
+    pub(crate) fn turn(&mut self, core: usize) {
+        self.machines[core].next_turn = u64::MAX;
+        if self.machines[core].frozen_until > self.now {
+            return self.wake(core, self.now);
+        }
+        let mut is_busy = false;
+        if self.machines[core].engine.deadline() <= self.clocks().mono {
+            self.handle(core, Event::Wake);
+        }
+        for index in std::mem::take(&mut self.machines[core].closed) {
+            self.tell_closed(core, index);
+        }
+        for input in std::mem::take(&mut self.machines[core].inbox) {
+            is_busy = true;
+            self.take_in(core, input);
+        }
+        is_busy |= self.receive_messages(core);
+        for index in std::mem::take(&mut self.machines[core].again) {
+            if let Some(connection) = self.machines[core].connections.get_mut(&index) {
+                connection.again = false;
+                if !connection.closing && !connection.paused {
+                    self.feed(core, index, &[]);
+                }
+            }
+            is_busy = true;
+        }
+        if self.machines[core].engine.has_background() {
+            if self.swarm.faults.no_slices && !self.calm {
+                self.sometimes.met("background work was withheld");
+            } else {
+                let steps = self.schedule.between(1, 64) as u32;
+                self.handle(core, Event::Slice { steps });
+                self.sometimes.met("flushed keys were freed in steps");
+                is_busy = true;
+            }
+        }
+        self.carry_out(core);
+        for index in std::mem::take(&mut self.machines[core].outputs) {
+            self.send_output(core, index);
+        }
+        self.rest_until(core, is_busy);
+    }
+
+    /// When the core has its next turn.
+    fn rest_until(&mut self, core: usize, is_busy: bool) {
+        let cost = self.span(1_000, 6_000);
+        let now = self.now;
+        let seen = (0..self.rings.len()).filter_map(|from| self.rings[from][core].next_at()).min();
+        let machine = &mut self.machines[core];
+        machine.busy_until = now + cost;
+        let deadline = machine.engine.deadline().0;
+        let spins = !is_busy && deadline <= now;
+        machine.idle_wakes = if spins { machine.idle_wakes + 1 } else { 0 };
+        if machine.idle_wakes > IDLE_WAKES_MAX {
+            return self.fail(format!("core {core} spins: its deadline stays in the past"));
+        }
+        let withheld = self.swarm.faults.no_slices && !self.calm;
+        let has_work = !machine.inbox.is_empty()
+            || !machine.again.is_empty()
+            || !machine.outputs.is_empty()
+            || !machine.closed.is_empty()
+            || machine.engine.has_background() && !withheld;
+        let next = if has_work { now } else { deadline.min(seen.unwrap_or(u64::MAX)) };
+        if next < u64::MAX {
+            self.wake(core, next);
+        }
+    }
+
+    /// Lets the engine handle an event; its effects are kept for the end of the turn. Returns what was consumed.
+    pub(crate) fn handle(&mut self, core: usize, event: Event<'_>) -> usize {
+        let now = self.clocks();
+        let (connection, from_message) = match &event {
+            Event::Bytes { conn, .. } => (Some(*conn), None),
+            Event::Message { from, message } => (None, Some((from.0, message.clone()))),
+            _ => (None, None),
+        };
+        let request_micros = match &from_message {
+            Some((_, Message::Direct { request, .. })) => request.unix_micros,
+            _ => now.unix_micros,
+        };
+        let is_sweep = matches!(event, Event::Wake | Event::Slice { .. });
+        let text = self.describe(core, &event);
+        let machine = &mut self.machines[core];
+        expiry::before(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000);
+        let expired = machine.engine.node().shard.counters().expired;
+        let parked = machine.engine.node().links.parked();
+        let given = match self.canary {
+            Canary::LateExpiry if core == 0 => Now { unix_micros: now.unix_micros - LATE_MICROS, ..now },
+            _ => now,
+        };
+        let consumed = machine.engine.handle(given, event, &mut machine.effects);
+        let effects: Vec<Effect> = machine.effects.drain().collect();
+        self.trace.note(self.now, (core, &text, consumed, &effects), || {
+            format!("core {core}: {text} -> {} {}", consumed, shown(&effects))
+        });
+        let node = machine.engine.node();
+        if is_sweep && node.shard.counters().expired > expired {
+            self.sometimes.met("a key was found expired by the sweep");
+        }
+        match node.links.parked() {
+            after if after > parked => self.sometimes.met("credits ran out and a client was parked"),
+            after if after < parked => self.sometimes.met("a parked client went on"),
+            _ => {}
+        }
+        for (number, highest) in machine.table_bytes.iter_mut().enumerate() {
+            let bytes = node.shard.databases()[number].table_bytes();
+            if *highest > 0 && bytes > *highest {
+                self.sometimes.met("a table split");
+            } else if bytes > 0 && bytes < *highest {
+                self.sometimes.met("a table merged");
+            }
+            *highest = bytes;
+        }
+        let mut turn =
+            Turn { core, unix_micros: now.unix_micros, effects: &effects, sometimes: &mut self.sometimes };
+        let dialogue =
+            connection.and_then(|conn| machine.connection(conn)).map(|connection| connection.dialogue);
+        let checked = match (dialogue, from_message) {
+            (Some(dialogue), _) => self.witness.bytes(&mut turn, dialogue, consumed),
+            (_, Some((from, Message::Direct { token, request }))) => {
+                self.witness.direct(&mut turn, from, token, &request)
+            }
+            (_, Some((from, Message::Ask { token, request }))) => {
+                self.witness.ask(&mut turn, from, token, &request)
+            }
+            (_, Some((_, message @ (Message::Done { token, .. } | Message::Answer { token, .. })))) => {
+                let is_part = matches!(message, Message::Answer { .. });
+                let current = machine.connection(token.conn).is_some();
+                self.witness.answered(&mut turn, token, is_part, current);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        let checked = checked.and_then(|()| {
+            expiry::after(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000)
+        });
+        for effect in &effects {
+            if let Effect::Close { conn } = effect
+                && let Some(connection) = machine.connection(*conn)
+            {
+                self.witness.dialogues[connection.dialogue].shut = true;
+            }
+        }
+        machine.pending.extend(effects);
+        if let Err(text) = checked {
+            self.fail(text);
+        }
+        consumed
+    }
+
+    fn describe(&self, core: usize, event: &Event<'_>) -> String {
+        let _ = core;
+        match event {
+            Event::Bytes { conn, bytes } => {
+                let shown = &bytes[..bytes.len().min(60)];
+                format!("bytes {}.{} {} {}", conn.index, conn.generation, bytes.len(), shown.escape_ascii())
+            }
+            Event::Message { from, message } => {
+                let text = format!("{message:?}");
+                format!("from {}: {}", from.0, text.chars().take(200).collect::<String>())
+            }
+            other => format!("{other:?}").chars().take(200).collect(),
+        }
+    }
+
+    fn take_in(&mut self, core: usize, input: Input) {
+        match input {
+            Input::Open { client } => self.open(core, client),
+            Input::Bytes { conn, bytes } => {
+                let Some(connection) = self.machines[core].connection(conn) else { return };
+                if connection.closing {
+                    return;
+                }
+                if connection.paused {
+                    connection.rest.extend_from_slice(&bytes);
+                } else {
+                    self.feed(core, conn.index, &bytes);
+                }
+            }
+            Input::End { conn } => {
+                if let Some(connection) = self.machines[core].connection(conn) {
+                    connection.ended = true;
+                    self.at(self.now + LINGER_NANOS, Happening::Linger(core, conn));
+                }
+            }
+            Input::Reset { conn } => {
+                if let Some(connection) = self.machines[core].connection(conn) {
+                    connection.broken = true;
+                    if !connection.closing && connection.sending.is_none() {
+                        connection.closing = true;
+                        self.machines[core].closed.push(conn.index);
+                    }
+                }
+            }
+            Input::Sent { conn, bytes } => self.sent(core, conn, bytes),
+            Input::Disk { operation, outcome } => {
+                self.handle(core, Event::Disk { operation, outcome });
+            }
+        }
+    }
+
+    fn open(&mut self, core: usize, client: usize) {
+        let conn = self.machines[core].next_conn();
+        if conn.generation > 0 {
+            self.sometimes.met("an index was used again");
+        }
+        self.clients[client].opening = false;
+        let dialogue = self.witness.dialogues.len();
+        let wild = self.clients[client].wild;
+        self.witness.dialogues.push(crate::dialogue::Dialogue::new(client, core as u16, wild));
+        self.clients[client].open = Some((conn, dialogue));
+        let connection = Connection {
+            conn,
+            client,
+            dialogue,
+            rest: Vec::new(),
+            paused: false,
+            again: false,
+            has_output: false,
+            sending: None,
+            next_address: None,
+            closing: false,
+            broken: false,
+            ended: false,
+            active: self.now,
+        };
+        self.machines[core].connections.insert(conn.index, connection);
+        let peer = Peer {
+            address: format!("127.0.0.1:{}", 1_000 + client),
+            local: "127.0.0.1:6379".into(),
+            origin: Origin::Loopback,
+            descriptor: client as i32,
+        };
+        let clients = self.machines.iter().map(|machine| machine.connections.len()).sum();
+        self.handle(core, Event::Opened { conn, peer, clients });
+        self.greet(client);
+    }
+
+    /// Gives the engine everything of a connection that it has not consumed, and what is new.
+    fn feed(&mut self, core: usize, index: u32, fresh: &[u8]) {
+        let now = self.now;
+        let Some(connection) = self.machines[core].connections.get_mut(&index) else { return };
+        connection.active = now;
+        let conn = connection.conn;
+        let mut bytes = std::mem::take(&mut connection.rest);
+        bytes.extend_from_slice(fresh);
+        let consumed = self.handle(core, Event::Bytes { conn, bytes: &bytes });
+        if consumed < bytes.len() {
+            self.sometimes.met("a request was cut in the middle");
+        }
+        bytes.drain(..consumed);
+        if let Some(connection) = self.machines[core].connection(conn) {
+            connection.rest = bytes;
+        }
+    }
+
+    fn sent(&mut self, core: usize, conn: ConnId, bytes: Option<usize>) {
+        let now = self.now;
+        let machine = &mut self.machines[core];
+        let Some(connection) = machine.connection(conn) else { return };
+        let Some(flight) = connection.sending.take() else { return };
+        connection.active = now;
+        if connection.closing || connection.broken {
+            connection.closing = true;
+            return machine.closed.push(conn.index);
+        }
+        let Some(bytes) = bytes else { return };
+        if bytes < flight.bytes.len() {
+            connection.next_address = flight.next_address;
+        }
+        if bytes < flight.bytes.len() || connection.has_output {
+            connection.has_output = true;
+            machine.outputs.push(conn.index);
+        }
+        self.handle(core, Event::Sent { conn, bytes });
+    }
+
+    fn tell_closed(&mut self, core: usize, index: u32) {
+        let Some(connection) = self.machines[core].connections.remove(&index) else { return };
+        assert!(connection.sending.is_none(), "nothing is in flight at the end");
+        self.witness.closed(connection.dialogue, &mut self.sometimes);
+        self.handle(core, Event::Closed { conn: connection.conn });
+        let delay = self.span(5_000, 50_000);
+        self.at(self.now + delay, Happening::End(connection.client, connection.dialogue));
+    }
+
+    /// Everything that can be seen, of each core in its order; which core comes first is chance.
+    fn receive_messages(&mut self, core: usize) -> bool {
+        let cores = self.machines.len();
+        let first = self.schedule.below(cores as u64) as usize;
+        let mut any = false;
+        for from in (0..cores).map(|n| (n + first) % cores).filter(|from| *from != core) {
+            while let (None, Some(message)) = (&self.failure, self.rings[from][core].pop(self.now)) {
+                any = true;
+                let from = darter_core::event::CoreId(from as u16);
+                self.handle(core, Event::Message { from, message });
+            }
+        }
+        any
+    }
+
+    fn carry_out(&mut self, core: usize) {
+        for effect in std::mem::take(&mut self.machines[core].pending) {
+            match effect {
+                Effect::Send { to, message } => self.push(core, to.index(), message),
+                Effect::Disk { operation, .. } => {
+                    // There are no files in this world.
+                    let outcome = DiskOutcome::Failed("no such file".into());
+                    let delay = self.span(10_000, 5_000_000);
+                    self.at(self.now + delay, Happening::Ready(core, Input::Disk { operation, outcome }));
+                }
+                Effect::Exit => self.machines[core].exited = true,
+                Effect::Shutdown => self.fail("nobody has asked for a shutdown".into()),
+                Effect::Log { text, .. } if text.contains("output buffer limits") => {
+                    self.sometimes.met("a client was closed over its output limit");
+                }
+                Effect::Log { .. } | Effect::LogThreshold(_) => {}
+                Effect::TakeOutput { conn }
+                | Effect::PauseRead { conn }
+                | Effect::ResumeRead { conn }
+                | Effect::Close { conn } => self.carry_out_for(core, conn, &effect),
+            }
+        }
+    }
+
+    fn carry_out_for(&mut self, core: usize, conn: ConnId, effect: &Effect) {
+        let machine = &mut self.machines[core];
+        let Some(connection) = machine.connections.get_mut(&conn.index).filter(|c| c.conn == conn) else {
+            return;
+        };
+        match effect {
+            Effect::TakeOutput { .. } => {
+                if !std::mem::replace(&mut connection.has_output, true) && connection.sending.is_none() {
+                    machine.outputs.push(conn.index);
+                }
+            }
+            Effect::PauseRead { .. } => {
+                connection.paused = true;
+                self.sometimes.met("a reading pause was asked for");
+            }
+            Effect::ResumeRead { .. } => {
+                connection.paused = false;
+                if !std::mem::replace(&mut connection.again, true) {
+                    machine.again.push(conn.index);
+                }
+            }
+            _ if !connection.closing => {
+                connection.closing = true;
+                if connection.sending.is_none() {
+                    machine.closed.push(conn.index);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts a message into a ring; how long until it can be seen is chance, but never earlier than the one before it.
+    fn push(&mut self, from: usize, to: usize, message: Message) {
+        let hop = self.swarm.hop;
+        let delay = match self.swarm.faults.delay && !self.calm {
+            true => *self.schedule.pick(&[0, hop, hop, 5 * hop, 50 * hop]),
+            false => hop,
+        };
+        let at = self.now + self.span(delay / 2, delay);
+        let ring = &mut self.rings[from][to];
+        if let Err(text) = ring.push(at, message) {
+            return self.fail(format!("core {from} to core {to}: {text}"));
+        }
+        self.tampering.pushed(self.canary, ring);
+        self.wake(to, at);
+    }
+
+    /// Begins to send what the engine has for a client.
+    fn send_output(&mut self, core: usize, index: u32) {
+        let machine = &mut self.machines[core];
+        let Some(connection) = machine.connections.get_mut(&index) else { return };
+        if connection.closing || connection.sending.is_some() {
+            return;
+        }
+        connection.has_output = false;
+        let expected = connection.next_address.take();
+        let (mut bytes, mut addresses) = (Vec::new(), Vec::new());
+        for slice in machine.engine.output(connection.conn) {
+            addresses.push((bytes.len(), slice.as_ptr() as usize));
+            bytes.extend_from_slice(slice);
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        let moved = expected.is_some_and(|address| addresses[0].1 != address);
+        let cut = self.swarm.faults.cut_output && !self.calm && self.schedule.chance(500);
+        let leaving = if cut { self.schedule.between(0, bytes.len() as u64) as usize } else { bytes.len() };
+        let piece = addresses.iter().rev().find(|(start, _)| *start <= leaving);
+        let next_address =
+            piece.filter(|_| leaving < bytes.len()).map(|(start, address)| address + leaving - start);
+        let conn = connection.conn;
+        connection.sending = Some(Flight { bytes, leaving, next_address });
+        let delay = self.span(2_000, 40_000);
+        self.at(self.now + delay, Happening::SendEnds(core, conn));
+        if cut {
+            self.sometimes.met("output left in parts");
+        }
+        if moved {
+            self.fail(format!("bytes of client {conn:?} have moved while they were in flight"));
+        }
+    }
+}
+
+/// Effects as text, cut.
+fn shown(effects: &[Effect]) -> String {
+    let text = format!("{effects:?}");
+    text.chars().take(400).collect()
+}

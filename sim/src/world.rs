@@ -1,0 +1,427 @@
+//! One world: cores, clients, rings and a clock, driven by one heap of events until everything is said and has drained.
+//!
+//! It decides what comes next and how long it takes, and ends with the checks of [`crate::check`]. The rules of the store it does
+//! not know.
+
+use std::collections::BTreeMap;
+
+use darter_core::event::{ConnId, Event};
+use darter_core::hash::KeyHasher;
+use darter_core::time::{Instant, Now};
+
+use crate::canary::{self, Canary, Tampering};
+use crate::check::order::Witness;
+use crate::check::{accounting, rest};
+use crate::client::{Client, Op};
+use crate::dice::{Concern, Dice};
+use crate::machine::{Input, Machine};
+use crate::plan::{Deed, Plan};
+use crate::ring::Ring;
+use crate::sometimes::Sometimes;
+use crate::swarm::Swarm;
+use crate::trace::Trace;
+
+/// The wall clock at the beginning, Unix milliseconds.
+pub const EPOCH_MILLIS: u64 = 1_700_000_000_000;
+/// When faults have stopped, everything must be answered within this, nanoseconds.
+const DRAIN_NANOS: u64 = 60_000_000_000;
+/// Events between two recounts.
+const RECOUNT_EVERY: u64 = 300;
+/// A half-closed connection without news for so long is closed, nanoseconds.
+pub(crate) const LINGER_NANOS: u64 = 300_000_000;
+
+/// What is in the heap.
+#[derive(Clone, Debug)]
+pub(crate) enum Happening {
+    /// The plan's next step.
+    Step(usize),
+    /// A core looks at what is ready.
+    Turn(usize),
+    /// Something becomes ready for a core.
+    Ready(usize, Input),
+    /// A client sends what it has to send.
+    Tick(usize),
+    /// A send operation of a core ends.
+    SendEnds(usize, ConnId),
+    /// A client sees the end of its connection.
+    End(usize, usize),
+    /// A half-closed connection is looked at.
+    Linger(usize, ConnId),
+}
+
+/// What became of a world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// Virtual nanoseconds.
+    pub nanos: u64,
+    /// Events.
+    pub events: u64,
+    /// Requests that ran.
+    pub runs: u64,
+    /// What was wrong, and the last events.
+    pub failure: Option<String>,
+    /// The last events as text, if that was asked for.
+    pub lines: Vec<String>,
+    /// Situations.
+    pub sometimes: Sometimes,
+}
+
+/// One world.
+pub struct World<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) swarm: Swarm,
+    pub(crate) canary: Canary,
+    pub(crate) tampering: Tampering,
+    pub(crate) now: u64,
+    /// Milliseconds that the wall clock was set by.
+    wall_offset: i64,
+    sequence: u64,
+    heap: BTreeMap<(u64, u64), Happening>,
+    pub(crate) machines: Vec<Machine>,
+    /// From, to.
+    pub(crate) rings: Vec<Vec<Ring>>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) schedule: Dice,
+    pub(crate) trace: Trace,
+    pub(crate) sometimes: Sometimes,
+    pub(crate) witness: Witness,
+    pub(crate) failure: Option<String>,
+    /// Faults have stopped.
+    pub(crate) calm: bool,
+    /// The server was told to stop.
+    pub(crate) stopping: bool,
+}
+
+impl<'p> World<'p> {
+    /// A world at its beginning.
+    pub fn new(plan: &'p Plan, swarm: Swarm, canary: Canary, trace: Trace) -> World<'p> {
+        let mut dice = Dice::new(plan.seed, Concern::Engines);
+        let hash_seeds = [dice.bits(), dice.bits(), dice.bits(), dice.bits()];
+        let cores = usize::from(swarm.cores);
+        let mut schedule = Dice::new(plan.seed, Concern::Schedule);
+        let mut clients: Vec<Client> = (0..swarm.clients)
+            .map(|n| Client::new(schedule.below(cores as u64) as usize, swarm.is_wild(n)))
+            .collect();
+        // The last client makes order at the end.
+        clients.push(Client::new(0, false));
+        let mut world = World {
+            machines: (0..swarm.cores)
+                .map(|core| Machine::new(core, &swarm, hash_seeds, &mut dice))
+                .collect(),
+            rings: (0..cores).map(|_| (0..cores).map(|_| Ring::new(swarm.credits)).collect()).collect(),
+            witness: Witness::new(swarm.cores, swarm.databases, KeyHasher::new(hash_seeds)),
+            plan,
+            swarm,
+            canary,
+            tampering: Tampering::default(),
+            now: 0,
+            wall_offset: 0,
+            sequence: 0,
+            heap: BTreeMap::new(),
+            clients,
+            schedule,
+            trace,
+            sometimes: Sometimes::default(),
+            failure: None,
+            calm: false,
+            stopping: false,
+        };
+        match plan.steps.first() {
+            Some(first) => world.at(first.at, Happening::Step(0)),
+            None => world.calm = true,
+        }
+        world
+    }
+
+    /// Lets everything happen and checks it.
+    pub fn run(&mut self) {
+        self.clients_speak();
+        if self.failure.is_none() {
+            self.make_order();
+        }
+    }
+
+    /// What became of it; `panic`: the assertion that did not hold.
+    pub fn into_outcome(self, panic: Option<String>) -> Outcome {
+        let under_way = self.witness.under_way();
+        let failure = panic.map(|text| format!("panic: {text}")).or(self.failure);
+        let failure = failure.map(|failure| match under_way.is_empty() {
+            true => failure,
+            false => format!("{failure}\nunder way: {under_way:?}"),
+        });
+        Outcome {
+            hash: self.trace.hash(),
+            nanos: self.now,
+            events: self.trace.events(),
+            runs: self.witness.runs,
+            failure,
+            lines: self.trace.lines(),
+            sometimes: self.sometimes,
+        }
+    }
+
+    /// The plan, under faults; then without, until everything is answered.
+    fn clients_speak(&mut self) {
+        while let (false, Some(((at, _), happening))) = (self.failure.is_some(), self.heap.pop_first()) {
+            self.now = at;
+            self.happen(happening);
+            if self.calm && self.is_drained() {
+                break;
+            }
+        }
+        self.settle("after the plan");
+    }
+
+    /// Takes the world apart: no keys, then no clients, and nothing may be left of them.
+    fn make_order(&mut self) {
+        let admin = self.clients.len() - 1;
+        self.clients[admin].ops.push_back(Op::Say(vec![b"FLUSHALL".to_vec()]));
+        self.tick(admin, 0);
+        self.drain(|world| world.machines.iter().all(|machine| !machine.engine.has_background()));
+        self.settle("after FLUSHALL");
+        for core in 0..self.machines.len() {
+            let machine = &self.machines[core];
+            if let Err(text) = rest::is_empty(&machine.engine, machine.bytes_at_start) {
+                self.fail(text);
+            }
+        }
+        if self.schedule.chance(500) {
+            self.stopping = true;
+            let open = self.clients.iter().any(|client| client.open.is_some());
+            self.sometimes.met(if open {
+                "the server stopped with clients connected"
+            } else {
+                "a client vanished"
+            });
+            for core in 0..self.machines.len() {
+                self.handle(core, Event::Stop);
+                self.wake(core, self.now);
+            }
+            self.drain(|world| world.machines.iter().all(|machine| machine.exited));
+        } else {
+            for client in 0..self.clients.len() {
+                self.vanish(client);
+            }
+            self.drain(|world| world.machines.iter().all(|machine| machine.connections.is_empty()));
+        }
+        for core in 0..self.machines.len() {
+            if let Err(text) = rest::is_left(&self.machines[core].engine) {
+                self.fail(text);
+            }
+        }
+    }
+
+    /// Lets things happen until all is drained and `done`.
+    fn drain(&mut self, done: impl Fn(&World<'_>) -> bool) {
+        let end = self.now + DRAIN_NANOS;
+        (0..self.machines.len()).for_each(|core| self.wake(core, self.now));
+        while self.failure.is_none() && !(self.is_drained() && done(self)) {
+            match self.heap.pop_first() {
+                Some(((at, _), happening)) if at <= end => {
+                    self.now = at;
+                    self.happen(happening);
+                }
+                _ => self.fail(self.stuck()),
+            }
+        }
+    }
+
+    /// Everything must drain in time, and then be at rest.
+    fn settle(&mut self, when: &str) {
+        self.drain(|_| true);
+        if self.failure.is_some() {
+            return;
+        }
+        for core in 0..self.machines.len() {
+            let engine = &self.machines[core].engine;
+            if let Err(text) = rest::is_quiet(engine).and_then(|()| accounting::check(engine)) {
+                self.fail(format!("{when}: {text}"));
+            }
+        }
+        for (from, row) in self.rings.iter().enumerate() {
+            for (to, ring) in row.iter().enumerate().filter(|(to, _)| *to != from) {
+                let (longest, capacity) = ring.fill();
+                if 2 * longest >= capacity {
+                    self.sometimes.met("a ring was half full");
+                }
+                if longest == capacity {
+                    self.sometimes.met("a ring was full");
+                }
+                assert!(ring.is_empty(), "a drained world has no message from {from} to {to}");
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Step(n) => self.step(n),
+            Happening::Turn(core) => {
+                if self.machines[core].next_turn == self.now {
+                    self.turn(core);
+                }
+            }
+            Happening::Ready(core, input) => {
+                self.machines[core].inbox.push_back(input);
+                self.wake(core, self.now);
+            }
+            Happening::Tick(client) => self.client_tick(client),
+            Happening::SendEnds(core, conn) => self.send_ends(core, conn),
+            Happening::End(client, dialogue) => self.client_ends(client, dialogue),
+            Happening::Linger(core, conn) => self.linger(core, conn),
+        }
+        if self.trace.events().is_multiple_of(RECOUNT_EVERY) {
+            let core = (self.trace.events() / RECOUNT_EVERY) as usize % self.machines.len();
+            if let Err(text) = accounting::check(&self.machines[core].engine) {
+                self.fail(text);
+            }
+        }
+    }
+
+    /// The plan's next step, and the one after it.
+    fn step(&mut self, n: usize) {
+        let step = &self.plan.steps[n];
+        self.trace.note(self.now, (n, &step.deed), || format!("plan: {:?}", ShownDeed(&step.deed)));
+        let clients = self.clients.len() - 1;
+        match &step.deed {
+            Deed::Say { client, words } if !words.is_empty() => {
+                self.clients[client % clients].ops.push_back(Op::Say(words.clone()));
+                self.tick(client % clients, 0);
+            }
+            Deed::Say { .. } => {}
+            Deed::Send { client, bytes } => {
+                self.clients[client % clients].ops.push_back(Op::Send(bytes.clone()));
+                self.tick(client % clients, 0);
+            }
+            Deed::Scan { client, count } => {
+                self.clients[client % clients].ops.push_back(Op::Scan(*count));
+                self.tick(client % clients, 0);
+            }
+            Deed::HalfClose { client } => self.clients[client % clients].ops.push_back(Op::HalfClose),
+            Deed::Vanish { client } => self.vanish(client % clients),
+            Deed::Stall { client, nanos } => self.clients[client % clients].stalled_until = self.now + nanos,
+            Deed::Freeze { core, nanos } => {
+                let cores = self.machines.len();
+                self.machines[usize::from(*core) % cores].frozen_until = self.now + nanos;
+                self.sometimes.met("a core stood still");
+            }
+            Deed::Clock { millis } => {
+                self.wall_offset += millis;
+                self.sometimes.met(if millis.abs() > 2_000 {
+                    "the wall clock jumped"
+                } else {
+                    "the wall clock stepped back"
+                });
+            }
+        }
+        match self.plan.steps.get(n + 1) {
+            Some(next) => self.at(next.at.max(self.now), Happening::Step(n + 1)),
+            None => {
+                self.calm = true;
+                for core in 0..self.machines.len() {
+                    self.machines[core].frozen_until = 0;
+                    self.wake(core, self.now);
+                }
+                for client in 0..self.clients.len() {
+                    self.clients[client].stalled_until = 0;
+                    self.tick(client, 0);
+                }
+            }
+        }
+    }
+
+    /// True if nobody has anything to say or to hear.
+    fn is_drained(&self) -> bool {
+        self.calm
+            && self.machines.iter().all(Machine::is_idle)
+            && self.rings.iter().flatten().all(Ring::is_empty)
+            && self.clients.iter().all(|client| {
+                let heard = client.open.is_none_or(|(_, dialogue)| {
+                    let dialogue = &self.witness.dialogues[dialogue];
+                    dialogue.over || dialogue.outstanding() == 0
+                });
+                let silent = client.ops.is_empty() && client.out.is_empty();
+                heard && silent && client.scan.is_none() && !client.opening && !client.half_closed
+            })
+    }
+
+    /// Why nothing goes on.
+    fn stuck(&self) -> String {
+        let mut text = String::from("not everything was answered in time:");
+        for (n, client) in self.clients.iter().enumerate() {
+            if let Some((conn, dialogue)) = client.open {
+                let here = &self.witness.dialogues[dialogue];
+                let (outstanding, ops) = (here.outstanding(), client.ops.len());
+                if outstanding + ops > 0 {
+                    text +=
+                        &format!("\nclient {n} {conn:?} waits for {outstanding} replies, has {ops} to say");
+                }
+            }
+        }
+        for machine in &self.machines {
+            let idle = machine.is_idle();
+            text += &format!(
+                "\ncore {}: {:?}, idle {idle}",
+                machine.engine.node().core.0,
+                machine.engine.unfinished()
+            );
+        }
+        text
+    }
+
+    /// The first thing that was wrong.
+    pub(crate) fn fail(&mut self, text: String) {
+        self.failure.get_or_insert(text);
+    }
+
+    /// Puts something into the heap.
+    pub(crate) fn at(&mut self, at: u64, happening: Happening) {
+        self.sequence += 1;
+        let at = at.max(self.now);
+        self.heap.insert((at, self.sequence), happening);
+    }
+
+    /// A core has something to do at this moment, or as soon as it can.
+    pub(crate) fn wake(&mut self, core: usize, at: u64) {
+        let machine = &mut self.machines[core];
+        let at = at.max(machine.busy_until).max(machine.frozen_until).max(self.now);
+        if at < machine.next_turn || machine.next_turn < self.now {
+            machine.next_turn = at;
+            self.at(at, Happening::Turn(core));
+        }
+    }
+
+    /// A client may have something to do in so many nanoseconds.
+    pub(crate) fn tick(&mut self, client: usize, nanos: u64) {
+        if !std::mem::replace(&mut self.clients[client].ticking, true) {
+            self.at(self.now + nanos, Happening::Tick(client));
+        }
+    }
+
+    /// The clocks of a core.
+    pub(crate) fn clocks(&self) -> Now {
+        let millis = (EPOCH_MILLIS as i64 + self.wall_offset) as u64;
+        Now { mono: Instant(self.now), unix_micros: millis * 1_000 + self.now / 1_000 }
+    }
+
+    /// Nanoseconds between low and high.
+    pub(crate) fn span(&mut self, low: u64, high: u64) -> u64 {
+        let outside = if self.canary == Canary::Nondeterminism { canary::outside_nanos() } else { 0 };
+        self.schedule.between(low, high) + outside
+    }
+}
+
+/// A deed whose words are for people.
+struct ShownDeed<'a>(&'a Deed);
+
+impl std::fmt::Debug for ShownDeed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Deed::Say { client, words } => {
+                write!(f, "client {client} says {}", crate::dialogue::spoken(words))
+            }
+            other => write!(f, "{other:?}"),
+        }
+    }
+}

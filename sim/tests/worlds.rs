@@ -1,0 +1,53 @@
+//! A fixed set of worlds: all must hold, and together they must have met every situation that matters.
+
+use darter_sim::canary::Canary;
+use darter_sim::run::{self, Detail};
+use darter_sim::sometimes::Sometimes;
+
+const SEEDS: std::ops::Range<u64> = 0..240;
+const OPERATIONS: usize = 500;
+
+#[test]
+fn a_fixed_set_of_worlds_holds_and_meets_every_situation() {
+    let mut sometimes = Sometimes::default();
+    for seed in SEEDS {
+        let outcome = run::seed(seed, OPERATIONS, Canary::None, Detail::Hash);
+        if let Some(failure) = outcome.failure {
+            panic!("cargo run -p darter-sim -- --seed {seed} --operations {OPERATIONS}\n{failure}");
+        }
+        sometimes.add(&outcome.sometimes);
+    }
+    assert!(sometimes.missing().is_empty(), "never met: {:?}\n{}", sometimes.missing(), sometimes.report());
+}
+
+#[test]
+fn a_seed_gives_the_same_hash_again() {
+    let hash = |seed| run::seed(seed, OPERATIONS, Canary::None, Detail::Hash).hash;
+    for seed in SEEDS.take(20) {
+        assert_eq!(hash(seed), hash(seed), "seed {seed}");
+    }
+    let hashes: std::collections::BTreeSet<u64> = SEEDS.take(20).map(hash).collect();
+    assert_eq!(hashes.len(), 20, "different seeds give different hashes");
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let faults = Canary::ALL.into_iter().filter(|canary| *canary != Canary::Nondeterminism);
+    for canary in faults {
+        let found = SEEDS
+            .take(20)
+            .filter(|&seed| run::seed(seed, OPERATIONS, canary, Detail::Hash).failure.is_some());
+        assert!(found.count() >= 5, "{} is hardly ever found", canary.name());
+    }
+}
+
+#[test]
+fn a_failing_plan_is_made_smaller() {
+    let failing = (0..)
+        .map(|seed| darter_sim::workload::plan(seed, 120))
+        .find(|plan| run::plan(plan, Canary::LostReply, Detail::Hash).failure.is_some());
+    let failing = failing.expect("a lost reply is found");
+    let small = run::minimise(&failing, Canary::LostReply);
+    assert!(run::plan(&small, Canary::LostReply, Detail::Hash).failure.is_some());
+    assert!(small.steps.len() < failing.steps.len() / 2, "{} of {}", small.steps.len(), failing.steps.len());
+}
