@@ -5,7 +5,7 @@ use super::row::{Command, Example, Flags, Group, Keys, Run};
 use crate::args::Args;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
-use crate::value::access::idle_seconds;
+use crate::value::access::{AccessRule, idle_seconds};
 use crate::value::record::Record;
 
 const ROW: Command = Command {
@@ -88,6 +88,13 @@ fn goes_by_frequency(cx: &Cx<'_>) -> bool {
     cx.settings.get("maxmemory-policy").is_some_and(|policy| policy.ends_with("lfu"))
 }
 
+/// How the counter decays; made anew, as a client that does not touch keys has no rule.
+fn frequency_rule(cx: &Cx<'_>) -> AccessRule {
+    let decay = cx.settings.get("lfu-decay-time").and_then(|minutes| minutes.parse().ok());
+    let decay_minutes = decay.unwrap_or_default();
+    AccessRule::Frequency { minutes: cx.now.0 / 60_000, log_factor: 0, decay_minutes, draw: 0 }
+}
+
 fn encoding(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match cx.peek(cx.key(args, 0)).map(Record::encoding) {
         Some(name) => reply.text(name),
@@ -104,7 +111,7 @@ fn frequency(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
     if !goes_by_frequency(cx) {
         return Err(NOT_FREQUENCY);
     }
-    reply.integer(i64::from(cx.access.frequency(access)));
+    reply.integer(i64::from(frequency_rule(cx).frequency(access)));
     Ok(())
 }
 
@@ -162,6 +169,8 @@ mod tests {
         assert_eq!(world.say(client, "OBJECT FREQ b"), "5");
         world.pass(180_000);
         assert_eq!(world.say(client, "OBJECT FREQ b"), "2", "one less a minute");
+        world.call(client, "CLIENT NO-TOUCH ON");
+        assert_eq!(world.say(client, "OBJECT FREQ b"), "2");
         assert!(
             world.say(client, "OBJECT IDLETIME b").starts_with("ERR An LFU maxmemory policy is selected")
         );
