@@ -16,8 +16,10 @@ impl Engine {
             session.digest(hasher);
         }
         for database in node.shard.databases() {
-            let mut records: Vec<_> =
-                database.iter().map(|record| (record.key(), record.view().to_vec(), record.deadline())).collect();
+            let mut records: Vec<_> = database
+                .iter()
+                .map(|record| (record.key(), record.view().to_vec(), record.deadline()))
+                .collect();
             records.sort();
             records.hash(hasher);
         }
@@ -46,8 +48,7 @@ mod tests {
             instruments: Instruments::still(),
         });
         let (conn, mut out) = (ConnId::default(), Effects::default());
-        let peer =
-            Peer { address: String::new(), local: String::new(), origin: Origin::Unix, descriptor: 0 };
+        let peer = Peer { address: String::new(), local: String::new(), origin: Origin::Unix, descriptor: 0 };
         engine.handle(Now::default(), Event::Opened { conn, peer, clients: 1 }, &mut out);
         for request in requests {
             engine.handle(Now::default(), Event::Bytes { conn, bytes: request.as_bytes() }, &mut out);

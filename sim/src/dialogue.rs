@@ -116,6 +116,8 @@ pub struct Dialogue {
     pub wild: bool,
     /// The request that ended it: nothing behind it is taken.
     pub ended_by: Option<usize>,
+    /// Requests taken that the engine counts as commands.
+    pub commands: u64,
     /// The engine has asked to close it: what comes now is taken by nobody.
     pub shut: bool,
     /// The client says no more and is closed when everything is answered.
@@ -141,6 +143,7 @@ impl Dialogue {
             resp3: false,
             wild,
             ended_by: None,
+            commands: 0,
             shut: false,
             half_closed: false,
             over: false,

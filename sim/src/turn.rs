@@ -101,7 +101,8 @@ impl World<'_> {
         let is_sweep = matches!(event, Event::Wake | Event::Slice { .. });
         let text = self.describe(core, &event);
         let machine = &mut self.machines[core];
-        expiry::before(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000);
+        let moment = self.witness.moment();
+        expiry::before(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000, moment);
         let expired = machine.engine.node().shard.counters().expired;
         let parked = machine.engine.node().links.parked();
         let given = match self.canary {
@@ -131,12 +132,19 @@ impl World<'_> {
             }
             *highest = bytes;
         }
+        let closing = connection.map(|conn| Effect::Close { conn });
         let mut turn =
             Turn { core, unix_micros: now.unix_micros, effects: &effects, sometimes: &mut self.sometimes };
         let dialogue =
             connection.and_then(|conn| machine.connection(conn)).map(|connection| connection.dialogue);
         let checked = match (dialogue, from_message) {
-            (Some(dialogue), _) => self.witness.bytes(&mut turn, dialogue, consumed),
+            (Some(dialogue), _) => {
+                let is_closed = effects.iter().any(|effect| Some(effect) == closing.as_ref());
+                let session =
+                    machine.engine.sessions().iter().find(|session| Some(session.conn) == connection);
+                let commands = session.filter(|_| is_closed).map(|session| session.commands);
+                self.witness.bytes(&mut turn, dialogue, consumed, commands)
+            }
             (_, Some((from, Message::Direct { token, request }))) => {
                 self.witness.direct(&mut turn, from, token, &request)
             }
