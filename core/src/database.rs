@@ -29,6 +29,7 @@ pub enum Live<'a> {
 }
 
 /// Keys and values of one database on one shard.
+#[derive(Clone)]
 pub struct Database {
     table: Dashtable<Record>,
     /// Bytes of the records.

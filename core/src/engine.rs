@@ -41,6 +41,7 @@ pub struct EngineConfig {
 }
 
 /// What one core does.
+#[derive(Clone)]
 pub struct Engine {
     pub(crate) node: Node,
     pub(crate) sessions: Sessions,
@@ -50,7 +51,7 @@ pub struct Engine {
     pub(crate) sleepers: Vec<(Instant, Token)>,
     pub(crate) files: Files,
     /// After [`Event::Stop`]: until when clients may take their last replies.
-    stopping: Option<Instant>,
+    pub(crate) stopping: Option<Instant>,
     exit_said: bool,
     next_cron: Instant,
     /// The last sweep found more to do than it was allowed.

@@ -13,7 +13,7 @@ use crate::session::Session;
 const QUEUE_BYTES_MAX: usize = 4 << 20;
 
 /// Lines on their way to other cores, and who wants them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Feed {
     core: CoreId,
     /// Monitors among this core's clients.

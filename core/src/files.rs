@@ -12,7 +12,7 @@ use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::time::Now;
 
 /// What is under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     made: u64,
     rewrites: BTreeMap<OperationId, Token>,

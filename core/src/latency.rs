@@ -17,7 +17,7 @@ pub struct LatencyEvent {
 }
 
 /// The spikes that one core has seen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LatencyMonitor {
     events: BTreeMap<&'static str, LatencyEvent>,
 }

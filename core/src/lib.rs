@@ -7,6 +7,7 @@ pub mod args;
 pub mod command;
 pub mod config;
 pub mod database;
+mod digest;
 mod dispatch;
 pub mod doorbell;
 pub mod engine;

@@ -34,6 +34,7 @@ pub struct Pause {
 }
 
 /// One core without its clients.
+#[derive(Clone)]
 pub struct Node {
     /// Which core.
     pub core: CoreId,

@@ -3,6 +3,7 @@
 //! It does not know what commands do, nor how bytes travel.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use crate::command::CommandId;
 use crate::config::OutputLimit;
@@ -18,7 +19,7 @@ use crate::time::{Instant, Now};
 pub struct ClientId(pub u64);
 
 /// What CLIENT REPLY has chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ReplyMode {
     /// Every request is answered.
     #[default]
@@ -32,7 +33,7 @@ pub enum ReplyMode {
 }
 
 /// Why a client's next request must wait. The request stays unconsumed and is looked at again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hold {
     /// Another core owes so many answers that it takes no more questions for now.
     Credits,
@@ -47,7 +48,7 @@ pub enum Hold {
 }
 
 /// How a connection ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Closing {
     /// It does not.
     #[default]
@@ -59,7 +60,7 @@ pub enum Closing {
 }
 
 /// A reply that is awaited from other cores, and what follows it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Awaited {
     reply: Option<Chunks>,
     /// The client has asked for silence (CLIENT REPLY).
@@ -69,7 +70,7 @@ struct Awaited {
 }
 
 /// One client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// The driver's name for it.
     pub conn: ConnId,
@@ -249,6 +250,15 @@ impl Session {
         now.millis_since(since) >= limit.soft_seconds.saturating_mul(1_000)
     }
 
+    /// What decides how it goes on; not its clocks and counters, and not its parser, which follows from the bytes that the
+    /// driver still holds.
+    pub(crate) fn digest(&self, hasher: &mut impl Hasher) {
+        (self.conn, self.resp, self.database, self.authenticated, self.reply_mode, self.monitor).hash(hasher);
+        (self.hold, self.read_paused, self.again, self.ended, self.closing, self.close_said).hash(hasher);
+        (&self.awaited, self.first_awaited).hash(hasher);
+        self.outbox.digest(hasher);
+    }
+
     /// Ends the connection, at least in this way.
     pub fn close(&mut self, how: Closing) {
         self.closing = self.closing.max(how);
@@ -256,7 +266,7 @@ impl Session {
 }
 
 /// The clients of one core.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sessions {
     places: Vec<Option<Box<Session>>>,
     len: usize,

@@ -28,6 +28,7 @@ pub struct ShardCounters {
 }
 
 /// The data of one core.
+#[derive(Clone)]
 pub struct Shard {
     hasher: KeyHasher,
     pub(crate) databases: Vec<Database>,

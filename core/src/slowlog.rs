@@ -54,7 +54,7 @@ pub struct SlowEntry {
 }
 
 /// The log of one core's clients, newest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Slowlog {
     entries: VecDeque<SlowEntry>,
     made: u64,

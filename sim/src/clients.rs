@@ -7,7 +7,10 @@ use crate::client::{Op, encode};
 use crate::decoder::Reply;
 use crate::dialogue::{Kind, scan_reply};
 use crate::machine::Input;
-use crate::world::{Happening, LINGER_NANOS, World};
+use crate::world::{Happening, World};
+
+/// A client that reads nothing is looked at again after so many nanoseconds.
+const STALL_NANOS: u64 = 30_000_000;
 
 impl World<'_> {
     /// A client says what it may say and sends what it has said.
@@ -56,6 +59,7 @@ impl World<'_> {
                 }
                 Op::HalfClose => {
                     client.half_closed = true;
+                    self.witness.dialogues[dialogue].half_closed = true;
                     self.sometimes.met("a client ended its half");
                 }
             }
@@ -132,7 +136,7 @@ impl World<'_> {
         if stalled_until > self.now {
             self.sometimes.met("output was held back by a client that does not read");
             // It may begin to read earlier if faults stop.
-            let next = stalled_until.min(self.now + LINGER_NANOS / 10);
+            let next = stalled_until.min(self.now + STALL_NANOS);
             return self.at(next, Happening::SendEnds(core, conn));
         }
         let bytes = flight.bytes[..flight.leaving].to_vec();
@@ -199,24 +203,11 @@ impl World<'_> {
             return;
         }
         let limited = self.swarm.output_limit > 0;
-        let excused = limited || self.stopping || self.clients[number].half_closed;
+        let excused = limited || self.stopping;
         if let Err(text) = self.witness.dialogues[dialogue].closed_by_server(excused) {
             self.fail(text);
         }
         self.clients[number].lose();
         self.tick(number, 10_000);
-    }
-
-    /// A half-closed connection: closed when there has been no news for long.
-    pub(crate) fn linger(&mut self, core: usize, conn: ConnId) {
-        let now = self.now;
-        let Some(connection) = self.machines[core].connection(conn) else { return };
-        let quiet = connection.active + LINGER_NANOS <= now && connection.sending.is_none();
-        if quiet && !connection.closing {
-            connection.closing = true;
-            self.machines[core].closed.push(conn.index);
-            return self.wake(core, now);
-        }
-        self.at(now + LINGER_NANOS, Happening::Linger(core, conn));
     }
 }

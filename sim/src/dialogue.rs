@@ -116,8 +116,12 @@ pub struct Dialogue {
     pub wild: bool,
     /// The request that ended it: nothing behind it is taken.
     pub ended_by: Option<usize>,
+    /// Requests taken that the engine counts as commands.
+    pub commands: u64,
     /// The engine has asked to close it: what comes now is taken by nobody.
     pub shut: bool,
+    /// The client says no more and is closed when everything is answered.
+    pub half_closed: bool,
     /// The client will hear nothing more.
     pub over: bool,
     /// Requests at other cores that are not answered there yet.
@@ -139,7 +143,9 @@ impl Dialogue {
             resp3: false,
             wild,
             ended_by: None,
+            commands: 0,
             shut: false,
+            half_closed: false,
             over: false,
             remote: BTreeSet::new(),
             decoder: Decoder::default(),
@@ -212,16 +218,20 @@ impl Dialogue {
         if excused {
             return Ok(());
         }
-        let Some(last) = self.ended_by else {
-            return Err(format!("client {} was closed without a reason", self.client));
+        let due = match self.ended_by {
+            Some(last) => last + 1,
+            None if self.half_closed => self.requests.len(),
+            None => return Err(format!("client {} was closed without a reason", self.client)),
         };
-        if self.answered != last + 1 || self.decoder.rest() > 0 {
+        let open = self.requests.get(self.answered..due).unwrap_or_default();
+        let is_answered = open.iter().all(|request| request.kind == Kind::Nothing);
+        if !is_answered || self.answered > due || self.decoder.rest() > 0 {
             return Err(format!(
                 "client {} was closed after reply {} with {} bytes of another, but {} were due",
                 self.client,
                 self.answered,
                 self.decoder.rest(),
-                last + 1
+                due
             ));
         }
         Ok(())

@@ -88,10 +88,6 @@ pub struct Connection {
     pub closing: bool,
     /// The client is gone.
     pub broken: bool,
-    /// The client sends no more.
-    pub ended: bool,
-    /// The last input or output.
-    pub active: u64,
 }
 
 /// One core.

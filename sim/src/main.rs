@@ -86,6 +86,7 @@ impl Arguments {
 
 #[expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "the binary, not the world, reads its arguments, plan files and a clock for its report"
 )]
 fn main() -> ExitCode {

@@ -9,7 +9,7 @@ use crate::canary::Canary;
 use crate::check::expiry;
 use crate::check::order::Turn;
 use crate::machine::{Connection, Flight, Input};
-use crate::world::{Happening, LINGER_NANOS, World};
+use crate::world::{Happening, World};
 
 /// Turns in a row that nothing but a deadline has asked for; more means that a core spins.
 const IDLE_WAKES_MAX: u32 = 20_000;
@@ -101,7 +101,8 @@ impl World<'_> {
         let is_sweep = matches!(event, Event::Wake | Event::Slice { .. });
         let text = self.describe(core, &event);
         let machine = &mut self.machines[core];
-        expiry::before(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000);
+        let moment = self.witness.moment();
+        expiry::before(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000, moment);
         let expired = machine.engine.node().shard.counters().expired;
         let parked = machine.engine.node().links.parked();
         let given = match self.canary {
@@ -131,12 +132,19 @@ impl World<'_> {
             }
             *highest = bytes;
         }
+        let closing = connection.map(|conn| Effect::Close { conn });
         let mut turn =
             Turn { core, unix_micros: now.unix_micros, effects: &effects, sometimes: &mut self.sometimes };
         let dialogue =
             connection.and_then(|conn| machine.connection(conn)).map(|connection| connection.dialogue);
         let checked = match (dialogue, from_message) {
-            (Some(dialogue), _) => self.witness.bytes(&mut turn, dialogue, consumed),
+            (Some(dialogue), _) => {
+                let is_closed = effects.iter().any(|effect| Some(effect) == closing.as_ref());
+                let session =
+                    machine.engine.sessions().iter().find(|session| Some(session.conn) == connection);
+                let commands = session.filter(|_| is_closed).map(|session| session.commands);
+                self.witness.bytes(&mut turn, dialogue, consumed, commands)
+            }
             (_, Some((from, Message::Direct { token, request }))) => {
                 self.witness.direct(&mut turn, from, token, &request)
             }
@@ -198,9 +206,8 @@ impl World<'_> {
                 }
             }
             Input::End { conn } => {
-                if let Some(connection) = self.machines[core].connection(conn) {
-                    connection.ended = true;
-                    self.at(self.now + LINGER_NANOS, Happening::Linger(core, conn));
+                if self.machines[core].connection(conn).is_some_and(|connection| !connection.closing) {
+                    self.handle(core, Event::Ended { conn });
                 }
             }
             Input::Reset { conn } => {
@@ -241,8 +248,6 @@ impl World<'_> {
             next_address: None,
             closing: false,
             broken: false,
-            ended: false,
-            active: self.now,
         };
         self.machines[core].connections.insert(conn.index, connection);
         let peer = Peer {
@@ -258,9 +263,7 @@ impl World<'_> {
 
     /// Gives the engine everything of a connection that it has not consumed, and what is new.
     fn feed(&mut self, core: usize, index: u32, fresh: &[u8]) {
-        let now = self.now;
         let Some(connection) = self.machines[core].connections.get_mut(&index) else { return };
-        connection.active = now;
         let conn = connection.conn;
         let mut bytes = std::mem::take(&mut connection.rest);
         bytes.extend_from_slice(fresh);
@@ -275,11 +278,9 @@ impl World<'_> {
     }
 
     fn sent(&mut self, core: usize, conn: ConnId, bytes: Option<usize>) {
-        let now = self.now;
         let machine = &mut self.machines[core];
         let Some(connection) = machine.connection(conn) else { return };
         let Some(flight) = connection.sending.take() else { return };
-        connection.active = now;
         if connection.closing || connection.broken {
             connection.closing = true;
             return machine.closed.push(conn.index);
@@ -350,7 +351,8 @@ impl World<'_> {
         };
         match effect {
             Effect::TakeOutput { .. } => {
-                if !std::mem::replace(&mut connection.has_output, true) && connection.sending.is_none() {
+                let is_news = !std::mem::replace(&mut connection.has_output, true);
+                if is_news && connection.sending.is_none() {
                     machine.outputs.push(conn.index);
                 }
             }

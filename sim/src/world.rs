@@ -27,8 +27,6 @@ pub const EPOCH_MILLIS: u64 = 1_700_000_000_000;
 const DRAIN_NANOS: u64 = 60_000_000_000;
 /// Events between two recounts.
 const RECOUNT_EVERY: u64 = 300;
-/// A half-closed connection without news for so long is closed, nanoseconds.
-pub(crate) const LINGER_NANOS: u64 = 300_000_000;
 
 /// What is in the heap.
 #[derive(Clone, Debug)]
@@ -45,8 +43,6 @@ pub(crate) enum Happening {
     SendEnds(usize, ConnId),
     /// A client sees the end of its connection.
     End(usize, usize),
-    /// A half-closed connection is looked at.
-    Linger(usize, ConnId),
 }
 
 /// What became of a world.
@@ -164,12 +160,10 @@ impl<'p> World<'p> {
 
     /// The plan, under faults; then without, until everything is answered.
     fn clients_speak(&mut self) {
-        while let (false, Some(((at, _), happening))) = (self.failure.is_some(), self.heap.pop_first()) {
+        while self.failure.is_none() && !self.calm {
+            let Some(((at, _), happening)) = self.heap.pop_first() else { break };
             self.now = at;
             self.happen(happening);
-            if self.calm && self.is_drained() {
-                break;
-            }
         }
         self.settle("after the plan");
     }
@@ -269,7 +263,6 @@ impl<'p> World<'p> {
             Happening::Tick(client) => self.client_tick(client),
             Happening::SendEnds(core, conn) => self.send_ends(core, conn),
             Happening::End(client, dialogue) => self.client_ends(client, dialogue),
-            Happening::Linger(core, conn) => self.linger(core, conn),
         }
         if self.trace.events().is_multiple_of(RECOUNT_EVERY) {
             let core = (self.trace.events() / RECOUNT_EVERY) as usize % self.machines.len();

@@ -10,7 +10,7 @@ const BUFFER_KEPT: usize = 64 << 10;
 const SLICES_MAX: usize = 64;
 
 /// Two halves of a client's output.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outbox {
     /// Encoded, not given to the driver yet.
     pending: Chunks,
@@ -30,6 +30,13 @@ impl Outbox {
     #[inline]
     pub fn pending(&mut self) -> &mut Chunks {
         &mut self.pending
+    }
+
+    /// What has not left, whatever the pieces.
+    pub(crate) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        let flight: Vec<u8> = self.flight.iter().flat_map(|chunk| chunk.bytes()).copied().collect();
+        (&flight[self.flown..], self.pending.to_vec(), self.announced).hash(hasher);
     }
 
     /// Bytes not sent yet.

@@ -102,7 +102,7 @@ enum State {
 }
 
 /// The parser of one client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestParser {
     state: State,
     /// Offset of the first byte not understood yet.

@@ -10,6 +10,7 @@ const OVERFLOWED: u16 = 1 << SLOTS_MAX;
 const CONTINUED: u16 = 2 << SLOTS_MAX;
 
 /// In production two cache lines: sixteen bytes of header and fourteen entries of eight bytes.
+#[derive(Clone)]
 #[repr(C, align(64))]
 pub(super) struct Bucket<E, const SLOTS: usize> {
     /// A fingerprint for each slot, zero where it is empty.

@@ -14,6 +14,7 @@ use crate::time::UnixMillis;
 ///
 /// Each operation on a key takes the key's hash, which must be the one that [`Dashtable::hash`] gives. The
 /// geometry is `HOME` home buckets and `STASH` stash buckets of `SLOTS` slots in a segment.
+#[derive(Clone)]
 pub struct Dashtable<
     E,
     const HOME: usize = 64,

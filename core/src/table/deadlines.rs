@@ -46,7 +46,7 @@ impl Bound {
 
 /// A tournament tree over the segments: the lowest bound of each, and of each pair, up to the lowest of all.
 /// It takes no memory as long as nothing has a deadline.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tournament {
     /// Node 1 is the root, the children of node n are 2n and 2n + 1, and the upper half are the segments.
     nodes: Vec<Bound>,

@@ -67,7 +67,7 @@ impl Stretch {
 }
 
 /// Numbers of segments, indexed by the leading bits of a position. Empty as long as the table is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     slots: Vec<u32>,
     /// 32 less the number of leading bits that index the slots.

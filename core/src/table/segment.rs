@@ -25,12 +25,14 @@ pub(super) enum Place {
 }
 
 /// An entry for which neither its two buckets nor the stash had room, in a segment that could not split.
+#[derive(Clone)]
 pub(super) struct Spilled<E> {
     pub(super) tag: Tag,
     pub(super) entry: E,
 }
 
 /// `HOME` home buckets, a power of two, and `STASH` stash buckets of `SLOTS` slots each.
+#[derive(Clone)]
 pub(super) struct Segment<E, const HOME: usize, const STASH: usize, const SLOTS: usize> {
     pub(super) homes: [Bucket<E, SLOTS>; HOME],
     pub(super) stashes: [Bucket<E, SLOTS>; STASH],

@@ -374,6 +374,19 @@ impl Drop for Record {
     }
 }
 
+impl Clone for Record {
+    /// The same in a block of its own; a large value's buffer is shared until one of them changes it.
+    fn clone(&self) -> Record {
+        let value = match self.view() {
+            View::Integer(number) => Value::Integer(number),
+            View::Bytes(bytes) if self.tag() & RAW != 0 => Value::Raw(bytes),
+            View::Bytes(bytes) => Value::Bytes(bytes),
+            View::Large(buffer) => Value::Large(Arc::clone(buffer)),
+        };
+        build(&Parts { key: self.key(), value: &value, deadline: self.deadline(), access: self.access() })
+    }
+}
+
 impl Entry for Record {
     #[inline]
     fn key(&self) -> &[u8] {

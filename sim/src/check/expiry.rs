@@ -7,7 +7,8 @@ use crate::reference::Shard;
 
 /// Before the engine handles an event that it may judge by the instant `at`, Unix milliseconds. When a clock goes back, keys whose
 /// time had come before and that are gone by now stay gone; those that nobody has removed live again.
-pub fn before(engine: &Engine, reference: &mut Shard, at: u64) {
+/// These begin anew at this `moment`.
+pub fn before(engine: &Engine, reference: &mut Shard, at: u64, moment: u64) {
     let clock = reference.clock;
     if reference.judged(at) >= clock {
         return;
@@ -18,6 +19,9 @@ pub fn before(engine: &Engine, reference: &mut Shard, at: u64) {
         database.retain(|key, entry| {
             let was_due = entry.deadline.is_some_and(|deadline| deadline <= clock);
             let hash = shard.hasher().hash(key);
+            if was_due {
+                entry.born = moment;
+            }
             !was_due || real.get(darter_core::database::Key { bytes: key, hash }).is_some()
         });
     }

@@ -87,8 +87,15 @@ impl Witness {
         self.moment
     }
 
-    /// The engine was given bytes of a connection and has consumed so many.
-    pub fn bytes(&mut self, turn: &mut Turn<'_>, dialogue: usize, consumed: usize) -> Result<(), String> {
+    /// The engine was given bytes of a connection and has consumed so many. `commands`: how many commands of this connection have
+    /// run so far, if it was closed over its output limit in the middle, where what is consumed has not all run.
+    pub fn bytes(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dialogue: usize,
+        consumed: usize,
+        commands: Option<u64>,
+    ) -> Result<(), String> {
         let mut sent: VecDeque<(u16, Token, &CoreRequest)> = turn
             .effects
             .iter()
@@ -112,7 +119,12 @@ impl Witness {
             if !whole || here.ended_by.is_some() || here.shut {
                 break;
             }
+            let is_command = request.kind == Kind::Words && is_admitted(&request.words);
+            if is_command && !here.wild && commands.is_some_and(|commands| here.commands >= commands) {
+                break;
+            }
             let number = here.taken;
+            self.dialogues[dialogue].commands += u64::from(is_command);
             self.take(turn, dialogue, number, &mut sent)?;
             self.dialogues[dialogue].taken = number + 1;
         }
@@ -290,7 +302,7 @@ impl Witness {
         match &name[..] {
             b"ping" | b"echo" | b"select" | b"hello" | b"quit" | b"nosuch" => Class::Local,
             b"keys" | b"dbsize" | b"randomkey" | b"flushdb" | b"flushall" => Class::All,
-            b"get" if words.len() != 2 => Class::Local,
+            b"get" if !is_admitted(words) => Class::Local,
             b"scan" => Class::Shard(shard_of_cursor(&words[1], self.shards.len())),
             _ if words_are_too_few => Class::Local,
             _ => Class::Shard(self.shard_of(&words[1])),
@@ -447,6 +459,15 @@ impl Witness {
     pub fn under_way(&self) -> Vec<String> {
         let text = |way: &OnItsWay| spoken(&self.dialogues[way.dialogue].requests[way.request].words);
         self.on_their_way.values().map(text).collect()
+    }
+}
+
+/// False for what is refused before it runs.
+fn is_admitted(words: &[Vec<u8>]) -> bool {
+    match &words[0].to_ascii_lowercase()[..] {
+        b"nosuch" => false,
+        b"get" => words.len() == 2,
+        _ => true,
     }
 }
 
