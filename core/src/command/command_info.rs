@@ -1,5 +1,6 @@
 //! What the table says of itself: COMMAND and its subcommands. redis-cli's hints come from here.
 
+use super::help::HELP;
 use super::row::{Command, Example, Flags, Keys, Run, Touch};
 use super::syntax::{self, Argument, Kind};
 use super::table::{self, CommandId};
@@ -64,14 +65,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: Run::Local(|_, args, reply| get_keys(args, true, reply)),
             ..ROW
         },
-        Command {
-            name: "help",
-            arity: 2,
-            since: "5.0.0",
-            summary: "Returns helpful text about the different subcommands.",
-            run: Run::Local(help),
-            ..ROW
-        },
+        Command { since: "5.0.0", ..HELP },
         Command {
             name: "info",
             arity: -2,
@@ -324,22 +318,5 @@ fn list(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     };
     reply.array(names.len());
     names.iter().for_each(|name| reply.text(name));
-    Ok(())
-}
-
-fn help(_: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    super::help_lines(
-        "COMMAND",
-        &[
-            ("(no subcommand)", "Details about all commands."),
-            ("COUNT", "The number of commands."),
-            ("LIST [FILTERBY <MODULE <name>|ACLCAT <category>|PATTERN <pattern>>]", "Names of commands."),
-            ("INFO [<command-name> ...]", "Details about some or all commands."),
-            ("DOCS [<command-name> ...]", "Documentation of some or all commands."),
-            ("GETKEYS <full-command>", "The keys of a command with its arguments."),
-            ("GETKEYSANDFLAGS <full-command>", "The same, and what becomes of each key."),
-        ],
-        reply,
-    );
     Ok(())
 }

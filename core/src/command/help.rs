@@ -1,6 +1,7 @@
 //! HELP of every container, made from the rows of its subcommands.
 
 use super::row::{Command, Flags, Run};
+use super::syntax;
 use super::table::{self, CommandId};
 use crate::args::Args;
 use crate::node::Local;
@@ -32,34 +33,16 @@ fn lines(container: CommandId) -> Vec<String> {
     let mut lines = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     let (helps, others): (Vec<_>, Vec<_>) = container.children().partition(|id| id.row().name == HELP.name);
     for row in others.into_iter().chain(helps).map(CommandId::row) {
-        let usage = format!("{} {}", row.name.to_uppercase(), without_types(row.syntax));
+        let usage = format!("{} {}", row.name.to_uppercase(), syntax::shown(row.syntax));
         lines.push(usage.trim_end().to_string());
         lines.push(format!("    {}", row.summary));
     }
     lines
 }
 
-/// A usage line as people read it: `count` instead of `count:integer`.
-fn without_types(syntax: &str) -> String {
-    let mut plain = String::new();
-    let mut in_type = false;
-    for letter in syntax.chars() {
-        in_type = letter == ':' || in_type && (letter.is_ascii_alphanumeric() || letter == '-');
-        if !in_type {
-            plain.push(letter);
-        }
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn usage_lines_lose_their_types() {
-        assert_eq!(without_types("key [SAMPLES count:integer] [a:key | b]"), "key [SAMPLES count] [a | b]");
-    }
 
     #[test]
     fn every_container_has_help_and_says_all_of_its_subcommands() {

@@ -21,6 +21,7 @@ mod info;
 mod latency;
 mod lcs;
 mod memory;
+mod module;
 mod monitor;
 mod object;
 mod parse;
@@ -34,8 +35,6 @@ mod string_number;
 
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
-
-use crate::protocol::reply::Reply;
 
 /// The rows of all families. Adding a command edits its family's file, nothing here.
 const FAMILIES: &[&[Command]] = &[
@@ -56,20 +55,9 @@ const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     slowlog::COMMANDS,
     monitor::COMMANDS,
+    module::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
     server::COMMANDS,
     command_info::COMMANDS,
 ];
-
-/// A HELP reply: a heading, then each form with its meaning indented below it.
-fn help_lines(container: &str, forms: &[(&str, &str)], reply: &mut Reply<'_>) {
-    reply.array(2 * forms.len() + 3);
-    reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
-    for (form, meaning) in forms {
-        reply.simple(form);
-        reply.simple(&format!("    {meaning}"));
-    }
-    reply.simple("HELP");
-    reply.simple("    Print this help.");
-}

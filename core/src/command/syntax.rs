@@ -294,7 +294,7 @@ mod tests {
         let found = arguments("key EX seconds start:integer newkey:key").expect("well formed");
         let kinds: Vec<Kind> = found.iter().map(|argument| argument.kind).collect();
         assert_eq!(kinds[0], Kind::Key);
-        assert_eq!(shown("[key start:integer [x:double]]"), "[key start [x]]");
+        assert_eq!(shown("[key start:integer [x:double]] [a:key | b]"), "[key start [x]] [a | b]");
     }
 
     #[test]
