@@ -133,7 +133,8 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        if let (true, Some(due)) = (node.shard.active_expire, node.shard.next_sweep()) {
+        let sweeps = node.shard.active_expire && node.pause.is_none();
+        if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
             next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
         }
@@ -253,6 +254,7 @@ impl Engine {
                         out.push(Effect::ResumeRead { conn });
                         break;
                     }
+                    session.unconsumed = bytes.len() - consumed;
                     let verdict;
                     (session, verdict) = self.dispatch(session, parser.args(&bytes[consumed..]), now, out);
                     parser.reset();
@@ -397,7 +399,8 @@ impl Engine {
             let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
             self.end_all(&conns, Closing::Now, now, out);
         }
-        if self.node.shard.active_expire && self.next_sweep <= now.mono {
+        // As in Redis: while clients are paused nothing changes by itself.
+        if self.node.shard.active_expire && self.node.pause.is_none() && self.next_sweep <= now.mono {
             self.next_sweep = now.mono.after_millis(limits::SWEEP_PAUSE_MILLIS);
             self.sweep(now, limits::SWEEP_STEPS);
         }

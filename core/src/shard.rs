@@ -209,7 +209,17 @@ impl<'a> Cx<'a> {
     /// The record of a key that lives; counts as a use, and as hit or miss.
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<&Record> {
-        let (now, access, database) = (self.now, self.access, self.database);
+        self.read_by(key, self.access)
+    }
+
+    /// The same, but does not count as a use: EXISTS, for one, leaves OBJECT IDLETIME alone.
+    pub fn look(&mut self, key: Key<'_>) -> Option<&Record> {
+        self.read_by(key, AccessRule::Untouched)
+    }
+
+    #[inline]
+    fn read_by(&mut self, key: Key<'_>, access: AccessRule) -> Option<&Record> {
+        let (now, database) = (self.now, self.database);
         let Shard { databases, counters, found_due, .. } = &mut *self.shard;
         match databases[database].get_live(key, now) {
             Live::Found(record) => {

@@ -198,8 +198,10 @@ pub struct CoreStatistics {
     pub longest_output: u64,
     /// Monitors among the clients.
     pub monitors: u64,
-    /// Clients that wait for CLIENT UNPAUSE or the like.
+    /// Clients whose next request waits, for whatever.
     pub held_clients: u64,
+    /// Those of them that wait for CLIENT UNPAUSE.
+    pub paused_clients: u64,
     /// Bytes of keys, values and tables.
     pub data_bytes: u64,
     /// Bytes of the tables alone.
@@ -239,6 +241,7 @@ impl CoreStatistics {
             (&mut self.clients, other.clients),
             (&mut self.monitors, other.monitors),
             (&mut self.held_clients, other.held_clients),
+            (&mut self.paused_clients, other.paused_clients),
             (&mut self.data_bytes, other.data_bytes),
             (&mut self.table_bytes, other.table_bytes),
             (&mut self.client_bytes, other.client_bytes),

@@ -296,7 +296,7 @@ fn get_keys(args: Args<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Outcome 
 
 fn list(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let names: Vec<String> = match args.len() {
-        2 => table::top_level().map(CommandId::full_name).collect(),
+        2 => table::all().map(CommandId::full_name).collect(),
         5 if args.is(2, "filterby") => {
             let wanted = args.at(4);
             if args.is(3, "module") {

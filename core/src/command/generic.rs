@@ -75,7 +75,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SET {a}1 Hello", reply: "OK" },
             Example { call: "TOUCH {a}1 {a}2", reply: "1" },
         ],
-        run: Run::Hop(exists),
+        run: Run::Hop(touch),
         ..ROW
     },
     Command {
@@ -179,6 +179,12 @@ fn del(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn exists(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let found = (0..cx.keys.len()).filter(|&n| cx.look(cx.key(args, n)).is_some()).count();
+    reply.count(found);
+    Ok(())
+}
+
+fn touch(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let found = (0..cx.keys.len()).filter(|&n| cx.read(cx.key(args, n)).is_some()).count();
     reply.count(found);
     Ok(())

@@ -46,7 +46,10 @@ pub fn plain_text(value: f64) -> String {
     }
     let whole = (value.abs().log10().floor().max(0.0) as usize) + 1;
     let rounded = format!("{value:.*}", 17usize.saturating_sub(whole).max(1));
-    rounded.trim_end_matches('0').trim_end_matches('.').to_string()
+    match rounded.trim_end_matches('0').trim_end_matches('.') {
+        "-0" => "0".into(),
+        text => text.into(),
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +64,7 @@ mod tests {
             (0.1 + 0.2, "0.3"),
             (3.0e20, "300000000000000000000"),
             (-0.0, "0"),
+            (-3.5e-18, "0"),
             (1e-5, "0.00001"),
             (-1.5, "-1.5"),
         ] {

@@ -3,6 +3,7 @@
 use crate::database::Database;
 use crate::node::Asked;
 use crate::part::Part;
+use crate::session::Hold;
 use crate::statistics::{CoreStatistics, DatabaseCounts};
 
 /// The shares of all cores, and their sum.
@@ -43,6 +44,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         share.longest_input = share.longest_input.max(session.unconsumed as u64);
         share.longest_output = share.longest_output.max(session.output_len() as u64);
         share.held_clients += u64::from(session.hold.is_some());
+        share.paused_clients += u64::from(session.hold == Some(Hold::Pause));
         share.client_bytes += (session.held_bytes() + session.unconsumed) as u64;
     }
     for (number, database) in node.shard.databases.iter().enumerate() {

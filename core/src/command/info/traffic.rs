@@ -9,8 +9,8 @@ pub(super) fn clients(section: &mut Section<'_>) {
     section.field("maxclients", section.node.settings.maxclients);
     section.field("client_recent_max_input_buffer", sum.longest_input);
     section.field("client_recent_max_output_buffer", sum.longest_output);
+    section.field("blocked_clients", sum.paused_clients);
     section.fixed(&[
-        ("blocked_clients", "0"),
         ("tracking_clients", "0"),
         ("pubsub_clients", "0"),
         ("watching_clients", "0"),
