@@ -9,6 +9,7 @@ use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::feed::FeedWord;
 use crate::hash::KeyHash;
 use crate::message::{Message, MonitorLine, Request, Token};
+use crate::mutant::planted;
 use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
@@ -75,7 +76,7 @@ impl Engine {
 
     /// Another core's message.
     pub(crate) fn message(&mut self, now: Now, from: CoreId, message: Message, out: &mut Effects) {
-        if message.is_answer() {
+        if message.is_answer() && !planted("an answer does not give the credit back") {
             self.node.links.give_back(from);
         }
         match message {
@@ -167,7 +168,12 @@ impl Engine {
     }
 
     fn end_gather_if_whole(&mut self, token: Token, now: Now, out: &mut Effects) {
-        if self.gathers.get(&token).is_none_or(|gather| gather.parts.iter().any(Option::is_none)) {
+        if self.gathers.get(&token).is_none_or(|gather| !is_whole(&gather.parts)) {
+            return;
+        }
+        let outlives =
+            planted("an answer of all outlives its client") && self.sessions.get_mut(token.conn).is_none();
+        if outlives {
             return;
         }
         let Some(gather) = self.gathers.remove(&token) else { return };
@@ -244,4 +250,10 @@ impl Engine {
             out.push(Effect::Send { to: core, message });
         }
     }
+}
+
+/// True when every core has given its part.
+fn is_whole(parts: &[Option<Part>]) -> bool {
+    let missing = parts.iter().filter(|part| part.is_none()).count();
+    missing <= usize::from(planted("an answer of all lacks the last part"))
 }
