@@ -1,3 +1,4 @@
+#![allow(missing_docs)] // The macro makes a function without.
 //! How long it takes to understand requests: `cargo bench -p darter-core --bench parser`.
 
 use std::hint::black_box;

@@ -3,6 +3,7 @@
 //! It knows bytes and deadlines. It does not know commands, clients or the time of day.
 
 use crate::hash::{KeyHash, KeyHasher};
+use crate::mutant::planted;
 use crate::shard::Deadline;
 use crate::table::{BOUND_UNIT_MILLIS, Cursor, Dashtable};
 use crate::time::UnixMillis;
@@ -89,7 +90,11 @@ impl Database {
     pub fn get_live(&mut self, key: Key<'_>, now: UnixMillis) -> Live<'_> {
         match self.table.get_mut(key.bytes, key.hash) {
             None => Live::Absent,
-            Some(record) if record.deadline().is_some_and(|at| at <= now) => Live::Due,
+            Some(record)
+                if record.deadline().is_some_and(|at| at <= now) && !planted("a due key is found") =>
+            {
+                Live::Due
+            }
             Some(record) => Live::Found(record),
         }
     }

@@ -12,6 +12,7 @@ use crate::gather::Gather;
 use crate::host::{Instruments, Process};
 use crate::limits;
 use crate::message::Token;
+use crate::mutant::planted;
 use crate::node::Node;
 use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::protocol::request::{Parsed, RequestLimits};
@@ -345,9 +346,12 @@ impl Engine {
         if session.ended && session.hold.is_none() && !session.again {
             session.close(Closing::AfterReplies);
         }
+        let is_awaiting = session.in_flight() > 0
+            && !(session.ended && planted("a half-closed client loses replies under way"))
+            && !(!session.ended && planted("a client that quits loses replies under way"));
         match session.closing {
             Closing::No => {}
-            Closing::AfterReplies if session.in_flight() > 0 || !session.outbox.is_empty() => {}
+            Closing::AfterReplies if is_awaiting || !session.outbox.is_empty() => {}
             Closing::AfterReplies | Closing::Now => {
                 session.close_said = true;
                 out.push(Effect::Close { conn });
@@ -369,7 +373,7 @@ impl Engine {
 
     /// Lets clients go on whose wait for a credit is over, and says to other cores what there is to say.
     fn speak(&mut self, out: &mut Effects) {
-        if self.node.links.may_resume() {
+        if self.node.links.may_resume() && !planted("a parked client is not resumed") {
             for conn in self.node.links.resume() {
                 if let Some(session) = self.sessions.get_mut(conn) {
                     release(session, out);
@@ -497,9 +501,15 @@ impl Engine {
 
 /// Lets a client's held request be looked at again.
 pub(crate) fn release(session: &mut Session, out: &mut Effects) {
+    if planted("a resumed client stays held") {
+        return;
+    }
     session.hold = None;
     session.read_paused = false;
     session.again = true;
+    if planted("a resumed client is not fed again") {
+        return;
+    }
     out.push(Effect::ResumeRead { conn: session.conn });
 }
 

@@ -1,5 +1,6 @@
 //! By which instant a shard judges expiry.
 
+use crate::mutant::planted;
 use crate::time::UnixMillis;
 
 /// The latest instant that a shard has judged by. Requests bring their coordinator's instant, and coordinators read their
@@ -19,7 +20,10 @@ impl ExpiryClock {
     /// The instant to judge by: the given one, or the latest so far if that is a little later.
     #[inline]
     pub fn advance(&mut self, unix: UnixMillis) -> UnixMillis {
-        if unix > self.0 || self.0.0 - unix.0 > BELIEVED_STEP_BACK_MILLIS {
+        if planted("a shard judges by an earlier instant")
+            || unix > self.0
+            || self.0.0 - unix.0 > BELIEVED_STEP_BACK_MILLIS
+        {
             self.0 = unix;
         }
         self.0

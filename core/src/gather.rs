@@ -9,6 +9,7 @@ use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::feed::FeedWord;
 use crate::hash::KeyHash;
 use crate::message::{Message, MonitorLine, Request, Stamp, Token};
+use crate::mutant::planted;
 use crate::node::{Asked, Deferred, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
@@ -77,7 +78,7 @@ impl Engine {
 
     /// Another core's message.
     pub(crate) fn message(&mut self, now: Now, from: CoreId, message: Message, out: &mut Effects) {
-        if message.is_answer() {
+        if message.is_answer() && !planted("an answer does not give the credit back") {
             self.node.links.give_back(from);
         }
         match message {
@@ -171,7 +172,12 @@ impl Engine {
     }
 
     fn end_gather_if_whole(&mut self, token: Token, now: Now, out: &mut Effects) {
-        if self.gathers.get(&token).is_none_or(|gather| gather.parts.iter().any(Option::is_none)) {
+        if self.gathers.get(&token).is_none_or(|gather| !is_whole(&gather.parts)) {
+            return;
+        }
+        let outlives =
+            planted("an answer of all outlives its client") && self.sessions.get_mut(token.conn).is_none();
+        if outlives {
             return;
         }
         let Some(gather) = self.gathers.remove(&token) else { return };
@@ -252,4 +258,10 @@ impl Engine {
             out.push(Effect::Send { to: core, message });
         }
     }
+}
+
+/// True when every core has given its part.
+fn is_whole(parts: &[Option<Part>]) -> bool {
+    let missing = parts.iter().filter(|part| part.is_none()).count();
+    missing <= usize::from(planted("an answer of all lacks the last part"))
 }

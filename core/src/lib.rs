@@ -23,6 +23,7 @@ pub mod latency;
 pub mod limits;
 pub mod links;
 pub mod message;
+pub mod mutant;
 pub mod node;
 pub mod part;
 pub mod protocol;

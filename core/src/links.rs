@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::event::{ConnId, CoreId};
+use crate::mutant::planted;
 
 /// The credits that one core has at the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +37,7 @@ impl Links {
         let credits = &mut self.credits[to.index()];
         let any = *credits > 0;
         *credits -= usize::from(any);
-        any
+        any || planted("a credit is taken where there is none")
     }
 
     /// Takes a credit of every other core, or none and says who has none.
@@ -44,7 +45,10 @@ impl Links {
         match self.others().find(|core| self.credits[core.index()] == 0) {
             Some(empty) => Err(empty),
             None => {
-                let others: Vec<CoreId> = self.others().collect();
+                let mut others: Vec<CoreId> = self.others().collect();
+                if planted("asking everybody takes no credits") {
+                    others.clear();
+                }
                 others.into_iter().for_each(|core| self.credits[core.index()] -= 1);
                 Ok(())
             }
@@ -66,6 +70,9 @@ impl Links {
 
     /// A client that waits no more because it is gone.
     pub fn forget(&mut self, conn: ConnId) {
+        if planted("close forgets the parked entry") {
+            return;
+        }
         self.parked.iter_mut().for_each(|queue| queue.retain(|parked| *parked != conn));
     }
 

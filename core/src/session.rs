@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 use crate::command::CommandId;
 use crate::config::OutputLimit;
 use crate::event::{ConnId, Peer};
+use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::reply::Resp;
@@ -212,7 +213,11 @@ impl Session {
     /// The awaited reply has come. It leaves when all earlier ones have.
     pub fn arrived(&mut self, sequence: u64, reply: Chunks) {
         assert!(self.awaits(sequence), "every awaited reply comes once");
-        self.awaited[(sequence - self.first_awaited) as usize].reply = Some(reply);
+        let place = match planted("replies leave in the order of their arrival") {
+            true => self.awaited.iter().position(|awaited| awaited.reply.is_none()).unwrap_or_default(),
+            false => (sequence - self.first_awaited) as usize,
+        };
+        self.awaited[place].reply = Some(reply);
         while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
             let Some(first) = self.awaited.pop_front() else { break };
             self.first_awaited += 1;
@@ -296,7 +301,8 @@ impl Sessions {
 
     /// The client of a connection.
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.places.get_mut(conn.index as usize)?.as_deref_mut().filter(|s| s.conn == conn)
+        let session = self.places.get_mut(conn.index as usize)?.as_deref_mut();
+        session.filter(|s| s.conn == conn || planted("a late answer reaches a connection that came later"))
     }
 
     /// Takes a client out, to work on it beside everything else.

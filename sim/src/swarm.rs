@@ -150,6 +150,7 @@ impl Swarm {
             no_slices: false,
         };
         swarm.faults = no;
+        swarm.families.wild = false;
         swarm
     }
 

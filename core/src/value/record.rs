@@ -122,6 +122,8 @@ pub struct Record(NonNull<u8>);
 
 // SAFETY: a record owns its block alone; what it may share, an `Arc<Vec<u8>>`, may be sent.
 unsafe impl Send for Record {}
+// SAFETY: through a shared reference a record is only read, and so is the `Arc<Vec<u8>>` that it may share.
+unsafe impl Sync for Record {}
 
 /// The parts of a record to be built.
 struct Parts<'a> {

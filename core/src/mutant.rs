@@ -1,0 +1,63 @@
+//! Faults that are planted on purpose, to prove that the models and the simulator would find them.
+//!
+//! They exist only in a build with `--cfg darter_mutants`, in a target folder of its own; there one is chosen at run time. In every other
+//! build [`planted`] is `false` and the faults are compiled away.
+
+/// True in a build that has the faults.
+pub const COMPILED: bool = cfg!(darter_mutants);
+
+/// Is this fault planted?
+#[cfg(not(darter_mutants))]
+#[inline(always)]
+pub const fn planted(_: &str) -> bool {
+    false
+}
+
+#[cfg(darter_mutants)]
+pub use compiled::{ALL, MARKER, planted, select};
+
+#[cfg(darter_mutants)]
+mod compiled {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Stands in every binary that has the faults.
+    pub static MARKER: &str = "darter was built with planted faults";
+
+    /// Every fault.
+    pub const ALL: [&str; 17] = [
+        "an answer does not give the credit back",
+        "a credit is taken where there is none",
+        "asking everybody takes no credits",
+        "a parked client is not resumed",
+        "a resumed client stays held",
+        "a resumed client is not fed again",
+        "close forgets the parked entry",
+        "replies leave in the order of their arrival",
+        "a late answer reaches a connection that came later",
+        "an answer of all lacks the last part",
+        "an answer of all outlives its client",
+        "a client that quits loses replies under way",
+        "a half-closed client loses replies under way",
+        "a partly sent output is sent from its beginning",
+        "a shard judges by an earlier instant",
+        "the sweep removes what is due soon",
+        "a due key is found",
+    ];
+
+    static SELECTED: AtomicUsize = AtomicUsize::new(0);
+
+    /// Plants this fault from now on, `None`: none.
+    pub fn select(name: Option<&str>) {
+        let place = name.map_or(0, |name| {
+            1 + ALL.iter().position(|known| *known == name).expect("a fault of this name exists")
+        });
+        SELECTED.store(place, Ordering::Relaxed);
+    }
+
+    /// Is this fault planted?
+    pub fn planted(name: &str) -> bool {
+        let place = SELECTED.load(Ordering::Relaxed);
+        debug_assert!(ALL.contains(&name), "{name} is not in the list");
+        place > 0 && ALL[place - 1] == name
+    }
+}

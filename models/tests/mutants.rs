@@ -1,0 +1,69 @@
+//! Every planted fault is found, and by whom the table says. In an ordinary build: there are no planted faults.
+
+#[cfg(not(darter_mutants))]
+#[test]
+fn an_ordinary_build_has_no_planted_faults() {
+    assert!(!darter_core::mutant::COMPILED);
+    assert!(!darter_core::mutant::planted("a parked client is not resumed"));
+}
+
+#[cfg(darter_mutants)]
+mod planted {
+    use darter_core::mutant::{ALL, MARKER, select};
+    use darter_models::scenarios;
+    use darter_sim::canary::Canary;
+    use darter_sim::run::{self, Detail};
+    use stateright::{Checker, HasDiscoveries, Model};
+
+    const SEEDS: u64 = 60;
+    const OPERATIONS: usize = 500;
+    const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants.table");
+
+    /// Who finds the fault that is planted now: all scenarios that do, and the first seed of the simulator.
+    fn finders() -> Vec<String> {
+        let mut finders = Vec::new();
+        for scenario in scenarios::all() {
+            let checker =
+                scenario.model.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+            let properties = scenario.model.properties();
+            let always =
+                properties.iter().filter(|property| property.expectation == stateright::Expectation::Always);
+            let broken: Vec<&str> =
+                always.map(|p| p.name).filter(|name| checker.discovery(name).is_some()).collect();
+            if let Some(first) = broken.first() {
+                finders.push(format!("model: {}: {first}", scenario.name));
+            }
+        }
+        let seed = (0..SEEDS)
+            .find(|&seed| run::seed(seed, OPERATIONS, Canary::None, Detail::Hash).failure.is_some());
+        finders.extend(seed.map(|seed| format!("sim: seed {seed}")));
+        finders
+    }
+
+    #[test]
+    fn every_planted_fault_is_found_by_whom_the_table_says() {
+        assert!(darter_core::mutant::COMPILED && !MARKER.is_empty());
+        select(None);
+        assert_eq!(finders(), Vec::<String>::new(), "without a fault nothing is found");
+        let mut table = String::from(
+            "# Who finds which planted fault. Written by `models/mutants --bless`, compared by `models/mutants`.\n",
+        );
+        let mut survivors = Vec::new();
+        for name in ALL {
+            select(Some(name));
+            let finders = finders();
+            table += &format!("\n{name}\n");
+            finders.iter().for_each(|finder| table += &format!("    {finder}\n"));
+            if finders.is_empty() {
+                survivors.push(name);
+            }
+        }
+        if std::env::var_os("DARTER_BLESS").is_some() {
+            std::fs::write(TABLE, &table).expect("the table can be written");
+        }
+        println!("{table}");
+        assert!(survivors.is_empty(), "nobody finds: {survivors:?}");
+        let recorded = std::fs::read_to_string(TABLE).expect("there is a table");
+        assert!(recorded == table, "the table is not current; see models/mutants --bless");
+    }
+}
