@@ -348,7 +348,7 @@ impl Engine {
         }
         let is_awaiting = session.in_flight() > 0
             && !(session.ended && planted("a half-closed client loses replies under way"))
-            && !(!session.ended && planted("a client that quits loses replies under way"));
+            && (session.ended || !planted("a client that quits loses replies under way"));
         match session.closing {
             Closing::No => {}
             Closing::AfterReplies if is_awaiting || !session.outbox.is_empty() => {}
