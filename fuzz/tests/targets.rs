@@ -16,7 +16,19 @@ fn sequences_of_chance_hold() {
 #[test]
 fn requests_cut_by_chance_hold() {
     let mut dice = Dice::new(2, Concern::Workload);
-    let pieces = ["*2\r\n", "$3\r\n", "GET\r\n", "$1\r\nk\r\n", "PING\r\n", "\r\n", "*0\r\n", "*-1\r\n", "$-1\r\n", "\"a b\"", " '"];
+    let pieces = [
+        "*2\r\n",
+        "$3\r\n",
+        "GET\r\n",
+        "$1\r\nk\r\n",
+        "PING\r\n",
+        "\r\n",
+        "*0\r\n",
+        "*-1\r\n",
+        "$-1\r\n",
+        "\"a b\"",
+        " '",
+    ];
     for _ in 0..5_000 {
         let mut stream = bytes(&mut dice, 8);
         (0..dice.below(12)).for_each(|_| stream.extend_from_slice(dice.pick(&pieces).as_bytes()));
@@ -27,7 +39,21 @@ fn requests_cut_by_chance_hold() {
 #[test]
 fn files_of_chance_hold() {
     let mut dice = Dice::new(3, Concern::Workload);
-    let pieces = ["port ", "maxmemory ", "save ", "1gb", "7000", "\n", "\"", "#", " ", "rename-command ", "bind ", "yes", "\\x41"];
+    let pieces = [
+        "port ",
+        "maxmemory ",
+        "save ",
+        "1gb",
+        "7000",
+        "\n",
+        "\"",
+        "#",
+        " ",
+        "rename-command ",
+        "bind ",
+        "yes",
+        "\\x41",
+    ];
     for _ in 0..3_000 {
         let mut text = bytes(&mut dice, 4);
         (0..dice.below(16)).for_each(|_| text.extend_from_slice(dice.pick(&pieces).as_bytes()));

@@ -196,7 +196,8 @@ fn counters_are_linear(model: &Pressure, state: &State) -> bool {
     for (script, side) in model.world.scripts.iter().zip(&state.sides) {
         let heard = script.hear(&side.heard).unwrap_or_default().counters;
         let grows = |counter| {
-            let own: Vec<u64> = heard.iter().filter(|(c, _)| *c == counter).map(|(_, value)| *value).collect();
+            let own: Vec<u64> =
+                heard.iter().filter(|(c, _)| *c == counter).map(|(_, value)| *value).collect();
             own.windows(2).all(|pair| pair[0] < pair[1])
         };
         if !heard.iter().all(|(counter, _)| grows(*counter)) {
@@ -227,7 +228,9 @@ fn is_finished(model: &Pressure, state: &State) -> bool {
     let heard = model.world.scripts.iter().zip(&state.sides).all(|(script, side)| {
         let replies = script.hear(&side.heard).map(|heard| heard.replies);
         let ends = script.quits || script.half_closes;
-        side.vanished || !side.open || replies == Ok(script.replies.len()) && side.rest.is_empty() && side.gone == ends
+        side.vanished
+            || !side.open
+            || replies == Ok(script.replies.len()) && side.rest.is_empty() && side.gone == ends
     });
     heard && state.is_at_rest()
 }

@@ -40,10 +40,22 @@ fn model(cores: u16, credits: usize, scripts: Vec<Script>, sometimes: &[&'static
 pub fn all() -> Vec<Scenario> {
     vec![
         Scenario { name: "two cores ask each other with one credit", model: mutual(), states: 513 },
-        Scenario { name: "two clients wait for one credit, one of them vanishes", model: waiting(), states: 16419 },
+        Scenario {
+            name: "two clients wait for one credit, one of them vanishes",
+            model: waiting(),
+            states: 16419,
+        },
         Scenario { name: "everybody is asked while credits are short", model: everybody(), states: 12722 },
-        Scenario { name: "a client comes in the place of one that vanished", model: successor(), states: 438 },
-        Scenario { name: "clients quit and end their half with replies under way", model: endings(), states: 1304 },
+        Scenario {
+            name: "a client comes in the place of one that vanished",
+            model: successor(),
+            states: 438,
+        },
+        Scenario {
+            name: "clients quit and end their half with replies under way",
+            model: endings(),
+            states: 1304,
+        },
         Scenario { name: "three cores, three clients, everything at once", model: crowd(), states: 93939 },
         Scenario { name: "output leaves byte by byte", model: bytewise(), states: 584 },
     ]
@@ -54,11 +66,10 @@ fn mutual() -> Pressure {
     let one = Script::on(0, 0)
         .says(&format!("INCR {there}\r\nINCR {here}\r\nIN"), vec![counter(1), counter(0)])
         .says(&format!("CR {there}\r\nPING\r\n"), vec![counter(1), exactly("+PONG\r\n")]);
-    let two = Script::on(1, 0).says(&format!("INCR {here}\r\nINCR {there}\r\nINCR {here}\r\n"), vec![
-        counter(0),
-        counter(1),
-        counter(0),
-    ]);
+    let two = Script::on(1, 0).says(
+        &format!("INCR {here}\r\nINCR {there}\r\nINCR {here}\r\n"),
+        vec![counter(0), counter(1), counter(0)],
+    );
     model(2, 1, vec![one, two], &[RING_FULL, PARKED, RESUMED, BEHIND, ALL_HEARD])
 }
 
@@ -75,11 +86,10 @@ fn waiting() -> Pressure {
 
 fn everybody() -> Pressure {
     let (second, third) = (key_on(1, 3, 0), key_on(2, 3, 0));
-    let one = Script::on(0, 0).says(&format!("SET {second} x\r\nDBSIZE\r\nINCR {third}\r\n"), vec![
-        exactly("+OK\r\n"),
-        exactly(":1\r\n"),
-        counter(0),
-    ]);
+    let one = Script::on(0, 0).says(
+        &format!("SET {second} x\r\nDBSIZE\r\nINCR {third}\r\n"),
+        vec![exactly("+OK\r\n"), exactly(":1\r\n"), counter(0)],
+    );
     let mut two = Script::on(0, 1).says("KEYS nosuch*\r\n", vec![exactly("*0\r\n")]);
     two.may_vanish = true;
     let three = Script::on(1, 0).says("KEYS nosuch*\r\n", vec![exactly("*0\r\n")]);
@@ -87,26 +97,26 @@ fn everybody() -> Pressure {
 }
 
 fn successor() -> Pressure {
-    let there = key_on(1, 2, 0);
+    // An answer for the first client would be a number, where the second must hear that there is nothing.
+    let (there, absent) = (key_on(1, 2, 0), key_on(1, 2, 1));
     let mut first = Script::on(0, 0)
         .says(&format!("INCR {there}\r\nINCR {there}\r\n"), vec![counter(0), counter(0)])
         .says("DBSIZE\r\n", vec![exactly(":1\r\n")]);
     first.may_vanish = true;
     let mut second = Script::on(0, 0)
-        .says(&format!("GET nosuch\r\nINCR {there}\r\n"), vec![exactly("$-1\r\n"), counter(0)])
+        .says(&format!("GET {absent}\r\nINCR {there}\r\n"), vec![exactly("$-1\r\n"), counter(0)])
         .says("PING\r\n", vec![exactly("+PONG\r\n")]);
     second.after = Some(0);
-    model(2, 2, vec![first, second], &[TO_NOBODY, BEHIND])
+    // One credit more than the first client holds, so that the second's request is under way with the late answers.
+    model(2, 4, vec![first, second], &[TO_NOBODY, BEHIND])
 }
 
 fn endings() -> Pressure {
     let there = key_on(1, 2, 0);
-    let mut quitting =
-        Script::on(0, 0).says(&format!("INCR {there}\r\nINCR {there}\r\nQUIT\r\n"), vec![
-            counter(0),
-            counter(0),
-            exactly("+OK\r\n"),
-        ]);
+    let mut quitting = Script::on(0, 0).says(
+        &format!("INCR {there}\r\nINCR {there}\r\nQUIT\r\n"),
+        vec![counter(0), counter(0), exactly("+OK\r\n")],
+    );
     quitting.quits = true;
     let mut ending = Script::on(0, 1)
         .says(&format!("PING\r\nINCR {there}\r\n"), vec![exactly("+PONG\r\n"), counter(0)])
@@ -117,13 +127,13 @@ fn endings() -> Pressure {
 
 fn bytewise() -> Pressure {
     let (here, there) = (key_on(0, 2, 0), key_on(1, 2, 0));
-    let mut one = Script::on(0, 0).says(&format!("SET {here} a\r\nINCR {there}\r\nGET {here}\r\n"), vec![
-        exactly("+OK\r\n"),
-        counter(0),
-        exactly("$1\r\na\r\n"),
-    ]);
+    let mut one = Script::on(0, 0).says(
+        &format!("SET {here} a\r\nINCR {there}\r\nGET {here}\r\n"),
+        vec![exactly("+OK\r\n"), counter(0), exactly("$1\r\na\r\n")],
+    );
     one.small_reads = 4;
-    let mut two = Script::on(1, 0).says(&format!("INCR {there}\r\nPING\r\n"), vec![counter(0), exactly("+PONG\r\n")]);
+    let mut two =
+        Script::on(1, 0).says(&format!("INCR {there}\r\nPING\r\n"), vec![counter(0), exactly("+PONG\r\n")]);
     two.small_reads = 2;
     model(2, 1, vec![one, two], &[BEHIND, ALL_HEARD])
 }

@@ -67,7 +67,8 @@ impl Script {
                 }
                 Expect::Counter(counter) => {
                     let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") else { break };
-                    let number = std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.strip_prefix(':'));
+                    let number =
+                        std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.strip_prefix(':'));
                     match number.and_then(|text| text.parse().ok()) {
                         Some(number) => counters.push((*counter, number)),
                         None => return Err(format!("reply {whole}: {}", rest.escape_ascii())),

@@ -125,7 +125,9 @@ impl State {
 
     fn side_of(&mut self, core: CoreId, conn: ConnId, world: &World, change: impl FnOnce(&mut Side)) {
         let client = (0..world.scripts.len()).find(|&client| world.conn(client) == (core, conn));
-        if let Some(side) = client.map(|client| &mut self.sides[client]).filter(|side| side.open && !side.gone) {
+        if let Some(side) =
+            client.map(|client| &mut self.sides[client]).filter(|side| side.open && !side.gone)
+        {
             change(side);
         }
     }
@@ -197,7 +199,10 @@ impl PartialEq for State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("rings", &self.rings).field("sides", &self.sides).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("rings", &self.rings)
+            .field("sides", &self.sides)
+            .finish_non_exhaustive()
     }
 }
 
