@@ -97,16 +97,18 @@ fn everybody() -> Pressure {
 }
 
 fn successor() -> Pressure {
-    let there = key_on(1, 2, 0);
+    // An answer for the first client would be a number, where the second must hear that there is nothing.
+    let (there, absent) = (key_on(1, 2, 0), key_on(1, 2, 1));
     let mut first = Script::on(0, 0)
         .says(&format!("INCR {there}\r\nINCR {there}\r\n"), vec![counter(0), counter(0)])
         .says("DBSIZE\r\n", vec![exactly(":1\r\n")]);
     first.may_vanish = true;
     let mut second = Script::on(0, 0)
-        .says(&format!("GET nosuch\r\nINCR {there}\r\n"), vec![exactly("$-1\r\n"), counter(0)])
+        .says(&format!("GET {absent}\r\nINCR {there}\r\n"), vec![exactly("$-1\r\n"), counter(0)])
         .says("PING\r\n", vec![exactly("+PONG\r\n")]);
     second.after = Some(0);
-    model(2, 2, vec![first, second], &[TO_NOBODY, BEHIND])
+    // One credit more than the first client holds, so that the second's request is under way with the late answers.
+    model(2, 4, vec![first, second], &[TO_NOBODY, BEHIND])
 }
 
 fn endings() -> Pressure {
