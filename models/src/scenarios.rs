@@ -45,11 +45,11 @@ pub fn all() -> Vec<Scenario> {
             model: waiting(),
             states: 16419,
         },
-        Scenario { name: "everybody is asked while credits are short", model: everybody(), states: 12722 },
+        Scenario { name: "everybody is asked while credits are short", model: everybody(), states: 16002 },
         Scenario {
             name: "a client comes in the place of one that vanished",
             model: successor(),
-            states: 438,
+            states: 394,
         },
         Scenario {
             name: "clients quit and end their half with replies under way",

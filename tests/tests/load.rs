@@ -64,7 +64,7 @@ fn who_does_not_read_costs_little_and_delays_nobody() {
     let server = Server::start(2);
     let mut other = server.client();
     for n in 0..8 {
-        assert_eq!(other.call(&[format!("SET"), format!("big:{n}"), "x".repeat(12_000)]), "+OK");
+        assert_eq!(other.call(&["SET".to_string(), format!("big:{n}"), "x".repeat(12_000)]), "+OK");
     }
     let before = server.resident_bytes();
     // Each asks for far more than it may be owed, and reads nothing.
