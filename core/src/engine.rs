@@ -346,9 +346,11 @@ impl Engine {
         if session.ended && session.hold.is_none() && !session.again {
             session.close(Closing::AfterReplies);
         }
-        let is_awaiting = session.in_flight() > 0
-            && !(session.ended && planted("a half-closed client loses replies under way"))
-            && (session.ended || !planted("a client that quits loses replies under way"));
+        let loses = match session.ended {
+            true => planted("a half-closed client loses replies under way"),
+            false => planted("a client that quits loses replies under way"),
+        };
+        let is_awaiting = session.in_flight() > 0 && !loses;
         match session.closing {
             Closing::No => {}
             Closing::AfterReplies if is_awaiting || !session.outbox.is_empty() => {}
