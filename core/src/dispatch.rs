@@ -3,7 +3,7 @@
 //! It knows the properties of rows. It does not know what any command does.
 
 use crate::args::{Args, Packed};
-use crate::command::row::{Command, Flags, Run};
+use crate::command::row::{Command, Flags, Group, Run};
 use crate::command::table::{self, CommandId, Found};
 use crate::config::Access;
 use crate::engine::Engine;
@@ -82,9 +82,10 @@ impl Engine {
             }
         };
         let row = id.row();
+        // Who administers connections may end the pause; everybody else waits, as in Redis.
+        let may_end_it = row.group == Group::Connection && row.flags.has(Flags::ADMIN);
         if let Some(pause) = self.node.pause
-            && (pause.all && !row.flags.has(Flags::NO_AUTH) || row.flags.has(Flags::WRITE))
-            && row.group != crate::command::Group::Connection
+            && (pause.all && !may_end_it || row.flags.has(Flags::WRITE))
             && pause.until > now.mono
         {
             return (session, Verdict::Held(Hold::Pause));

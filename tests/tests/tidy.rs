@@ -154,6 +154,17 @@ fn a_command_is_named_in_one_file_only() {
 }
 
 #[test]
+fn the_server_has_no_planted_faults() {
+    let source = read(&repository().join("core/src/mutant.rs"));
+    let marker = source.split("MARKER: &str = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let marker = marker.expect("the planted faults carry a marker");
+    assert!(marker.len() > 10, "{marker}");
+    let server = fs::read(darter_tests::binary()).expect("the binary is there");
+    let found = server.windows(marker.len()).any(|window| window == marker.as_bytes());
+    assert!(!found, "the server was built with {marker}");
+}
+
+#[test]
 fn nothing_is_left_undone() {
     for path in sources() {
         if path.ends_with("tidy.rs") {
