@@ -48,6 +48,12 @@ mod planted {
     #[test]
     fn every_planted_fault_is_found_by_whom_the_table_says() {
         assert!(darter_core::mutant::COMPILED && !MARKER.is_empty());
+        // Planted faults break the engine's own assertions by the thousand; only this test's are worth a line.
+        std::panic::set_hook(Box::new(|info| {
+            if info.location().is_some_and(|location| location.file().ends_with("mutants.rs")) {
+                eprintln!("{info}");
+            }
+        }));
         select(None);
         assert_eq!(finders(), Vec::<String>::new(), "without a fault nothing is found");
         let mut table = String::from(
