@@ -37,6 +37,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod txn;
 pub mod value;
 
 pub use engine::{Engine, EngineConfig};
