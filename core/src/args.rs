@@ -120,16 +120,33 @@ impl Packed {
             Body::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Body::Block(bytes) => bytes,
         };
-        spans.clear();
-        let mut at = 0;
-        while at < bytes.len() {
-            let (len, prefix) = read_prefix(&bytes[at..]);
-            spans.push(Span { start: (at + prefix) as u32, len: len as u32 });
-            at += prefix + len;
-        }
-        assert_eq!(at, bytes.len(), "packed arguments end where their block ends");
-        Args::new(bytes, spans)
+        read_packed(bytes, spans)
     }
+}
+
+/// Adds one argument to a block of packed ones.
+pub fn pack(argument: &[u8], block: &mut Vec<u8>) {
+    let len = argument.len();
+    if len < 255 {
+        block.push(len as u8);
+    } else {
+        block.push(255);
+        block.extend_from_slice(&(len as u32).to_le_bytes());
+    }
+    block.extend_from_slice(argument);
+}
+
+/// The arguments in a block of packed ones; `spans` is a room that can be used again and again.
+pub fn read_packed<'a>(bytes: &'a [u8], spans: &'a mut Vec<Span>) -> Args<'a> {
+    spans.clear();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (len, prefix) = read_prefix(&bytes[at..]);
+        spans.push(Span { start: (at + prefix) as u32, len: len as u32 });
+        at += prefix + len;
+    }
+    assert_eq!(at, bytes.len(), "packed arguments end where their block ends");
+    Args::new(bytes, spans)
 }
 
 /// Lengths below 255 take one byte, others five.

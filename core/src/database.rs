@@ -166,10 +166,22 @@ impl Database {
         self.table.iter()
     }
 
-    /// Removes records that are due, in about `steps` steps; steps used and records removed.
-    pub fn expire_some(&mut self, now: UnixMillis, steps: usize) -> (usize, usize) {
+    /// Removes records that are due, in about `steps` steps, and tells each key; those that are `spared` count as due a little later. Steps
+    /// used and records removed.
+    pub fn expire_some(
+        &mut self,
+        now: UnixMillis,
+        steps: usize,
+        spared: &dyn Fn(&[u8]) -> bool,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> (usize, usize) {
         let (mut expired, mut bytes) = (0, 0);
-        let used = self.table.sweep(now, steps, &Record::deadline, &mut |record| {
+        let deadline = |record: &Record| {
+            let at = record.deadline()?;
+            Some(if at <= now && spared(record.key()) { UnixMillis(now.0 + BOUND_UNIT_MILLIS) } else { at })
+        };
+        let used = self.table.sweep(now, steps, &deadline, &mut |record| {
+            each(record.key());
             expired += 1;
             bytes += record.owned_bytes();
         });

@@ -2,6 +2,8 @@
 //!
 //! It knows the properties of rows. It does not know what any command does.
 
+use smallvec::SmallVec;
+
 use crate::args::{Args, Packed};
 use crate::command::row::{Command, Flags, Group, Run};
 use crate::command::table::{self, CommandId, Found};
@@ -9,16 +11,24 @@ use crate::config::Access;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects, LogLevel, Origin};
 use crate::feed::monitor_line;
+use crate::gather::Check;
 use crate::hash::{KeyHash, placement_part};
+use crate::hop::{Hop, run_hop};
 use crate::limits;
 use crate::message::{Message, Request, Token};
-use crate::node::{Local, Node};
+use crate::node::{Deferred, Local, Node};
 use crate::protocol::chunks::Chunks;
-use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
+use crate::protocol::reply::{Failure, Outcome, Reply};
+use crate::serve::intents_of;
 use crate::session::{Closing, Hold, ReplyMode, Session};
-use crate::shard::{Cx, KeyRef};
+use crate::shard::KeyRef;
 use crate::slowlog::SlowCall;
-use crate::time::{Now, UnixMillis};
+use crate::time::Now;
+use crate::transact::{Draft, Phase};
+use crate::txn::calls::{Calls, Shape};
+use crate::txn::coordinator::Take;
+use crate::txn::intent::{Fingerprint, Intents, Mode};
+use crate::txn::work::{Bundle, Work};
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +47,6 @@ enum Place {
     There(CoreId),
     /// Its keys lie on several.
     Several,
-}
-
-/// How a command that ran on a shard went.
-pub(crate) struct Ran {
-    pub(crate) slow: Option<Box<SlowCall>>,
-}
-
-/// The circumstances of a hop besides its arguments.
-pub(crate) struct Circumstances {
-    pub(crate) id: CommandId,
-    pub(crate) database: u16,
-    pub(crate) resp: Resp,
-    pub(crate) no_touch: bool,
-    pub(crate) unix_micros: u64,
 }
 
 impl Engine {
@@ -82,10 +78,16 @@ impl Engine {
             }
         };
         let row = id.row();
+        if session.waits_for_all {
+            if session.in_flight() > 0 {
+                return (session, Verdict::Held(Hold::Order));
+            }
+            session.waits_for_all = false;
+        }
         // Who administers connections may end the pause; everybody else waits, as in Redis.
         let may_end_it = row.group == Group::Connection && row.flags.has(Flags::ADMIN);
         if let Some(pause) = self.node.pause
-            && (pause.all && !may_end_it || row.flags.has(Flags::WRITE))
+            && (pause.all && !may_end_it || row.flags.has(Flags::WRITE) || ends_writes(&session, row))
             && pause.until > now.mono
         {
             return (session, Verdict::Held(Hold::Pause));
@@ -118,30 +120,32 @@ impl Engine {
         out: &mut Effects,
     ) -> (Box<Session>, Verdict) {
         let row = id.row();
+        if session.queued.is_some() && !is_said_at_once(row) {
+            self.enqueue_call(&mut session, id, args, out);
+            return (session, Verdict::Done);
+        }
         let verdict = match row.run {
             Run::Local(run) => {
                 self.show(&session, row, args, now, out);
                 self.run_local(&mut session, id, args, now, out, |local, reply| run(local, args, reply));
                 Verdict::Done
             }
-            Run::Hop(_) => match self.place(row, args) {
+            Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) => match self.place(row, args) {
                 Place::Here => {
                     self.show(&session, row, args, now, out);
-                    self.run_here(&mut session, id, args, now);
+                    self.run_here(&mut session, id, args, now, out);
                     Verdict::Done
                 }
                 Place::There(core) => self.send_direct(&mut session, core, id, args, now, out),
-                Place::Several => {
-                    let failure = Failure::new("ERR keys on several shards are not supported yet");
-                    self.refuse(&mut session, Some(id), args, &failure, out);
-                    Verdict::Done
-                }
+                Place::Several => self.run_several(&mut session, id, args, now, out),
             },
+            Run::Exec => self.exec(&mut session, id, args, now, out),
+            Run::Watch(_) => self.watch(&mut session, id, args, now, out),
             Run::Visit { shard, .. } => match shard(args, self.node.cores) {
                 Ok(shard) if shard == self.node.core.0 => {
                     self.keys.clear();
                     self.show(&session, row, args, now, out);
-                    self.run_here(&mut session, id, args, now);
+                    self.run_here(&mut session, id, args, now, out);
                     Verdict::Done
                 }
                 Ok(shard) => {
@@ -153,7 +157,12 @@ impl Engine {
                     Verdict::Done
                 }
             },
-            Run::Gather { check, .. } => return self.begin_gather(session, id, args, check, now, out),
+            Run::Gather { whole, check, .. } if whole.is_none() || self.node.cores == 1 => {
+                return self.begin_gather(session, id, args, check, now, out);
+            }
+            Run::Gather { whole, check, .. } => {
+                self.begin_whole(&mut session, id, args, whole, check, now, out)
+            }
             Run::Container => {
                 let failure = wrong_arity(id);
                 self.refuse(&mut session, Some(id), args, &failure, out);
@@ -175,24 +184,9 @@ impl Engine {
     ) {
         let mut chunks = std::mem::take(session.reply_end());
         let start = chunks.len();
-        let started = (self.node.instruments.stopwatch)();
-        let resp = session.resp;
-        let mut local = Local { node: &mut self.node, session, now, out, deferred: None };
-        let outcome = run(&mut local, &mut Reply::new(&mut chunks, resp));
-        let deferred = local.deferred.take();
-        let failed = outcome.is_err();
-        if let Err(failure) = outcome {
-            chunks.truncate(start);
-            Reply::new(&mut chunks, session.resp).error(&failure);
-            self.node.statistics.error(failure.code());
-        }
-        let nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
-        let slow = self.node.ran(id, args, nanos, failed);
-        if let Some(call) = slow {
-            self.node.keep_slow(*call, session);
-        }
+        let deferred = self.write_local(session, id, args, now, out, &mut chunks, run);
         match deferred {
-            Some(deferred) if !failed => {
+            Some(deferred) => {
                 // What was written becomes a reply that is awaited.
                 let mut reply = Chunks::default();
                 reply.tail().extend_from_slice(&chunks.to_vec()[start..]);
@@ -201,23 +195,210 @@ impl Engine {
                 let token = Token { conn: session.conn, sequence: session.await_reply() };
                 self.defer(token, deferred, reply, out);
             }
-            _ => *session.reply_end() = chunks,
+            None => *session.reply_end() = chunks,
         }
     }
 
-    /// Runs a hop on this core's own shard; its keys are in `self.keys`.
-    fn run_here(&mut self, session: &mut Session, id: CommandId, args: Args<'_>, now: Now) {
-        let circumstances = Circumstances {
-            id,
-            database: session.database,
-            resp: session.resp,
-            no_touch: session.no_touch,
-            unix_micros: now.unix_micros,
-        };
-        let ran = run_hop(&mut self.node, &self.keys, &circumstances, args, session.reply_end());
-        if let Some(call) = ran.slow {
+    /// The same, at the end of `chunks`; what the reply waits for, if it does not come at once.
+    #[expect(clippy::too_many_arguments, reason = "a call has this many circumstances")]
+    pub(crate) fn write_local(
+        &mut self,
+        session: &mut Session,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+        chunks: &mut Chunks,
+        run: impl FnOnce(&mut Local<'_>, &mut Reply<'_>) -> Outcome,
+    ) -> Option<Deferred> {
+        let start = chunks.len();
+        let started = (self.node.instruments.stopwatch)();
+        let resp = session.resp;
+        let mut local = Local { node: &mut self.node, session, now, out, deferred: None };
+        let outcome = run(&mut local, &mut Reply::new(chunks, resp));
+        let deferred = local.deferred.take();
+        let failed = outcome.is_err();
+        if let Err(failure) = outcome {
+            chunks.truncate(start);
+            Reply::new(chunks, session.resp).error(&failure);
+            self.node.statistics.error(failure.code());
+        }
+        let mut nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
+        if let Some(Deferred::Until(at)) = deferred {
+            // Who sleeps runs: SLOWLOG and LATENCY are to see it.
+            nanos = nanos.saturating_add(at.0.saturating_sub(now.mono.0));
+        }
+        let slow = self.node.ran(id, args, nanos, failed);
+        if let Some(call) = slow {
             self.node.keep_slow(*call, session);
         }
+        deferred.filter(|_| !failed)
+    }
+
+    /// Runs a hop on this core's own shard, at once if nothing stands in the way; its keys are in `self.keys`.
+    fn run_here(
+        &mut self,
+        session: &mut Session,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !self.node.queue.is_empty() {
+            let mut intents = Intents::default();
+            intents_of(id.row(), args, &self.keys, session.database, &mut intents);
+            if !self.node.queue.is_free(session.id, &intents) {
+                let token = Token { conn: session.conn, sequence: session.await_reply() };
+                let first_hash = self.keys.first().map_or(KeyHash(0), |key| key.hash);
+                let request = request(session, id, args, now, first_hash);
+                let work = Work::Direct { from: self.node.core, token, request };
+                self.enqueue(session.id, &intents, work, now, out);
+                return;
+            }
+        }
+        let circumstances = self.circumstances(session, now);
+        let hop = Hop {
+            command: id,
+            database: session.database,
+            circumstances: &circumstances,
+            is_admitted: false,
+            is_share: false,
+        };
+        let slow = run_hop(&mut self.node, &self.keys, &hop, args, session.reply_end(), None);
+        if let Some(call) = slow {
+            self.node.keep_slow(*call, session);
+        }
+    }
+
+    /// A command whose keys lie on several shards.
+    fn run_several(
+        &mut self,
+        session: &mut Session,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> Verdict {
+        let row = id.row();
+        let outcome = if row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
+            Err(Failure::OUT_OF_MEMORY)
+        } else {
+            self.locate(row, args);
+            self.begin_several(session, id, args, now, out)
+        };
+        outcome.unwrap_or_else(|failure| {
+            self.refuse(session, Some(id), args, &failure, out);
+            Verdict::Done
+        })
+    }
+
+    /// WATCH: each shard remembers its keys.
+    fn watch(
+        &mut self,
+        session: &mut Session,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> Verdict {
+        if session.queued.is_some() {
+            // Redis does not let this refusal spoil the transaction.
+            let failure = Failure::new("ERR WATCH inside MULTI is not allowed");
+            self.node.statistics.error(failure.code());
+            let resp = session.resp;
+            Reply::new(session.reply_end(), resp).error(&failure);
+            return Verdict::Done;
+        }
+        self.locate(id.row(), args);
+        let watched: Vec<(CoreId, Fingerprint)> = self
+            .keys
+            .iter()
+            .zip(&self.owners)
+            .map(|(key, owner)| (CoreId(*owner), Fingerprint::new(session.database, key.hash)))
+            .collect();
+        let owners: SmallVec<[u16; 4]> = self.owners.iter().copied().collect();
+        let is_one = owners.iter().all(|owner| *owner == owners[0]);
+        let verdict = match owners[..] {
+            [first, ..] if is_one && first == self.node.core.0 => {
+                self.show(session, id.row(), args, now, out);
+                let circumstances = self.circumstances(session, now);
+                let mut calls = Calls::default();
+                calls.push(id, session.database, Shape::Whole, args.iter());
+                let bundle = Bundle { circumstances, is_watched: false, is_array: false, calls };
+                let intents = self.intents_of_bundle(&bundle);
+                if self.node.queue.is_free(session.id, &intents) {
+                    let hop = Hop {
+                        command: id,
+                        database: session.database,
+                        circumstances: &circumstances,
+                        is_admitted: true,
+                        is_share: false,
+                    };
+                    run_hop(&mut self.node, &self.keys, &hop, args, session.reply_end(), None);
+                } else {
+                    let token = Token { conn: session.conn, sequence: session.await_reply() };
+                    let work = Work::Batch { from: self.node.core, token, bundle: Box::new(bundle) };
+                    self.enqueue(session.id, &intents, work, now, out);
+                }
+                Verdict::Done
+            }
+            [first, ..] if is_one => {
+                let to = CoreId(first);
+                if !self.node.links.take(to) {
+                    self.node.links.park(to, session.conn);
+                    return Verdict::Held(Hold::Credits);
+                }
+                self.show(session, id.row(), args, now, out);
+                let circumstances = self.circumstances(session, now);
+                let mut calls = Calls::default();
+                calls.push(id, session.database, Shape::Whole, args.iter());
+                let bundle = Bundle { circumstances, is_watched: false, is_array: false, calls };
+                let token = Token { conn: session.conn, sequence: session.await_reply() };
+                out.push(Effect::Send { to, message: Message::Batch { token, bundle: Box::new(bundle) } });
+                Verdict::Done
+            }
+            _ => self.run_several(session, id, args, now, out),
+        };
+        if verdict == Verdict::Done {
+            session.watched.extend(watched);
+        }
+        verdict
+    }
+
+    /// A command that every core answers, as of one moment.
+    #[expect(clippy::too_many_arguments, reason = "a call has this many circumstances")]
+    fn begin_whole(
+        &mut self,
+        session: &mut Session,
+        id: CommandId,
+        args: Args<'_>,
+        whole: Option<Mode>,
+        check: Check,
+        now: Now,
+        out: &mut Effects,
+    ) -> Verdict {
+        if let Err(failure) = self.check_gather(session, check, args, now, out) {
+            self.node.ran(id, args, 0, true);
+            self.node.statistics.error(failure.code());
+            let resp = session.resp;
+            Reply::new(session.reply_end(), resp).error(&failure);
+            return Verdict::Done;
+        }
+        let circumstances = self.circumstances(session, now);
+        let (mut draft, mut phase) = (Draft::default(), Phase::default());
+        for core in (0..self.node.cores).map(CoreId) {
+            let participant = draft.participant(core);
+            draft.intents[usize::from(participant)].whole = whole;
+            phase.calls(participant).push(id, session.database, Shape::Part, args.iter());
+        }
+        phase.close(&mut draft, &circumstances);
+        draft.takes.push(Take::Gathered(0));
+        draft.calls.push(id, session.database, Shape::Part, args.iter());
+        let verdict = self.begin(session, draft, circumstances, now, out);
+        if verdict == Verdict::Done {
+            self.show(session, id.row(), args, now, out);
+        }
+        verdict
     }
 
     fn send_direct(
@@ -296,6 +477,12 @@ impl Engine {
         if let Some(id) = id {
             self.node.statistics.rejected(id);
         }
+        // What was queued since MULTI is spoiled, except by those that are answered at once.
+        if let Some(queued) = &mut session.queued
+            && id.is_none_or(|id| !is_said_at_once(id.row()) || !id.row().takes(args.len()))
+        {
+            queued.failed = true;
+        }
         let silent = session.reply_mode == ReplyMode::Off || session.reply_mode == ReplyMode::SkipThis;
         if session.reply_mode == ReplyMode::SkipThis {
             session.reply_mode = ReplyMode::On;
@@ -346,50 +533,6 @@ impl Node {
         (slow_from >= 0 && micros as i64 >= slow_from && !flags.has(Flags::SKIP_SLOWLOG))
             .then(|| Box::new(SlowCall::new(micros, args)))
     }
-}
-
-/// Runs one command on this core's shard and writes its reply, or why there is none, at the end of `chunks`.
-#[inline]
-pub(crate) fn run_hop(
-    node: &mut Node,
-    keys: &[KeyRef],
-    circumstances: &Circumstances,
-    args: Args<'_>,
-    chunks: &mut Chunks,
-) -> Ran {
-    let row = circumstances.id.row();
-    let started = (node.instruments.stopwatch)();
-    let start = chunks.len();
-    let access = node.access_rule(circumstances.no_touch, circumstances.unix_micros);
-    let unix = node.shard.judge(UnixMillis(circumstances.unix_micros / 1_000));
-    let outcome = if row.flags.has(Flags::DENYOOM) && node.is_out_of_memory() {
-        Err(Failure::OUT_OF_MEMORY)
-    } else {
-        let apply = match row.run {
-            Run::Hop(apply) | Run::Visit { apply, .. } => apply,
-            _ => unreachable!("only commands with keys run on a shard"),
-        };
-        let mut cx = Cx {
-            shard: &mut node.shard,
-            database: usize::from(circumstances.database),
-            now: unix,
-            settings: &node.settings,
-            keys,
-            access,
-            next_shard: Some(node.core.0 + 1).filter(|&next| next < node.cores),
-        };
-        let outcome = apply(&mut cx, args, &mut Reply::new(chunks, circumstances.resp));
-        cx.remove_due(args);
-        outcome
-    };
-    let failed = outcome.is_err();
-    if let Err(failure) = outcome {
-        chunks.truncate(start);
-        Reply::new(chunks, circumstances.resp).error(&failure);
-        node.statistics.error(failure.code());
-    }
-    let nanos = (node.instruments.stopwatch)().saturating_sub(started);
-    Ran { slow: node.ran(circumstances.id, args, nanos, failed) }
 }
 
 /// A request as it travels.
@@ -486,6 +629,19 @@ fn unknown_subcommand(id: CommandId, args: Args<'_>) -> Failure {
 
 fn shown(word: &[u8], max: usize) -> String {
     String::from_utf8_lossy(&word[..word.len().min(max)]).into_owned()
+}
+
+/// What MULTI does not queue: what ends it, and what ends the connection.
+fn is_said_at_once(row: &Command) -> bool {
+    match row.run {
+        Run::Exec | Run::Watch(_) => true,
+        _ => row.flags.has(Flags::AT_ONCE),
+    }
+}
+
+/// True for the end of a transaction that changes keys.
+fn ends_writes(session: &Session, row: &Command) -> bool {
+    matches!(row.run, Run::Exec) && session.queued.as_ref().is_some_and(|queued| queued.writes)
 }
 
 /// A browser that was lured into talking to us says these words first.

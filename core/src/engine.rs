@@ -1,6 +1,6 @@
 //! The engine of one core: events in, effects out. It routes; the rooms decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::args::Span;
@@ -11,7 +11,7 @@ use crate::files::Files;
 use crate::gather::Gather;
 use crate::host::{Instruments, Process};
 use crate::limits;
-use crate::message::Token;
+use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
 use crate::protocol::reply::{Failure, Reply, Resp};
@@ -19,6 +19,9 @@ use crate::protocol::request::{Parsed, RequestLimits};
 use crate::session::{Closing, Hold, Session, Sessions};
 use crate::shard::KeyRef;
 use crate::time::{Instant, Now};
+use crate::txn::coordinator::Coordinator;
+use crate::txn::queue::EntryId;
+use crate::txn::work::{Ran, TxId};
 
 /// Everything an engine is told once.
 #[derive(Clone, Debug)]
@@ -62,6 +65,12 @@ pub struct Engine {
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) spans: Vec<Span>,
     pub(crate) keys: Vec<KeyRef>,
+    /// The shards of those, where they may differ.
+    pub(crate) owners: Vec<u16>,
+    /// Transactions of this core's clients over several shards.
+    pub(crate) transactions: Coordinator,
+    /// Answers of this core's own shard to its own transactions.
+    pub(crate) own_answers: VecDeque<(TxId, EntryId, Ran)>,
 }
 
 impl Engine {
@@ -81,6 +90,9 @@ impl Engine {
             spare: Vec::new(),
             spans: Vec::new(),
             keys: Vec::new(),
+            owners: Vec::new(),
+            transactions: Coordinator::default(),
+            own_answers: VecDeque::new(),
         }
     }
 
@@ -97,7 +109,18 @@ impl Engine {
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
             Event::Ended { conn } => self.ended(now, conn, out),
             Event::Closed { conn } => self.closed(conn),
-            Event::Message { from, message } => self.message(now, from, message, out),
+            Event::Message { from, message } => {
+                self.message(now, from, message, out);
+                self.pump(now, out);
+            }
+            Event::Tickets { first } => {
+                self.node.queue.draw(first);
+                self.transactions.drawn();
+            }
+            Event::Stable { below } => {
+                self.node.queue.raise(below);
+                self.pump(now, out);
+            }
             Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),
             Event::Wake => self.wake(now, out),
             Event::Slice { steps } => self.slice(now, steps as usize),
@@ -152,6 +175,28 @@ impl Engine {
         self.node.links.outstanding() > 0
     }
 
+    /// How many tickets the driver has to draw before it pushes what this engine has sent: see [`Event::Tickets`].
+    #[inline]
+    pub fn undrawn(&self) -> u64 {
+        self.transactions.undrawn()
+    }
+
+    /// True while a transaction waits here for [`Event::Stable`]: the driver takes another turn instead of sleeping.
+    #[inline]
+    pub fn has_unstable(&self) -> bool {
+        self.node.queue.has_unstable()
+    }
+
+    /// Transactions of this core's clients that are not over.
+    pub fn transactions(&self) -> &Coordinator {
+        &self.transactions
+    }
+
+    /// The core without its clients, to be told what to keep.
+    pub fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
     /// The settings now in force on this core; the driver reads `tcp_keepalive` and the like when it needs them.
     pub fn settings(&self) -> &Settings {
         &self.node.settings
@@ -173,8 +218,13 @@ impl Engine {
         let rest = (links.outstanding(), links.parked(), self.gathers.len(), self.sleepers.len());
         let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
         let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
-        (rest != (0, 0, 0, 0) || awaited > 0 || held > 0).then(|| {
-            format!("outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}")
+        let queue = &self.node.queue;
+        let transactions = (queue.len(), queue.locks(), self.transactions.len(), self.node.unwatched.len());
+        (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0)).then(|| {
+            format!(
+                "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \
+                 queued, locks, transactions, rounds to end {transactions:?}"
+            )
         })
     }
 
@@ -315,11 +365,12 @@ impl Engine {
     }
 
     fn closed(&mut self, conn: ConnId) {
-        if let Some(session) = self.sessions.take(conn) {
+        if let Some(mut session) = self.sessions.take(conn) {
             self.node.links.forget(conn);
             if session.monitor {
                 self.node.feed.remove_monitor();
             }
+            self.node.unwatch(&mut session);
             self.sessions.end(session);
         }
     }
@@ -365,6 +416,7 @@ impl Engine {
         }
         let over = match session.hold {
             Some(Hold::Output) => session.output_len() <= limits::OUTPUT_LOW,
+            Some(Hold::Order) => session.in_flight() == 0,
             Some(Hold::InFlight) => session.in_flight() <= limits::IN_FLIGHT_MAX / 2,
             _ => false,
         };
@@ -384,6 +436,13 @@ impl Engine {
         }
         if self.node.feed.has_news() {
             self.speak_feed(out);
+        }
+        while let Some((core, watcher)) = self.node.unwatched.front().copied() {
+            if !self.node.links.take(core) {
+                break;
+            }
+            self.node.unwatched.pop_front();
+            out.push(Effect::Send { to: core, message: Message::Unwatch { watcher } });
         }
     }
 
@@ -465,8 +524,7 @@ impl Engine {
 
     fn sweep(&mut self, now: Now, steps: usize) {
         let started = (self.node.instruments.stopwatch)();
-        self.expiry_is_behind =
-            self.node.shard.active_expire && self.node.shard.expire_some(now.unix(), steps);
+        self.expiry_is_behind = self.node.shard.active_expire && self.node.expire_some(now.unix(), steps);
         let millis = (self.node.instruments.stopwatch)().saturating_sub(started) / 1_000_000;
         let threshold = self.node.settings.latency_monitor_threshold;
         self.node.latency.note("expire-cycle", now.unix_seconds(), millis, threshold);

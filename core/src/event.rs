@@ -4,6 +4,7 @@
 //! [`Effect`]s. This page does not know which driver it is, and no rule of the store lives in a driver.
 
 use crate::message::Message;
+use crate::txn::queue::Ticket;
 
 /// One processor core, which owns one shard: `0..cores`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +90,18 @@ pub enum Event<'a> {
         from: CoreId,
         /// What it says.
         message: Message,
+    },
+    /// The driver has drawn [`crate::Engine::undrawn`] tickets, from `first` on, and now pushes what this engine has sent, each
+    /// message after [`Message::stamp`]. See [`crate::txn::stability`].
+    Tickets {
+        /// The lowest of them.
+        first: Ticket,
+    },
+    /// No ticket below this can still arrive: read from what all cores have said before this turn's messages were taken out of their
+    /// rings, and given after all of them were handled.
+    Stable {
+        /// See [`crate::txn::stability::Tickets::limit`].
+        below: Ticket,
     },
     /// This many bytes of [`crate::Engine::output`] have left.
     Sent {

@@ -3,19 +3,18 @@
 use crate::args::{Args, Packed};
 use crate::command::row::Run;
 use crate::command::table::CommandId;
-use crate::dispatch::{Circumstances, Verdict, request, run_hop};
+use crate::dispatch::{Verdict, request};
 use crate::engine::{Engine, release};
 use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::feed::FeedWord;
 use crate::hash::KeyHash;
 use crate::message::{Message, MonitorLine, Request, Stamp, Token};
 use crate::mutant::planted;
-use crate::node::{Asked, Deferred, Local};
+use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
-use crate::protocol::reply::{Outcome, Reply};
-use crate::session::{Closing, Hold, Session};
-use crate::shard::KeyRef;
+use crate::protocol::reply::{Outcome, Reply, Resp};
+use crate::session::{ClientId, Closing, Hold, Session};
 use crate::time::Now;
 
 /// An answer that is not complete yet.
@@ -27,8 +26,19 @@ pub(crate) struct Gather {
     parts: Vec<Option<Part>>,
 }
 
+/// A question to one core: what it needs of a request besides its arguments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    pub(crate) command: CommandId,
+    pub(crate) database: u16,
+    pub(crate) client: ClientId,
+    pub(crate) resp: Resp,
+    /// Of the [`Stamp`].
+    pub(crate) clock: u64,
+}
+
 /// Refuses a request before anybody is asked.
-type Check = fn(&mut Local<'_>, Args<'_>) -> Outcome;
+pub(crate) type Check = fn(&mut Local<'_>, Args<'_>) -> Outcome;
 
 impl Engine {
     /// Asks every core for its part.
@@ -41,8 +51,7 @@ impl Engine {
         now: Now,
         out: &mut Effects,
     ) -> (Box<Session>, Verdict) {
-        let mut local = Local { node: &mut self.node, session: &mut session, now, out, deferred: None };
-        if let Err(failure) = check(&mut local, args) {
+        if let Err(failure) = self.check_gather(&mut session, check, args, now, out) {
             self.node.ran(id, args, 0, true);
             self.node.statistics.error(failure.code());
             let resp = session.resp;
@@ -68,12 +77,24 @@ impl Engine {
         };
         let conn = session.conn;
         self.sessions.put_back(session);
-        let own = self.give_part(self.node.core, &request, now, out);
+        let own = self.give_part_of(self.node.core, &request, now, out);
         gather.parts[self.node.core.index()] = Some(own);
         self.gathers.insert(token, gather);
         self.end_gather_if_whole(token, now, out);
         let session = self.sessions.take(conn).expect("a client ends only by Closed");
         (session, Verdict::Done)
+    }
+
+    /// Refuses what makes no sense before anybody is asked.
+    pub(crate) fn check_gather(
+        &mut self,
+        session: &mut Session,
+        check: Check,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> Outcome {
+        check(&mut Local { node: &mut self.node, session, now, out, deferred: None }, args)
     }
 
     /// Another core's message.
@@ -82,7 +103,19 @@ impl Engine {
             self.node.links.give_back(from);
         }
         match message {
-            Message::Direct { token, request } => self.direct(from, token, &request, out),
+            Message::Direct { token, request } => self.direct(from, token, request, now, out),
+            Message::Batch { token, bundle } => self.batch(from, token, bundle, now, out),
+            Message::Schedule { tx, client, ticket, intents, body } => {
+                self.schedule(from, tx, client, ticket, intents, body);
+            }
+            Message::Step { tx, entry, body } => self.step(from, tx, entry, &body, now, out),
+            Message::Ran { tx, entry, ran } => self.heard(from, tx, entry, ran, now, out),
+            Message::Release { entry } => self.release_entry(entry),
+            Message::Unwatch { watcher } => {
+                self.node.shard.watches.end(watcher);
+                out.push(Effect::Send { to: from, message: Message::Received });
+            }
+            Message::Received => {}
             Message::Done { token, reply, slow } => {
                 if let (Some(call), Some(session)) = (slow, self.sessions.get_mut(token.conn)) {
                     self.node.keep_slow(*call, session);
@@ -91,7 +124,7 @@ impl Engine {
             }
             Message::Ask { token, request } => {
                 self.node.clock = self.node.clock.max(request.clock);
-                let part = self.give_part(from, &request, now, out);
+                let part = self.give_part_of(from, &request, now, out);
                 out.push(Effect::Send { to: from, message: Message::Answer { token, part } });
             }
             Message::Answer { token, part } => {
@@ -113,53 +146,32 @@ impl Engine {
         }
     }
 
-    /// Runs another core's request on this shard.
-    fn direct(&mut self, from: CoreId, token: Token, request: &Request, out: &mut Effects) {
-        let mut spans = std::mem::take(&mut self.spans);
-        let args = request.args.unpack(&mut spans);
-        let row = request.command.row();
-        self.keys.clear();
-        for place in row.keys.places(args) {
-            let hash = match self.keys.is_empty() {
-                true => request.first_hash,
-                false => self.node.shard.hasher().hash(args.at(place)),
-            };
-            self.keys.push(KeyRef { place: place as u32, hash });
-        }
-        let circumstances = Circumstances {
-            id: request.command,
-            database: request.database,
-            resp: request.resp,
-            no_touch: request.no_touch,
-            unix_micros: request.unix_micros,
-        };
-        let mut reply = Chunks::with_buffer(Vec::new());
-        let ran = run_hop(&mut self.node, &self.keys, &circumstances, args, &mut reply);
-        self.spans = spans;
-        out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow: ran.slow } });
-    }
-
-    /// This core's part of an answer.
-    fn give_part(&mut self, from: CoreId, request: &Request, now: Now, out: &mut Effects) -> Part {
-        let Run::Gather { part, .. } = request.command.row().run else {
+    /// This core's part of an answer that every core gives.
+    pub(crate) fn give_part(
+        &mut self,
+        from: CoreId,
+        asking: &Asking,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> Part {
+        let Run::Gather { part, .. } = asking.command.row().run else {
             unreachable!("only commands that ask every core are asked");
         };
-        let mut spans = std::mem::take(&mut self.spans);
         let mut asked = Asked {
             node: &mut self.node,
             sessions: &mut self.sessions,
             now,
             out,
-            client: request.client,
-            stamp: Stamp { clock: request.clock, core: from },
-            database: usize::from(request.database),
-            resp: request.resp,
+            client: asking.client,
+            stamp: Stamp { clock: asking.clock, core: from },
+            database: usize::from(asking.database),
+            resp: asking.resp,
             ended: Vec::new(),
             released: Vec::new(),
         };
-        let part = part(&mut asked, request.args.unpack(&mut spans));
+        let part = part(&mut asked, args);
         let (ended, released) = (asked.ended, asked.released);
-        self.spans = spans;
         for conn in released {
             if let Some(session) = self.sessions.get_mut(conn) {
                 release(session, out);
@@ -169,6 +181,19 @@ impl Engine {
             self.end_all(&[conn], how, now, out);
         }
         part
+    }
+
+    fn give_part_of(&mut self, from: CoreId, request: &Request, now: Now, out: &mut Effects) -> Part {
+        let asking = Asking {
+            command: request.command,
+            database: request.database,
+            client: request.client,
+            resp: request.resp,
+            clock: request.clock,
+        };
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        self.give_part(from, &asking, args, now, out)
     }
 
     fn end_gather_if_whole(&mut self, token: Token, now: Now, out: &mut Effects) {
@@ -190,30 +215,15 @@ impl Engine {
         let mut spans = std::mem::take(&mut self.spans);
         let args = gather.args.unpack(&mut spans);
         let mut reply = Chunks::default();
-        let started = (self.node.instruments.stopwatch)();
-        let resp = session.resp;
-        let mut local = Local { node: &mut self.node, session: &mut session, now, out, deferred: None };
-        let outcome = merge(&mut local, args, parts, &mut Reply::new(&mut reply, resp));
-        let deferred = local.deferred.take();
-        let failed = outcome.is_err();
-        if let Err(failure) = outcome {
-            reply = Chunks::default();
-            Reply::new(&mut reply, resp).error(&failure);
-            self.node.statistics.error(failure.code());
-        }
-        let mut nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
-        if let Some(Deferred::Until(at)) = deferred {
-            // Who sleeps runs: SLOWLOG and LATENCY are to see it.
-            nanos = nanos.saturating_add(at.0.saturating_sub(now.mono.0));
-        }
-        if let Some(call) = self.node.ran(gather.command, args, nanos, failed) {
-            self.node.keep_slow(*call, &session);
-        }
+        let deferred =
+            self.write_local(&mut session, gather.command, args, now, out, &mut reply, |local, reply| {
+                merge(local, args, parts, reply)
+            });
         self.spans = spans;
         self.sessions.put_back(session);
         match deferred {
-            Some(deferred) if !failed => self.defer(token, deferred, reply, out),
-            _ => self.arrived(token, reply, now, out),
+            Some(deferred) => self.defer(token, deferred, reply, out),
+            None => self.arrived(token, reply, now, out),
         }
     }
 

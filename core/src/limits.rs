@@ -13,9 +13,16 @@ pub const fn credits(cores: u16) -> usize {
     }
 }
 
-/// Places in the ring from one core to another: the requests of the sender and its answers to the receiver's.
+/// Places in the ring from one core to another: the requests of the sender, its answers to the receiver's, and as many releases. A
+/// release gives the transaction's credits back; before those can come back once more the receiver has drained the request that took
+/// them, and the release that stood before it.
 pub const fn ring_len(cores: u16) -> usize {
-    2 * credits(cores)
+    ring_places(credits(cores))
+}
+
+/// The same for this many credits.
+pub const fn ring_places(credits: usize) -> usize {
+    3 * credits
 }
 
 /// Requests of one client that other cores have not answered yet.

@@ -55,6 +55,17 @@ impl Links {
         }
     }
 
+    /// Takes a credit of each of these, or none and says who has none.
+    pub fn take_each(&mut self, cores: &[CoreId]) -> Result<(), CoreId> {
+        match cores.iter().find(|core| self.credits[core.index()] == 0) {
+            Some(empty) => Err(*empty),
+            None => {
+                cores.iter().for_each(|core| self.credits[core.index()] -= 1);
+                Ok(())
+            }
+        }
+    }
+
     /// An answer of `from` has come.
     #[inline]
     pub fn give_back(&mut self, from: CoreId) {

@@ -12,6 +12,10 @@ use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Resp;
 use crate::session::ClientId;
 use crate::slowlog::SlowCall;
+use crate::txn::intent::Intents;
+use crate::txn::queue::{EntryId, Ticket, UNDRAWN};
+use crate::txn::watch::Watcher;
+use crate::txn::work::{Body, Bundle, Circumstances, Ran, TxId};
 
 /// Which reply of which client a message belongs to; meaningful to the core that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +59,20 @@ pub struct Request {
     pub args: Packed,
 }
 
+impl Request {
+    /// For whom it runs.
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            client: self.client,
+            resp: self.resp,
+            no_touch: self.no_touch,
+            unix_micros: self.unix_micros,
+            clock: self.clock,
+            round: 0,
+        }
+    }
+}
+
 /// A message from one core to another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
@@ -65,7 +83,14 @@ pub enum Message {
         /// What to run.
         request: Request,
     },
-    /// Answers `Direct` with the encoded reply.
+    /// Run commands that take effect as one and whose keys all lie on your shard. Answered by `Done`.
+    Batch {
+        /// Comes back.
+        token: Token,
+        /// What to run.
+        bundle: Box<Bundle>,
+    },
+    /// Answers `Direct` and `Batch` with the encoded reply.
     Done {
         /// Of the `Direct`.
         token: Token,
@@ -74,6 +99,50 @@ pub enum Message {
         /// The call, if it took longer than `slowlog-log-slower-than`; the client's core adds who it was and keeps it.
         slow: Option<Box<SlowCall>>,
     },
+    /// Take part in a transaction: queue it at its ticket; when its turn has come, lock, run the body and answer by `Ran`. Keep the locks
+    /// until `Release`.
+    Schedule {
+        /// Comes back.
+        tx: TxId,
+        /// For whom: the order of one client's operations on a key is kept.
+        client: ClientId,
+        /// Its place in the order. Undrawn until the sender flushes: see [`Message::stamp`].
+        ticket: Ticket,
+        /// What to lock.
+        intents: Intents,
+        /// What to run.
+        body: Body,
+    },
+    /// Run a further step of a transaction that you hold. Answered by `Ran`.
+    Step {
+        /// Comes back.
+        tx: TxId,
+        /// Your name for what you hold.
+        entry: EntryId,
+        /// What to run.
+        body: Body,
+    },
+    /// Answers `Schedule` and `Step`.
+    Ran {
+        /// Of the transaction.
+        tx: TxId,
+        /// The sender's name for what it holds.
+        entry: EntryId,
+        /// What came of it.
+        ran: Ran,
+    },
+    /// A transaction is over: let go of what you hold. Not answered: see [`crate::limits::ring_len`].
+    Release {
+        /// Your name for what you hold.
+        entry: EntryId,
+    },
+    /// A client's round of WATCH is over. Answered by `Received`.
+    Unwatch {
+        /// Which.
+        watcher: Watcher,
+    },
+    /// Answers what needs no other answer.
+    Received,
     /// Give your part of a command that every core answers. Answered by `Answer`.
     Ask {
         /// Comes back.
@@ -98,7 +167,7 @@ pub enum Message {
         /// Whole lines.
         lines: Vec<MonitorLine>,
     },
-    /// Answers what needs no other answer: gives the credit back.
+    /// Answers `Watch` and `Lines`.
     Noted,
 }
 
@@ -107,8 +176,18 @@ pub enum Message {
 pub struct MonitorLine(pub Vec<u8>);
 
 impl Message {
-    /// True for answers, which hold no credit of their own but give one back.
+    /// True for answers that give back the credit of what they answer. A transaction's credits come back when it is released.
     pub fn is_answer(&self) -> bool {
-        matches!(self, Message::Done { .. } | Message::Answer { .. } | Message::Noted)
+        matches!(self, Message::Done { .. } | Message::Answer { .. } | Message::Noted | Message::Received)
+    }
+
+    /// The sender has drawn tickets, from `first` on: called for every message of a flush before it is pushed.
+    #[inline]
+    pub fn stamp(&mut self, first: Ticket) {
+        if let Message::Schedule { ticket, .. } = self
+            && *ticket >= UNDRAWN
+        {
+            *ticket = first + (*ticket - UNDRAWN);
+        }
     }
 }

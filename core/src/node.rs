@@ -1,5 +1,6 @@
 //! What one core has besides its clients, and what commands see of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::config::Settings;
@@ -11,14 +12,18 @@ use crate::hash::KeyHasher;
 use crate::host::{Instruments, Process};
 use crate::latency::LatencyMonitor;
 use crate::links::Links;
-use crate::message::Stamp;
+use crate::message::{Stamp, Token};
 use crate::protocol::reply::Resp;
 use crate::random::Random;
 use crate::session::{ClientId, Closing, Session, Sessions};
 use crate::shard::Shard;
 use crate::slowlog::{SlowCall, SlowEntry, Slowlog};
 use crate::statistics::Statistics;
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, UnixMillis};
+use crate::txn::intent::Fingerprint;
+use crate::txn::queue::Queue;
+use crate::txn::watch::Watcher;
+use crate::txn::work::{TxId, Work};
 use crate::value::access::AccessRule;
 
 /// Bytes that a core takes before it holds a key: counted, so that `maxmemory` means all that there is.
@@ -31,6 +36,32 @@ pub struct Pause {
     pub until: Instant,
     /// False: only commands that write.
     pub all: bool,
+}
+
+/// A run on a shard, for drivers that check the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Applied {
+    /// A transaction of this core has begun; it will answer this.
+    Began {
+        /// The transaction.
+        tx: TxId,
+        /// The reply.
+        token: Token,
+    },
+    /// A command of a client of core `from`, or several that take effect as one.
+    Direct {
+        /// Who asked.
+        from: CoreId,
+        /// The reply.
+        token: Token,
+    },
+    /// A step of a transaction that core `from` coordinates.
+    Part {
+        /// Who coordinates.
+        from: CoreId,
+        /// The transaction.
+        tx: TxId,
+    },
 }
 
 /// One core without its clients.
@@ -48,6 +79,8 @@ pub struct Node {
     pub clock: u64,
     /// The data.
     pub shard: Shard,
+    /// What waits for it and what is locked in it.
+    pub queue: Queue<Work>,
     /// What it counts.
     pub statistics: Statistics,
     /// The slow calls of its clients.
@@ -75,6 +108,10 @@ pub struct Node {
     /// `lfu-log-factor` and `lfu-decay-time`, if the eviction policy goes by frequency.
     frequency: Option<(u32, u32)>,
     clients_made: u64,
+    /// Rounds of WATCH that are over, to be told to their shards.
+    pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
+    /// What ran, in order, if a driver wants to know.
+    journal: Option<Vec<Applied>>,
 }
 
 impl Node {
@@ -88,6 +125,7 @@ impl Node {
             core: config.core,
             cores: config.cores,
             shard: Shard::new(hasher, config.settings.databases, Random::new(shard_seed)),
+            queue: Queue::default(),
             settings: config.settings,
             changes: ChangeOrder::default(),
             clock: 0,
@@ -105,6 +143,8 @@ impl Node {
             now: Now::default(),
             frequency: None,
             clients_made: 0,
+            unwatched: VecDeque::new(),
+            journal: None,
         };
         node.settings_changed();
         node
@@ -115,6 +155,52 @@ impl Node {
         let number = |name| self.settings.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
         let counts = self.settings.get("maxmemory-policy").is_some_and(|policy| policy.ends_with("lfu"));
         self.frequency = counts.then(|| (number("lfu-log-factor"), number("lfu-decay-time")));
+    }
+
+    /// From now on [`Node::take_journal`] tells what ran.
+    pub fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// What ran since the last time, in order.
+    pub fn take_journal(&mut self) -> Vec<Applied> {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn note_applied(&mut self, applied: Applied) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(applied);
+        }
+    }
+
+    /// A client's round of WATCH is over: its shards will hear of it.
+    pub fn unwatch(&mut self, session: &mut Session) {
+        let watcher = Watcher { client: session.id, round: session.watch_round };
+        let mut cores: Vec<CoreId> = session.watched.drain(..).map(|(core, _)| core).collect();
+        if cores.is_empty() {
+            return;
+        }
+        session.watch_round += 1;
+        cores.sort_unstable();
+        cores.dedup();
+        for core in cores {
+            if core == self.core {
+                self.shard.watches.end(watcher);
+            } else {
+                self.unwatched.push_back((core, watcher));
+            }
+        }
+    }
+
+    /// Removes keys whose time has come, in about `steps` steps, but those that a transaction may hold; true if more may be due now.
+    pub(crate) fn expire_some(&mut self, unix: UnixMillis, steps: usize) -> bool {
+        let queue = &self.queue;
+        let hasher = self.shard.hasher().clone();
+        let spared = |database: u16, key: &[u8]| {
+            !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
+        };
+        self.shard.expire_some(unix, steps, &spared)
     }
 
     /// A name for a new client, unlike that of any other on any core.

@@ -7,13 +7,15 @@ use std::hash::{Hash, Hasher};
 
 use crate::command::CommandId;
 use crate::config::OutputLimit;
-use crate::event::{ConnId, Peer};
+use crate::event::{ConnId, CoreId, Peer};
 use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::reply::Resp;
 use crate::protocol::request::RequestParser;
 use crate::time::{Instant, Now};
+use crate::txn::calls::Calls;
+use crate::txn::intent::Fingerprint;
 
 /// Names a client for as long as the process runs; never used twice. CLIENT ID shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +42,8 @@ pub enum Hold {
     Credits,
     /// This client has as many unanswered requests at other cores as one may have.
     InFlight,
+    /// What comes before it must be answered first.
+    Order,
     /// It is far ahead of reading its replies.
     Output,
     /// CLIENT PAUSE.
@@ -68,6 +72,17 @@ struct Awaited {
     silent: bool,
     /// Replies to later requests that were answered before.
     after: Chunks,
+}
+
+/// What a client has queued since MULTI.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Queued {
+    /// The commands.
+    pub calls: Calls,
+    /// One of them was refused: EXEC will be too.
+    pub failed: bool,
+    /// One of them may change keys.
+    pub writes: bool,
 }
 
 /// One client.
@@ -131,6 +146,14 @@ pub struct Session {
     pub commands: u64,
     /// Since when its output is above the soft limit.
     pub above_soft_since: Option<Instant>,
+    /// What it has queued since MULTI.
+    pub queued: Option<Box<Queued>>,
+    /// What it watches: the shard and the key of each.
+    pub watched: Vec<(CoreId, Fingerprint)>,
+    /// Counts the rounds of WATCH: EXEC, DISCARD and UNWATCH end one.
+    pub watch_round: u64,
+    /// Its next request waits until everything before it has been answered.
+    pub waits_for_all: bool,
     awaited: VecDeque<Awaited>,
     /// Sequence of the first awaited reply.
     first_awaited: u64,
@@ -169,6 +192,10 @@ impl Session {
             input_total: 0,
             commands: 0,
             above_soft_since: None,
+            queued: None,
+            watched: Vec::new(),
+            watch_round: 0,
+            waits_for_all: false,
             awaited: VecDeque::new(),
             first_awaited: 0,
         }
@@ -238,6 +265,7 @@ impl Session {
         size_of::<Session>()
             + self.outbox.held_bytes()
             + self.parser.allocated_bytes()
+            + self.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes())
             + self.awaited.iter().map(|a| a.after.held_bytes()).sum::<usize>()
     }
 
@@ -261,6 +289,7 @@ impl Session {
         (self.conn, self.resp, self.database, self.authenticated, self.reply_mode, self.monitor).hash(hasher);
         (self.hold, self.read_paused, self.again, self.ended, self.closing, self.close_said).hash(hasher);
         (&self.awaited, self.first_awaited).hash(hasher);
+        (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
         self.outbox.digest(hasher);
     }
 

@@ -12,6 +12,7 @@ use crate::mutant::planted;
 use crate::protocol::reply::Failure;
 use crate::random::Random;
 use crate::time::UnixMillis;
+use crate::txn::watch::{Watcher, Watches};
 use crate::value::access::AccessRule;
 use crate::value::record::{Record, Value, View};
 
@@ -43,6 +44,8 @@ pub struct Shard {
     found_due: bool,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub(crate) active_expire: bool,
+    /// Who watches which keys.
+    pub(crate) watches: Watches,
 }
 
 /// A key of the running command: the place among its arguments and its hash, made once.
@@ -66,6 +69,7 @@ impl Shard {
             random,
             found_due: false,
             active_expire: true,
+            watches: Watches::default(),
         }
     }
 
@@ -86,6 +90,12 @@ impl Shard {
 
     /// Puts an empty database in the place of this one; the old one is freed by [`Shard::free_some`].
     pub fn flush(&mut self, database: usize) {
+        for key in self.watches.keys_of(database as u16) {
+            let hash = self.hasher.hash(&key);
+            if self.databases[database].get(Key { bytes: &key, hash }).is_some() {
+                self.watches.changed(database as u16, &key);
+            }
+        }
         let next = Database::new(self.hasher.clone());
         let old = std::mem::replace(&mut self.databases[database], next);
         self.counters.dirty += old.len() as u64;
@@ -126,18 +136,37 @@ impl Shard {
         &self.databases
     }
 
-    /// Removes keys whose time has come, in about `steps` steps; true if more may be due now.
-    pub fn expire_some(&mut self, unix: UnixMillis, steps: usize) -> bool {
+    /// True if the time of a key has come that this watcher watches, though nobody has removed it yet.
+    pub(crate) fn is_watched_key_due(&mut self, watcher: Watcher, unix: UnixMillis) -> bool {
+        let now = self.judge(unix);
+        self.watches.keys_watched_by(watcher).iter().any(|(database, key, was_due)| {
+            let key = Key { bytes: key, hash: self.hasher.hash(key) };
+            let record = self.databases[usize::from(*database)].get(key);
+            !was_due && record.and_then(Record::deadline).is_some_and(|at| at <= now)
+        })
+    }
+
+    /// Removes keys whose time has come, in about `steps` steps, but those that are `spared`; true if more may be due now.
+    pub fn expire_some(
+        &mut self,
+        unix: UnixMillis,
+        steps: usize,
+        spared: &dyn Fn(u16, &[u8]) -> bool,
+    ) -> bool {
         let mut now = self.judge(unix);
         if planted("the sweep removes what is due soon") {
             now.0 += 40;
         }
         let mut left = steps;
-        for database in &mut self.databases {
+        let watches = &mut self.watches;
+        for (number, database) in self.databases.iter_mut().enumerate() {
             if left == 0 {
                 break;
             }
-            let (used, expired) = database.expire_some(now, left);
+            let number = number as u16;
+            let (used, expired) = database.expire_some(now, left, &|key| spared(number, key), &mut |key| {
+                watches.expired(number, key);
+            });
             left -= used.min(left);
             self.counters.expired += expired as u64;
             self.counters.dirty += expired as u64;
@@ -165,6 +194,10 @@ pub struct Cx<'a> {
     /// How a use of a key is written into it.
     pub access: AccessRule,
     pub(crate) next_shard: Option<u16>,
+    /// Who calls, in which round of WATCH.
+    pub(crate) watcher: Watcher,
+    /// Keys whose time has come may be removed; else they are only taken for absent, since a transaction may hold them.
+    pub(crate) removes_due: bool,
 }
 
 /// Which deadline a stored value gets.
@@ -251,7 +284,7 @@ impl<'a> Cx<'a> {
     /// Removes the command's keys that a read has found due.
     #[inline]
     pub(crate) fn remove_due(&mut self, args: Args<'a>) {
-        if std::mem::take(&mut self.shard.found_due) {
+        if std::mem::take(&mut self.shard.found_due) && self.removes_due {
             for n in 0..self.keys.len() {
                 self.expire_if_due(self.database, self.key(args, n));
             }
@@ -277,7 +310,7 @@ impl<'a> Cx<'a> {
         }
         let access = self.access;
         self.shard.databases[database].store(key, value, deadline, access);
-        self.shard.counters.dirty += 1;
+        self.changed(database, key);
     }
 
     /// Lets `change` work on a living record, its key and its place kept; the accounts follow. `None` if there is none.
@@ -288,7 +321,9 @@ impl<'a> Cx<'a> {
             record.set_access(access.used(record.access()));
             change(record)
         });
-        self.shard.counters.dirty += u64::from(changed.is_some());
+        if changed.is_some() {
+            self.changed(self.database, key);
+        }
         changed
     }
 
@@ -303,20 +338,37 @@ impl<'a> Cx<'a> {
             return None;
         }
         let taken = self.db().remove(key);
-        self.shard.counters.dirty += u64::from(taken.is_some());
+        if taken.is_some() {
+            self.changed(self.database, key);
+        }
         taken
     }
 
-    /// Removes the key if its time has come; true if it did so.
+    /// The one door: every change of a key by a command passes here when it is done.
+    #[inline]
+    fn changed(&mut self, database: usize, key: Key<'_>) {
+        self.shard.counters.dirty += 1;
+        self.shard.watches.changed(database as u16, key.bytes);
+    }
+
+    /// From now on the client watches a key.
+    pub fn watch(&mut self, key: Key<'_>) {
+        let is_due =
+            self.expire_if_due(self.database, key) && self.shard.databases[self.database].get(key).is_some();
+        self.shard.watches.watch(self.watcher, self.database as u16, key.bytes, is_due);
+    }
+
+    /// Removes the key if its time has come; true if it did so, or if it may not be removed now.
     #[inline]
     fn expire_if_due(&mut self, database: usize, key: Key<'_>) -> bool {
         let db = &mut self.shard.databases[database];
         let due =
             db.has_deadlines() && db.get(key).and_then(Record::deadline).is_some_and(|at| at <= self.now);
-        if due {
+        if due && self.removes_due {
             db.remove(key);
             self.shard.counters.expired += 1;
             self.shard.counters.dirty += 1;
+            self.shard.watches.expired(database as u16, key.bytes);
         }
         due
     }

@@ -47,6 +47,10 @@ pub struct Statistics {
     pub error_codes: BTreeMap<String, u64>,
     /// Requests sent to other cores.
     pub remote_requests: u64,
+    /// Transactions over several shards that its clients have begun.
+    pub transactions: u64,
+    /// Operations on one shard that had to wait for a transaction.
+    pub queued_directs: u64,
     /// The most bytes in use so far.
     pub peak_bytes: u64,
     per_command: Box<[CommandCounters]>,
@@ -67,6 +71,8 @@ impl Default for Statistics {
             errors: 0,
             error_codes: BTreeMap::new(),
             remote_requests: 0,
+            transactions: 0,
+            queued_directs: 0,
             peak_bytes: 0,
             per_command: vec![CommandCounters::default(); COUNT].into_boxed_slice(),
             histograms: vec![None; COUNT].into_boxed_slice(),
@@ -86,6 +92,11 @@ impl Statistics {
         if tracking {
             self.histograms[id.index()].get_or_insert_default().note(nanos);
         }
+    }
+
+    /// A share of a command has run, which is counted where it began.
+    pub fn ran_share(&mut self, id: CommandId, nanos: u64) {
+        self.per_command[id.index()].nanos += nanos;
     }
 
     /// A command was refused before it ran.

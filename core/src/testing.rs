@@ -44,6 +44,7 @@ pub(crate) struct World {
     /// Asked of the driver, and nobody's business here.
     pub(crate) kept: Vec<(CoreId, Effect)>,
     pub(crate) now: Now,
+    next_ticket: u64,
 }
 
 impl World {
@@ -83,6 +84,7 @@ impl World {
             queue: VecDeque::new(),
             kept: Vec::new(),
             now: Now { mono: Instant(1_000_000_000), unix_micros: UNIX_MICROS },
+            next_ticket: 1,
         }
     }
 
@@ -208,8 +210,19 @@ impl World {
 
     fn handle(&mut self, core: CoreId, event: Event<'_>) -> usize {
         let mut out = Effects::default();
-        let consumed = self.engines[core.index()].handle(self.now, event, &mut out);
-        self.queue.extend(out.drain().map(|effect| (core, effect)));
+        let engine = &mut self.engines[core.index()];
+        let consumed = engine.handle(self.now, event, &mut out);
+        let (first, undrawn) = (self.next_ticket, engine.undrawn());
+        if undrawn > 0 {
+            self.next_ticket += undrawn;
+            engine.handle(self.now, Event::Tickets { first }, &mut out);
+        }
+        for mut effect in out.drain() {
+            if let Effect::Send { message, .. } = &mut effect {
+                message.stamp(first);
+            }
+            self.queue.push_back((core, effect));
+        }
         consumed
     }
 
@@ -227,7 +240,12 @@ impl World {
     /// Carries out effects until there are none.
     fn rest(&mut self) {
         for _ in 0..EFFECTS_MAX {
-            let Some((core, effect)) = self.queue.pop_front() else { return };
+            let Some((core, effect)) = self.queue.pop_front() else {
+                // Everything has arrived: whatever waits for that is stable.
+                let Some(core) = self.engines.iter().position(Engine::has_unstable) else { return };
+                self.handle(CoreId(core as u16), Event::Stable { below: self.next_ticket });
+                continue;
+            };
             match effect {
                 Effect::TakeOutput { conn } => self.take_output(core, conn),
                 Effect::PauseRead { .. } => {}

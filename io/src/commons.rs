@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering}
 
 use darter_core::doorbell::Doorbell;
 use darter_core::event::CoreId;
+use darter_core::txn::stability::Tickets;
 
 /// What one driver sends to another; engines know nothing of it.
 #[derive(Debug)]
@@ -37,18 +38,30 @@ pub struct Commons {
     places: Vec<Place>,
     clients: AtomicUsize,
     exited: AtomicUsize,
+    tickets: Tickets,
 }
 
 impl Commons {
     /// For so many cores.
     pub fn new(cores: u16) -> Commons {
         let places = (0..cores).map(|_| Place::default()).collect();
-        Commons { places, clients: AtomicUsize::new(0), exited: AtomicUsize::new(0) }
+        Commons {
+            places,
+            clients: AtomicUsize::new(0),
+            exited: AtomicUsize::new(0),
+            tickets: Tickets::new(cores),
+        }
     }
 
     /// How many cores there are.
     pub fn cores(&self) -> u16 {
         self.places.len() as u16
+    }
+
+    /// The order of transactions.
+    #[inline]
+    pub fn tickets(&self) -> &Tickets {
+        &self.tickets
     }
 
     /// The doorbell of a core.

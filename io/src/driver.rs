@@ -170,10 +170,16 @@ impl Driver {
             self.complete(completion);
         }
         self.completions = completions;
+        // Read before the rings are drained, applied after: see the stability rule.
+        let waits = self.engine.has_unstable() || self.mesh.has_arrivals();
+        let below = waits.then(|| self.commons.tickets().limit());
         let (engine, effects, now) = (&mut self.engine, &mut self.effects, self.now);
         self.exchanged = self.mesh.receive(|from, message| {
             engine.handle(now, Event::Message { from, message }, effects);
         });
+        if let Some(below) = below.filter(|_| self.engine.has_unstable()) {
+            self.engine.handle(now, Event::Stable { below }, &mut self.effects);
+        }
         if self.commons.has_parcels(self.core) {
             self.commons.take_parcels(self.core).into_iter().for_each(|parcel| self.unpack(parcel));
         }
@@ -192,9 +198,25 @@ impl Driver {
         }
         self.carry_out();
         self.clients.send_outputs(&mut turn!(self));
-        let (commons, network) = (&self.commons, &mut self.network);
-        self.exchanged |= self.mesh.deliver(|to| wake(commons, network, to));
+        self.deliver();
         self.network.buffers.publish();
+    }
+
+    /// Pushes the turn's messages, with tickets for the transactions that began in it, and wakes who sleeps.
+    fn deliver(&mut self) {
+        let undrawn = self.engine.undrawn();
+        if undrawn == 0 {
+            self.exchanged |= self.mesh.deliver(None);
+        } else {
+            let tickets = self.commons.tickets();
+            tickets.announce(self.core);
+            let first = tickets.draw(self.core, undrawn);
+            self.engine.handle(self.now, Event::Tickets { first }, &mut self.effects);
+            self.exchanged |= self.mesh.deliver(Some(first));
+            tickets.pushed(self.core);
+        }
+        let (commons, network) = (&self.commons, &mut self.network);
+        self.mesh.ring(|to| wake(commons, network, to));
     }
 
     /// One operation of the ring has ended or goes on.
@@ -381,6 +403,7 @@ impl Driver {
         self.clients.is_ready()
             || self.disk.has_ended()
             || self.engine.has_background()
+            || self.engine.has_unstable()
             || self.has_arrivals()
     }
 

@@ -6,6 +6,7 @@
 use darter_core::event::CoreId;
 use darter_core::limits;
 use darter_core::message::Message;
+use darter_core::txn::queue::Ticket;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 /// One core's ends of all its rings.
@@ -18,6 +19,8 @@ pub struct Mesh {
 struct Lane {
     /// Sent in this turn.
     gathered: Vec<Message>,
+    /// Something was delivered, and its receiver has not been rung for it.
+    rings: bool,
     /// `None` leads from a core to itself.
     ring: Option<Producer<Message>>,
 }
@@ -34,7 +37,7 @@ pub fn connect(cores: u16) -> Vec<Mesh> {
                 meshes[to].incoming[from] = Some(consumer);
                 producer
             });
-            meshes[from].outgoing.push(Lane { gathered: Vec::new(), ring });
+            meshes[from].outgoing.push(Lane { gathered: Vec::new(), rings: false, ring });
         }
     }
     meshes
@@ -47,21 +50,34 @@ impl Mesh {
         self.outgoing[to.index()].gathered.push(message);
     }
 
-    /// Makes the turn's messages visible and calls `delivered` for every core that got some. Returns whether there were any.
-    pub fn deliver(&mut self, mut delivered: impl FnMut(CoreId)) -> bool {
+    /// Makes the turn's messages visible; those that wait for a ticket get theirs, counted from `first`. Returns whether there were any.
+    /// Afterwards [`Mesh::ring`] tells who got some.
+    pub fn deliver(&mut self, first: Option<Ticket>) -> bool {
         let mut any = false;
-        for (to, lane) in self.outgoing.iter_mut().enumerate() {
-            if lane.gathered.is_empty() {
+        for lane in &mut self.outgoing {
+            lane.rings = !lane.gathered.is_empty();
+            if !lane.rings {
                 continue;
+            }
+            if let Some(first) = first {
+                lane.gathered.iter_mut().for_each(|message| message.stamp(first));
             }
             let ring = lane.ring.as_mut().expect("no engine sends to its own core");
             let batch = ring.write_chunk_uninit(lane.gathered.len());
             let batch = batch.expect("whoever sends holds a credit, so the ring has room");
             batch.fill_from_iter(lane.gathered.drain(..));
-            delivered(CoreId(to as u16));
             any = true;
         }
         any
+    }
+
+    /// The cores that got something in the last delivery.
+    pub fn ring(&mut self, mut delivered: impl FnMut(CoreId)) {
+        for (to, lane) in self.outgoing.iter_mut().enumerate() {
+            if std::mem::take(&mut lane.rings) {
+                delivered(CoreId(to as u16));
+            }
+        }
     }
 
     /// Takes everything that has arrived, per sender in the order of sending. Returns whether there was anything.
@@ -104,7 +120,9 @@ mod tests {
         first.push(CoreId(1), Message::Noted);
         assert!(!second.has_arrivals());
         let mut rung = Vec::new();
-        assert!(first.deliver(|core| rung.push(core)));
+        assert!(first.deliver(None));
+        first.ring(|core| rung.push(core));
+        first.ring(|_| panic!("each is rung once"));
         assert_eq!(rung, [CoreId(1)]);
         assert!(second.has_arrivals());
         let mut got = Vec::new();
@@ -126,7 +144,7 @@ mod tests {
                 let room = sender.outgoing[1].ring.as_ref().unwrap().slots();
                 let batch = room.min(left).min(1 + left % 37);
                 (0..batch).for_each(|_| sender.push(CoreId(1), Message::Noted));
-                sender.deliver(|_| {});
+                sender.deliver(None);
                 left -= batch;
                 if batch == 0 {
                     thread::yield_now();

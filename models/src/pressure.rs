@@ -34,6 +34,8 @@ pub enum Step {
         /// The receiver.
         to: u16,
     },
+    /// A core for which nothing is under way learns what is stable.
+    Settle(u16),
 }
 
 /// The model.
@@ -105,6 +107,10 @@ impl Model for Pressure {
                 steps.push(Step::Receive { from: from as u16, to: to as u16 });
             }
         }
+        for (core, engine) in state.engines.iter().enumerate() {
+            let is_drained = state.rings.iter().all(|row| row[core].is_empty());
+            steps.extend((engine.has_unstable() && is_drained).then_some(Step::Settle(core as u16)));
+        }
     }
 
     fn next_state(&self, last: &State, step: Step) -> Option<State> {
@@ -143,6 +149,10 @@ impl Model for Pressure {
                 let message = state.rings[usize::from(from)][usize::from(to)].pop_front()?;
                 state.handle(CoreId(to), Event::Message { from: CoreId(from), message }, world);
             }
+            Step::Settle(core) => {
+                let below = state.tickets.limit();
+                state.handle(CoreId(core), Event::Stable { below }, world);
+            }
         }
         Some(state)
     }
@@ -156,7 +166,7 @@ impl Model for Pressure {
         ];
         let sometimes: [Property<Pressure>; 6] = [
             Property::sometimes(RING_FULL, |model, state: &State| {
-                state.rings.iter().flatten().any(|ring| ring.len() == 2 * model.world.credits)
+                state.rings.iter().flatten().any(|ring| ring.len() >= 2 * model.world.credits)
             }),
             Property::sometimes(PARKED, |_, state: &State| {
                 state.engines.iter().any(|engine| engine.node().links.parked() > 0)

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use darter_core::config::Settings;
 use darter_core::event::{ConnId, CoreId, Effect, Effects, Event, Origin, Peer};
 use darter_core::host::{Instruments, Process};
+use darter_core::limits::ring_places;
 use darter_core::message::Message;
 use darter_core::time::Now;
+use darter_core::txn::stability::{SingleThreaded, Tickets};
 use darter_core::{Engine, EngineConfig};
 
 use crate::script::Script;
@@ -59,6 +61,8 @@ pub struct State {
     pub rings: Vec<Vec<VecDeque<Message>>>,
     /// By client.
     pub sides: Vec<Side>,
+    /// The order of transactions.
+    pub tickets: Tickets<SingleThreaded>,
     /// A bound or an assertion did not hold.
     pub wrong: Option<String>,
 }
@@ -84,6 +88,7 @@ impl State {
             engines: (0..cores).map(engine).collect(),
             rings: vec![vec![VecDeque::new(); places]; places],
             sides: vec![Side::default(); clients],
+            tickets: Tickets::new(cores),
             wrong: None,
         }
     }
@@ -97,7 +102,18 @@ impl State {
             self.wrong = Some("an assertion does not hold".into());
             0
         });
-        for effect in effects.drain() {
+        let engine = &mut self.engines[core.index()];
+        let (mut first, undrawn) = (None, engine.undrawn());
+        if undrawn > 0 && self.wrong.is_none() {
+            self.tickets.announce(core);
+            first = Some(self.tickets.draw(core, undrawn));
+            engine.handle(NOW, Event::Tickets { first: first.unwrap_or_default() }, &mut effects);
+            self.tickets.pushed(core);
+        }
+        for mut effect in effects.drain() {
+            if let (Effect::Send { message, .. }, Some(first)) = (&mut effect, first) {
+                message.stamp(first);
+            }
             self.carry_out(core, effect, world);
         }
         consumed
@@ -107,7 +123,7 @@ impl State {
         match effect {
             Effect::Send { to, message } => {
                 let ring = &mut self.rings[core.index()][to.index()];
-                if ring.len() == 2 * world.credits {
+                if ring.len() == ring_places(world.credits) {
                     self.wrong = Some(format!("no room from core {} to core {}", core.0, to.0));
                 }
                 ring.push_back(message);
@@ -182,7 +198,7 @@ impl State {
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.engines.iter().for_each(|engine| engine.digest(hasher));
-        (&self.rings, &self.sides, &self.wrong).hash(hasher);
+        (&self.rings, &self.sides, &self.tickets, &self.wrong).hash(hasher);
     }
 }
 

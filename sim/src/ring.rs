@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use darter_core::limits::ring_places;
 use darter_core::message::Message;
 
 /// One direction between two cores.
@@ -16,7 +17,7 @@ pub struct Ring {
 impl Ring {
     /// A ring for so many credits on each side: the sender's requests and its answers to the receiver's.
     pub fn new(credits: usize) -> Ring {
-        Ring { queue: VecDeque::new(), capacity: 2 * credits, longest: 0 }
+        Ring { queue: VecDeque::new(), capacity: ring_places(credits), longest: 0 }
     }
 
     /// Pushes a message that can be seen from `at` on; an error if there is no room.
@@ -36,6 +37,11 @@ impl Ring {
             return None;
         }
         self.queue.pop_front().map(|(_, message)| message)
+    }
+
+    /// When the last message can be seen.
+    pub fn last_at(&self) -> Option<u64> {
+        self.queue.back().map(|(at, _)| *at)
     }
 
     /// When the next message can be seen.

@@ -34,7 +34,11 @@ impl World<'_> {
             is_busy = true;
             self.take_in(core, input);
         }
+        let below = self.tickets.limit();
         is_busy |= self.receive_messages(core);
+        if self.machines[core].engine.has_unstable() {
+            self.handle(core, Event::Stable { below });
+        }
         for index in std::mem::take(&mut self.machines[core].again) {
             if let Some(connection) = self.machines[core].connections.get_mut(&index) {
                 connection.again = false;
@@ -67,7 +71,7 @@ impl World<'_> {
         let now = self.now;
         let seen = (0..self.rings.len()).filter_map(|from| self.rings[from][core].next_at()).min();
         let machine = &mut self.machines[core];
-        machine.busy_until = now + cost;
+        machine.busy_until = (now + cost).max(self.pushing_until[core]);
         let deadline = machine.engine.deadline().0;
         let spins = !is_busy && deadline <= now;
         machine.idle_wakes = if spins { machine.idle_wakes + 1 } else { 0 };
@@ -79,7 +83,8 @@ impl World<'_> {
             || !machine.again.is_empty()
             || !machine.outputs.is_empty()
             || !machine.closed.is_empty()
-            || machine.engine.has_background() && !withheld;
+            || machine.engine.has_background() && !withheld
+            || machine.engine.has_unstable();
         let next = if has_work { now } else { deadline.min(seen.unwrap_or(u64::MAX)) };
         if next < u64::MAX {
             self.wake(core, next);
@@ -321,9 +326,24 @@ impl World<'_> {
     }
 
     fn carry_out(&mut self, core: usize) {
+        let undrawn = self.machines[core].engine.undrawn();
+        let id = darter_core::event::CoreId(core as u16);
+        let mut first = None;
+        if undrawn > 0 {
+            self.tickets.announce(id);
+            let drawn = self.tickets.draw(id, undrawn);
+            first = Some(drawn);
+            self.handle(core, Event::Tickets { first: drawn });
+        }
+        let mut pushed_at = self.now;
         for effect in std::mem::take(&mut self.machines[core].pending) {
             match effect {
-                Effect::Send { to, message } => self.push(core, to.index(), message),
+                Effect::Send { to, mut message } => {
+                    if let Some(first) = first {
+                        message.stamp(first);
+                    }
+                    pushed_at = pushed_at.max(self.push(core, to.index(), message));
+                }
                 Effect::Disk { operation, .. } => {
                     // There are no files in this world.
                     let outcome = DiskOutcome::Failed("no such file".into());
@@ -341,6 +361,11 @@ impl World<'_> {
                 | Effect::ResumeRead { conn }
                 | Effect::Close { conn } => self.carry_out_for(core, conn, &effect),
             }
+        }
+        if first.is_some() {
+            // The core is stalled between its pushes: until the last can be seen it does nothing else, and says so to the others.
+            self.pushing_until[core] = pushed_at;
+            self.at(pushed_at, Happening::Pushed(core));
         }
     }
 
@@ -377,7 +402,7 @@ impl World<'_> {
     }
 
     /// Puts a message into a ring; how long until it can be seen is chance, but never earlier than the one before it.
-    fn push(&mut self, from: usize, to: usize, message: Message) {
+    fn push(&mut self, from: usize, to: usize, message: Message) -> u64 {
         let hop = self.swarm.hop;
         let delay = match self.swarm.faults.delay && !self.calm {
             true => *self.schedule.pick(&[0, hop, hop, 5 * hop, 50 * hop]),
@@ -386,10 +411,13 @@ impl World<'_> {
         let at = self.now + self.span(delay / 2, delay);
         let ring = &mut self.rings[from][to];
         if let Err(text) = ring.push(at, message) {
-            return self.fail(format!("core {from} to core {to}: {text}"));
+            self.fail(format!("core {from} to core {to}: {text}"));
+            return at;
         }
+        let at = ring.last_at().unwrap_or(at);
         self.tampering.pushed(self.canary, ring);
         self.wake(to, at);
+        at
     }
 
     /// Begins to send what the engine has for a client.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use darter_core::event::{ConnId, Event};
 use darter_core::hash::KeyHasher;
 use darter_core::time::{Instant, Now};
+use darter_core::txn::stability::{SingleThreaded, Tickets};
 
 use crate::canary::{self, Canary, Tampering};
 use crate::check::order::Witness;
@@ -37,6 +38,8 @@ pub(crate) enum Happening {
     Turn(usize),
     /// Something becomes ready for a core.
     Ready(usize, Input),
+    /// Everything that a core has pushed with tickets can be seen.
+    Pushed(usize),
     /// A client sends what it has to send.
     Tick(usize),
     /// A send operation of a core ends.
@@ -78,6 +81,10 @@ pub struct World<'p> {
     pub(crate) machines: Vec<Machine>,
     /// From, to.
     pub(crate) rings: Vec<Vec<Ring>>,
+    /// The order of transactions.
+    pub(crate) tickets: Tickets<SingleThreaded>,
+    /// By core: until when it pushes.
+    pub(crate) pushing_until: Vec<u64>,
     pub(crate) clients: Vec<Client>,
     pub(crate) schedule: Dice,
     pub(crate) trace: Trace,
@@ -106,6 +113,8 @@ impl<'p> World<'p> {
             machines: (0..swarm.cores)
                 .map(|core| Machine::new(core, &swarm, hash_seeds, &mut dice))
                 .collect(),
+            tickets: Tickets::new(swarm.cores),
+            pushing_until: vec![0; cores],
             rings: (0..cores).map(|_| (0..cores).map(|_| Ring::new(swarm.credits)).collect()).collect(),
             witness: Witness::new(swarm.cores, swarm.databases, KeyHasher::new(hash_seeds)),
             plan,
@@ -259,6 +268,10 @@ impl<'p> World<'p> {
             Happening::Ready(core, input) => {
                 self.machines[core].inbox.push_back(input);
                 self.wake(core, self.now);
+            }
+            Happening::Pushed(core) => {
+                self.tickets.pushed(darter_core::event::CoreId(core as u16));
+                (0..self.machines.len()).for_each(|core| self.wake(core, self.now));
             }
             Happening::Tick(client) => self.client_tick(client),
             Happening::SendEnds(core, conn) => self.send_ends(core, conn),

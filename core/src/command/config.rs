@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[Command {
                     reply: "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'",
                 },
             ],
-            run: Run::Gather { check: check_set, part: set, merge: all_done },
+            run: Run::Gather { whole: None, check: check_set, part: set, merge: all_done },
             ..ROW
         },
         Command {
@@ -59,7 +59,7 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             summary: "Resets the server's statistics.",
             examples: &[Example { call: "CONFIG RESETSTAT", reply: "OK" }],
-            run: Run::Gather { check: unchecked, part: reset, merge: all_done },
+            run: Run::Gather { whole: None, check: unchecked, part: reset, merge: all_done },
             ..ROW
         },
         Command {

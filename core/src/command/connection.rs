@@ -38,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "quit",
         arity: -1,
-        flags: ANYTIME.or(Flags::NO_AUTH),
+        flags: ANYTIME.or(Flags::NO_AUTH).or(Flags::AT_ONCE),
         summary: "Closes the connection.",
         run: Run::Local(|local, _, reply| {
             local.session.close(Closing::AfterReplies);
@@ -58,6 +58,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SELECT 99", reply: "ERR DB index is out of range" },
             Example { call: "SELECT 0", reply: "OK" },
         ],
+        other_database: |args| u16::try_from(super::parse::integer(args.at(1)).ok()?).ok(),
         run: Run::Local(select),
         ..ROW
     },
@@ -85,7 +86,7 @@ pub const COMMANDS: &[Command] = &[
         name: "reset",
         arity: 1,
         since: "6.2.0",
-        flags: ANYTIME.or(Flags::NO_AUTH),
+        flags: ANYTIME.or(Flags::NO_AUTH).or(Flags::AT_ONCE),
         summary: "Resets the connection.",
         examples: &[Example { call: "RESET", reply: "RESET" }],
         run: Run::Local(reset),
@@ -233,6 +234,8 @@ fn reset(local: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         session.monitor = false;
         local.node.feed.remove_monitor();
     }
+    session.queued = None;
+    local.node.unwatch(session);
     session.name.clear();
     session.resp = Resp::V2;
     session.database = 0;

@@ -5,6 +5,7 @@ use crate::args::Args;
 use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
+use crate::txn::intent::Mode;
 
 const ROW: Command = Command {
     group: Group::Server,
@@ -26,7 +27,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "FLUSHDB", reply: "OK" },
             Example { call: "DBSIZE", reply: "0" },
         ],
-        run: Run::Gather { check, part: flush_one, merge: done },
+        run: Run::Gather { whole: Some(Mode::Exclusive), check, part: flush_one, merge: done },
         ..ROW
     },
     Command {
@@ -38,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "FLUSHALL", reply: "OK" },
             Example { call: "DBSIZE", reply: "0" },
         ],
-        run: Run::Gather { check, part: flush_all, merge: done },
+        run: Run::Gather { whole: Some(Mode::Exclusive), check, part: flush_all, merge: done },
         ..ROW
     },
 ];

@@ -1,13 +1,15 @@
 //! Keys of any type: whether they are there, and moving them about.
 
+use super::carry::{COPY, CopyOptions, RENAME, RENAMENX};
 use super::parse::integer;
-use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
+use super::row::{Command, Example, Flags, Group, Keys, Merge, Run, Touch};
 use crate::args::Args;
-use crate::database::Key;
+use crate::config::Settings;
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::{Cx, Deadline};
-use crate::value::record::{Value, View};
+use crate::txn::intent::Mode;
+use crate::value::moving::Moving;
 
 const ROW: Command = Command { group: Group::Generic, keys: Keys::ONE, ..Command::DEFAULT };
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -27,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SET {a}1 Hello", reply: "OK" },
             Example { call: "DEL {a}1 {a}2", reply: "1" },
         ],
-        run: Run::Hop(del),
+        run: Run::Spread { check: |_| Ok(()), apply: del, merge: Merge::Sum },
         ..ROW
     },
     Command {
@@ -44,7 +46,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SET {a}1 Hello", reply: "OK" },
             Example { call: "UNLINK {a}1 {a}2", reply: "1" },
         ],
-        run: Run::Hop(del),
+        run: Run::Spread { check: |_| Ok(()), apply: del, merge: Merge::Sum },
         ..ROW
     },
     Command {
@@ -59,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SET {a}1 Hello", reply: "OK" },
             Example { call: "EXISTS {a}1 {a}2 {a}1", reply: "2" },
         ],
-        run: Run::Hop(exists),
+        run: Run::Spread { check: |_| Ok(()), apply: exists, merge: Merge::Sum },
         ..ROW
     },
     Command {
@@ -75,7 +77,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SET {a}1 Hello", reply: "OK" },
             Example { call: "TOUCH {a}1 {a}2", reply: "1" },
         ],
-        run: Run::Hop(touch),
+        run: Run::Spread { check: |_| Ok(()), apply: touch, merge: Merge::Sum },
         ..ROW
     },
     Command {
@@ -105,7 +107,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "RENAME {a}1 {a}2", reply: "OK" },
             Example { call: "GET {a}2", reply: "Hello" },
         ],
-        run: Run::Hop(rename),
+        run: Run::Plan(&RENAME),
         ..ROW
     },
     Command {
@@ -120,7 +122,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "MSET {a}1 Hello {a}2 World", reply: "OK" },
             Example { call: "RENAMENX {a}1 {a}2", reply: "0" },
         ],
-        run: Run::Hop(renamenx),
+        run: Run::Plan(&RENAMENX),
         ..ROW
     },
     Command {
@@ -138,7 +140,8 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "COPY {a}1 {a}2", reply: "1" },
             Example { call: "GET {a}2", reply: "Hello" },
         ],
-        run: Run::Hop(copy),
+        other_database: |args| CopyOptions::parse(args).ok()?.database,
+        run: Run::Plan(&COPY),
         ..ROW
     },
     Command {
@@ -153,6 +156,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "MOVE mykey 1", reply: "1" },
             Example { call: "EXISTS mykey", reply: "0" },
         ],
+        other_database: |args| u16::try_from(integer(args.at(2)).ok()?).ok(),
         run: Run::Hop(move_key),
         ..ROW
     },
@@ -167,7 +171,12 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "SET mykey Hello", reply: "OK" },
             Example { call: "RANDOMKEY", reply: "mykey" },
         ],
-        run: Run::Gather { check: |_, _| Ok(()), part: any_key, merge: choose_key },
+        run: Run::Gather {
+            whole: Some(Mode::Shared),
+            check: |_, _| Ok(()),
+            part: any_key,
+            merge: choose_key,
+        },
         ..ROW
     },
 ];
@@ -196,119 +205,27 @@ fn type_of(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-fn rename(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    move_record(cx, cx.key(args, 0), cx.key(args, 1), false)?;
-    reply.ok();
-    Ok(())
-}
-
-fn renamenx(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let moved = move_record(cx, cx.key(args, 0), cx.key(args, 1), true)?;
-    reply.integer(i64::from(moved));
-    Ok(())
-}
-
-fn move_record(
-    cx: &mut Cx<'_>,
-    source: Key<'_>,
-    target: Key<'_>,
-    only_if_absent: bool,
-) -> Result<bool, Failure> {
-    if cx.peek(source).is_none() {
-        return Err(Failure::NO_KEY);
-    }
-    if source.bytes == target.bytes {
-        return Ok(!only_if_absent);
-    }
-    if only_if_absent && cx.peek(target).is_some() {
-        return Ok(false);
-    }
-    cx.remove(target);
-    if let Some(record) = cx.take(source) {
-        let deadline = record.deadline().map_or(Deadline::Clear, Deadline::At);
-        cx.store(target, owned(record.view()).as_value(), deadline);
-    }
-    Ok(true)
-}
-
-/// A value on its way to another key; a large one is shared, not copied.
-enum Moving {
-    Integer(i64),
-    Bytes(Vec<u8>),
-    Large(std::sync::Arc<Vec<u8>>),
-}
-
-impl Moving {
-    fn as_value(&self) -> Value<'_> {
-        match self {
-            Moving::Integer(number) => Value::Integer(*number),
-            Moving::Bytes(bytes) => Value::Bytes(bytes),
-            Moving::Large(buffer) => Value::Large(std::sync::Arc::clone(buffer)),
-        }
-    }
-}
-
-fn owned(view: View<'_>) -> Moving {
-    match view {
-        View::Integer(number) => Moving::Integer(number),
-        View::Bytes(bytes) => Moving::Bytes(bytes.to_vec()),
-        View::Large(buffer) => Moving::Large(std::sync::Arc::clone(buffer)),
-    }
-}
-
 /// The number of a database that exists.
-fn database(cx: &Cx<'_>, word: &[u8], not_a_number: Failure) -> Result<usize, Failure> {
+pub fn database(settings: &Settings, word: &[u8], not_a_number: Failure) -> Result<usize, Failure> {
     let number = integer(word).map_err(|_| not_a_number)?;
     usize::try_from(number)
         .ok()
-        .filter(|&number| number < usize::from(cx.settings.databases))
+        .filter(|&number| number < usize::from(settings.databases))
         .ok_or(Failure::new("ERR DB index is out of range"))
 }
 
-fn copy(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (source, target) = (cx.key(args, 0), cx.key(args, 1));
-    let mut to = cx.database;
-    let mut replace = false;
-    let mut n = 3;
-    while n < args.len() {
-        if args.is(n, "replace") {
-            replace = true;
-        } else if args.is(n, "db") && n + 1 < args.len() {
-            to = database(cx, args.at(n + 1), Failure::NOT_INTEGER)?;
-            n += 1;
-        } else {
-            return Err(Failure::SYNTAX);
-        }
-        n += 1;
-    }
-    if to == cx.database && source.bytes == target.bytes {
-        return Err(SAME_OBJECT);
-    }
-    let Some((value, deadline)) = cx.peek(source).map(|record| (owned(record.view()), record.deadline()))
-    else {
-        reply.integer(0);
-        return Ok(());
-    };
-    let free = replace || cx.peek_in(to, target).is_none();
-    if free {
-        cx.store_in(to, target, value.as_value(), deadline.map_or(Deadline::Clear, Deadline::At));
-    }
-    reply.integer(i64::from(free));
-    Ok(())
-}
-
-const SAME_OBJECT: Failure = Failure::new("ERR source and destination objects are the same");
+pub const SAME_OBJECT: Failure = Failure::new("ERR source and destination objects are the same");
 
 fn move_key(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
-    let to = database(cx, args.at(2), Failure::new("ERR value is not an integer or out of range"))?;
+    let to = database(cx.settings, args.at(2), Failure::new("ERR value is not an integer or out of range"))?;
     if to == cx.database {
         return Err(SAME_OBJECT);
     }
     let moves = cx.peek(key).is_some() && cx.peek_in(to, key).is_none();
     if moves && let Some(record) = cx.take(key) {
         let deadline = record.deadline().map_or(Deadline::Clear, Deadline::At);
-        cx.store_in(to, key, owned(record.view()).as_value(), deadline);
+        cx.store_in(to, key, Moving::of(record.view()).as_value(), deadline);
     }
     reply.integer(i64::from(moves));
     Ok(())

@@ -45,7 +45,12 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             summary: "Returns details about memory usage.",
             examples: &[Example { call: "MEMORY STATS", reply: "*" }],
-            run: Run::Gather { check: unchecked, part: |asked, _| collect::part(asked), merge: stats },
+            run: Run::Gather {
+                whole: None,
+                check: unchecked,
+                part: |asked, _| collect::part(asked),
+                merge: stats,
+            },
             ..ROW
         },
         Command {
@@ -53,7 +58,12 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             summary: "Outputs a memory problems report.",
             examples: &[Example { call: "MEMORY DOCTOR", reply: "*" }],
-            run: Run::Gather { check: unchecked, part: |asked, _| collect::part(asked), merge: doctor },
+            run: Run::Gather {
+                whole: None,
+                check: unchecked,
+                part: |asked, _| collect::part(asked),
+                merge: doctor,
+            },
             ..ROW
         },
         Command {
@@ -63,6 +73,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Asks the allocator to release memory.",
             examples: &[Example { call: "MEMORY PURGE", reply: "OK" }],
             run: Run::Gather {
+                whole: None,
                 check: unchecked,
                 part: |asked, _| {
                     (asked.node.instruments.purge)();

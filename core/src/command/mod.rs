@@ -7,6 +7,7 @@ pub mod row;
 pub mod syntax;
 pub mod table;
 
+mod carry;
 mod client;
 mod command_info;
 mod config;
@@ -32,6 +33,7 @@ mod slowlog;
 mod string;
 mod string_many;
 mod string_number;
+mod transactions;
 
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
@@ -47,6 +49,7 @@ const FAMILIES: &[&[Command]] = &[
     scan::COMMANDS,
     flush::COMMANDS,
     lcs::COMMANDS,
+    transactions::COMMANDS,
     connection::COMMANDS,
     client::COMMANDS,
     config::COMMANDS,

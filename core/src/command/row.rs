@@ -2,10 +2,13 @@
 //! reference page, is derived from it.
 
 use crate::args::Args;
+use crate::config::Settings;
 use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
+use crate::txn::intent::Mode;
+use crate::txn::work::{Finding, Order};
 
 /// A set of properties, as COMMAND INFO shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,8 @@ impl Flags {
     pub const PROTECTED: Flags = Flags(1 << 12);
     /// Its keys are found by looking at its arguments.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
+    /// Answered at once by a client that has said MULTI, not queued.
+    pub const AT_ONCE: Flags = Flags(1 << 14);
 
     const NAMES: [(Flags, &'static str); 13] = [
         (Flags::WRITE, "write"),
@@ -94,6 +99,8 @@ pub enum Group {
     Connection,
     /// The server.
     Server,
+    /// MULTI, EXEC and what belongs to them.
+    Transactions,
 }
 
 impl Group {
@@ -104,6 +111,7 @@ impl Group {
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Transactions => "transactions",
         }
     }
 }
@@ -163,6 +171,15 @@ impl Keys {
         }
     }
 
+    /// How many arguments stand before the first key, and how many each key takes with what belongs to it.
+    pub fn groups(self) -> (usize, usize) {
+        match self {
+            Keys::None => (1, 1),
+            Keys::Range { first, step, .. } => (first.into(), step.into()),
+            Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
+        }
+    }
+
     /// First, last and step as COMMAND INFO gives them.
     pub fn legacy(self) -> (i64, i64, i64) {
         match self {
@@ -215,13 +232,67 @@ pub struct Example {
     pub reply: &'static str,
 }
 
+/// A step on the shard that owns the keys.
+pub type Apply = fn(&mut Cx<'_>, Args<'_>, &mut Reply<'_>) -> Outcome;
+
+/// How the replies of several shards become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Merge {
+    /// Numbers are added.
+    Sum,
+    /// All say the same.
+    Same,
+    /// An array: each key's element in the order of the request.
+    Elements,
+}
+
+/// A command whose keys may lie on several shards, and which reads before it knows what to write. Its shards act in steps under locks
+/// that are held from the first to the last; on one shard the steps follow each other at once.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// Refuses what makes no sense before anything is locked.
+    pub check: fn(Args<'_>, &Settings) -> Outcome,
+    /// True if the n-th key is only read.
+    pub reads: fn(usize) -> bool,
+    /// What one shard does in a step; it sees those of the command's keys that are its own.
+    pub act: fn(&mut Cx<'_>, Args<'_>, &Order) -> Finding,
+    /// What follows from the findings of a step: of each order one, in their order; of an order to all, one of each shard.
+    pub next: fn(Args<'_>, u8, Vec<Finding>, &mut Reply<'_>) -> Next,
+}
+
+/// What follows a step of a [`Plan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The reply is written.
+    Done,
+    /// The reply is this error.
+    Failed(Failure),
+    /// Another step.
+    Step(Vec<Order>),
+}
+
 /// How a command runs.
 #[derive(Clone, Copy)]
 pub enum Run {
     /// In the client's session, without keys.
     Local(fn(&mut Local<'_>, Args<'_>, &mut Reply<'_>) -> Outcome),
     /// One step on the shard that owns the keys.
-    Hop(fn(&mut Cx<'_>, Args<'_>, &mut Reply<'_>) -> Outcome),
+    Hop(Apply),
+    /// One step on each shard that owns some of the keys.
+    Spread {
+        /// Refuses what makes no sense before anything is locked.
+        check: fn(Args<'_>) -> Outcome,
+        /// The step, on a shard's own keys.
+        apply: Apply,
+        /// The reply.
+        merge: Merge,
+    },
+    /// Steps on the shards that own the keys.
+    Plan(&'static Plan),
+    /// Ends what MULTI has begun: all that is queued takes effect as one.
+    Exec,
+    /// Like `Spread`, and the shards remember that the client watches the keys.
+    Watch(Apply),
     /// One step on the shard that the arguments name.
     Visit {
         /// Which shard, of how many.
@@ -229,8 +300,10 @@ pub enum Run {
         /// The step.
         apply: fn(&mut Cx<'_>, Args<'_>, &mut Reply<'_>) -> Outcome,
     },
-    /// Every core gives its part, without atomicity between them; then the client's session makes one reply of all.
+    /// Every core gives its part; then the client's session makes one reply of all.
     Gather {
+        /// The parts belong to one moment: all shards are locked in this mode. `None`: without atomicity between them.
+        whole: Option<Mode>,
         /// Refuses what makes no sense before anybody is asked.
         check: fn(&mut Local<'_>, Args<'_>) -> Outcome,
         /// One core's part.
@@ -253,6 +326,8 @@ pub struct Command {
     pub flags: Flags,
     /// Where the keys stand.
     pub keys: Keys,
+    /// Another database in which the keys are touched too.
+    pub other_database: fn(Args<'_>) -> Option<u16>,
     /// What becomes of them.
     pub touch: Touch,
     /// Its family.
@@ -280,6 +355,7 @@ impl Command {
         arity: 1,
         flags: Flags::NONE,
         keys: Keys::None,
+        other_database: |_| None,
         touch: Touch::Read,
         group: Group::Server,
         summary: "",
@@ -290,6 +366,16 @@ impl Command {
         run: Run::Container,
         subcommands: &[],
     };
+
+    /// How the n-th key is locked.
+    #[inline]
+    pub fn mode(&self, n: usize) -> Mode {
+        let reads = match self.run {
+            Run::Plan(plan) => (plan.reads)(n),
+            _ => !self.flags.has(Flags::WRITE),
+        };
+        if reads { Mode::Shared } else { Mode::Exclusive }
+    }
 
     /// True if a request of this many arguments has as many as the row wants.
     #[inline]
@@ -323,6 +409,9 @@ impl Command {
         }
         if self.group == Group::Connection {
             categories.push("@connection");
+        }
+        if self.group == Group::Transactions {
+            categories.push("@transaction");
         }
         categories
     }

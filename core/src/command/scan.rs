@@ -12,6 +12,7 @@ use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
 use crate::table::Cursor;
+use crate::txn::intent::Mode;
 use crate::value::record::Record;
 
 const ROW: Command = Command { group: Group::Generic, flags: Flags::READONLY, ..Command::DEFAULT };
@@ -39,7 +40,12 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "MSET {a}1 Hello {a}2 World", reply: "OK" },
             Example { call: "KEYS *1", reply: "{a}1" },
         ],
-        run: Run::Gather { check: |_, _| Ok(()), part: keys_part, merge: keys_merge },
+        run: Run::Gather {
+            whole: Some(Mode::Shared),
+            check: |_, _| Ok(()),
+            part: keys_part,
+            merge: keys_merge,
+        },
         ..ROW
     },
     Command {
@@ -49,7 +55,12 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.or(Flags::FAST),
         summary: "Returns the number of keys in the database.",
         examples: &[Example { call: "SET mykey Hello", reply: "OK" }, Example { call: "DBSIZE", reply: "1" }],
-        run: Run::Gather { check: |_, _| Ok(()), part: size_part, merge: size_merge },
+        run: Run::Gather {
+            whole: Some(Mode::Shared),
+            check: |_, _| Ok(()),
+            part: size_part,
+            merge: size_merge,
+        },
         ..ROW
     },
 ];

@@ -32,7 +32,12 @@ pub const COMMANDS: &[Command] = &[Command {
                 Example { call: "SLOWLOG GET 2", reply: "*" },
                 Example { call: "SLOWLOG GET -2", reply: "ERR count should be greater than or equal to -1" },
             ],
-            run: Run::Gather { check: |_, args| wanted(args).map(drop), part: get_part, merge: get_merge },
+            run: Run::Gather {
+                whole: None,
+                check: |_, args| wanted(args).map(drop),
+                part: get_part,
+                merge: get_merge,
+            },
             ..ROW
         },
         Command {
@@ -41,6 +46,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Returns the number of entries in the slow log.",
             examples: &[Example { call: "SLOWLOG LEN", reply: "*" }],
             run: Run::Gather {
+                whole: None,
                 check: unchecked,
                 part: |asked, _| Part::Count(asked.node.slowlog.len() as u64),
                 merge: len_merge,
@@ -54,6 +60,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Clears all entries from the slow log.",
             examples: &[Example { call: "SLOWLOG RESET", reply: "OK" }],
             run: Run::Gather {
+                whole: None,
                 check: unchecked,
                 part: |asked, _| {
                     asked.node.slowlog.clear();

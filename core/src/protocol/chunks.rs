@@ -5,6 +5,9 @@ use std::sync::Arc;
 /// A value of at least this many bytes leaves as a shared chunk; below that a copy is cheaper than one more slice to send.
 pub const SHARED_MIN: usize = 16 << 10;
 
+/// Buffers that are kept to be used again.
+const SPARE_MAX: usize = 64;
+
 /// One piece of output.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Chunk {
@@ -76,6 +79,38 @@ impl Chunks {
         self.full_bytes += other.full_bytes;
         self.full.append(&mut other.full);
         self.tail = other.tail;
+    }
+
+    /// Adds another's pieces at the end; a buffer that is not needed any more is kept to be used again.
+    pub fn append_and_keep(&mut self, mut other: Chunks, spare: &mut Vec<Vec<u8>>) {
+        if !other.full.is_empty() {
+            return self.append(other);
+        }
+        self.tail.extend_from_slice(&other.tail);
+        other.tail.clear();
+        if other.tail.capacity() <= SHARED_MIN && spare.len() < SPARE_MAX {
+            spare.push(other.tail);
+        }
+    }
+
+    /// Copies the bytes from `start` to `end` to the end of another; large values that lie within are shared.
+    pub fn copy_range(&self, start: usize, end: usize, out: &mut Chunks) {
+        let mut at = 0;
+        for chunk in &self.full {
+            let len = chunk.bytes().len();
+            let (from, to) = (start.max(at), end.min(at + len));
+            if from < to {
+                match chunk {
+                    Chunk::Shared(value) if to - from == len => out.push_shared(Arc::clone(value)),
+                    _ => out.tail().extend_from_slice(&chunk.bytes()[from - at..to - at]),
+                }
+            }
+            at += len;
+        }
+        let (from, to) = (start.max(at), end.min(at + self.tail.len()));
+        if from < to {
+            out.tail().extend_from_slice(&self.tail[from - at..to - at]);
+        }
     }
 
     /// Everything from byte `len` on is forgotten. Only ever called with a length that lies in the last piece written.

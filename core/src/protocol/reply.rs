@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::chunks::{Chunks, SHARED_MIN};
 use super::number::{double_text, push_integer};
 
@@ -59,16 +61,42 @@ impl Failure {
 /// What commands answer with: done, or why not.
 pub type Outcome = Result<(), Failure>;
 
+/// Where elements of a reply end, in bytes from its beginning.
+pub type Ends = SmallVec<[u32; 6]>;
+
 /// The writer of one reply.
 pub struct Reply<'a> {
     out: &'a mut Chunks,
     resp: Resp,
+    /// Elements are wanted one by one, without the array around them.
+    ends: Option<&'a mut Ends>,
 }
 
 impl<'a> Reply<'a> {
     /// Appends to `out`.
     pub fn new(out: &'a mut Chunks, resp: Resp) -> Reply<'a> {
-        Reply { out, resp }
+        Reply { out, resp, ends: None }
+    }
+
+    /// Appends the elements of an array one by one to `out`, and where each ends to `ends`: to be put together with those of other shards.
+    pub fn of_elements(out: &'a mut Chunks, resp: Resp, ends: &'a mut Ends) -> Reply<'a> {
+        Reply { out, resp, ends: Some(ends) }
+    }
+
+    /// The head of an array whose elements each end with [`Reply::element`]: on several shards the coordinator writes it.
+    #[inline]
+    pub fn elements(&mut self, len: usize) {
+        if self.ends.is_none() {
+            self.array(len);
+        }
+    }
+
+    /// Here ends an element.
+    #[inline]
+    pub fn element(&mut self) {
+        if let Some(ends) = &mut self.ends {
+            ends.push(self.out.len() as u32);
+        }
     }
 
     /// The client's protocol.

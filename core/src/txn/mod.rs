@@ -2,4 +2,11 @@
 //!
 //! It orders work. It does not know what a key's value is.
 
+pub mod calls;
+pub mod coordinator;
+pub mod intent;
+pub mod pieces;
+pub mod queue;
 pub mod stability;
+pub mod watch;
+pub mod work;

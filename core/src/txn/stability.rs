@@ -14,7 +14,6 @@
 //! This file does not know what is pushed nor what a ring is. It is generic over its atomics, so that a checker of memory orders, a
 //! model and the simulator run the same lines.
 
-use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,31 +58,51 @@ impl Counter for AtomicU64 {
     }
 }
 
-/// A counter for worlds of one thread, which can be cloned, compared and hashed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SingleThreaded(Cell<u64>);
+/// A counter for worlds in which one thread at a time does everything: it can be cloned, compared and hashed.
+#[derive(Debug)]
+pub struct SingleThreaded(AtomicU64);
+
+impl SingleThreaded {
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for SingleThreaded {
+    fn clone(&self) -> Self {
+        SingleThreaded(AtomicU64::new(self.get()))
+    }
+}
+
+impl PartialEq for SingleThreaded {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for SingleThreaded {}
 
 impl Hash for SingleThreaded {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.get().hash(state);
+        self.get().hash(state);
     }
 }
 
 impl Counter for SingleThreaded {
     fn new(value: u64) -> Self {
-        SingleThreaded(Cell::new(value))
+        SingleThreaded(AtomicU64::new(value))
     }
 
     fn load(&self) -> u64 {
-        self.0.get()
+        self.get()
     }
 
     fn store(&self, value: u64) {
-        self.0.set(value);
+        self.0.store(value, Ordering::Relaxed);
     }
 
     fn add(&self, n: u64) -> u64 {
-        self.0.replace(self.0.get() + n)
+        self.0.fetch_add(n, Ordering::Relaxed)
     }
 }
 

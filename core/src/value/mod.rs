@@ -2,4 +2,5 @@
 
 pub mod access;
 pub mod block;
+pub mod moving;
 pub mod record;

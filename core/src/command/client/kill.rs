@@ -26,7 +26,7 @@ pub(super) const KILL: Command = Command {
         Example { call: "CLIENT KILL ID 999999", reply: "0" },
         Example { call: "CLIENT KILL TYPE pubsub", reply: "0" },
     ],
-    run: Run::Gather { check, part, merge },
+    run: Run::Gather { whole: None, check, part, merge },
     ..ROW
 };
 

@@ -36,7 +36,7 @@ pub(super) const LIST: Command = Command {
         Example { call: "CLIENT LIST TYPE replica", reply: "" },
         Example { call: "CLIENT LIST ID x", reply: "ERR Invalid client ID" },
     ],
-    run: Run::Gather { check, part, merge },
+    run: Run::Gather { whole: None, check, part, merge },
     ..ROW
 };
 

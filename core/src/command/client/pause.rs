@@ -22,7 +22,7 @@ pub(super) const PAUSE: Command = Command {
         Example { call: "CLIENT PAUSE 10 WRITE", reply: "OK" },
         Example { call: "CLIENT UNPAUSE", reply: "OK" },
     ],
-    run: Run::Gather { check, part: pause, merge: all_done },
+    run: Run::Gather { whole: None, check, part: pause, merge: all_done },
     ..ROW
 };
 
@@ -34,7 +34,7 @@ pub(super) const UNPAUSE: Command = Command {
     complexity: "O(N) where N is the number of paused clients",
     summary: "Resumes processing commands from paused clients.",
     examples: &[Example { call: "CLIENT UNPAUSE", reply: "OK" }],
-    run: Run::Gather { check: unchecked, part: unpause, merge: all_done },
+    run: Run::Gather { whole: None, check: unchecked, part: unpause, merge: all_done },
     ..ROW
 };
 

@@ -51,6 +51,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "0/1",
             examples: &[Example { call: "DEBUG SET-ACTIVE-EXPIRE 1", reply: "OK" }],
             run: Run::Gather {
+                whole: None,
                 check: unchecked,
                 part: |asked, args| {
                     // As in Redis, what is no number means 0.

@@ -24,7 +24,7 @@ pub(super) const POPULATE: Command = Command {
         Example { call: "GET key:99", reply: "value:99" },
         Example { call: "DBSIZE", reply: "100" },
     ],
-    run: Run::Gather { check, part, merge: all_done },
+    run: Run::Gather { whole: None, check, part, merge: all_done },
     ..ROW
 };
 

@@ -15,7 +15,7 @@ pub(super) const SLEEP: Command = Command {
     summary: "Stops the server for so many seconds.",
     syntax: "seconds:double",
     examples: &[Example { call: "DEBUG SLEEP 0.01", reply: "OK" }],
-    run: Run::Gather { check: unchecked, part, merge },
+    run: Run::Gather { whole: None, check: unchecked, part, merge },
     ..ROW
 };
 

@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[Command {
     summary: "Returns information and statistics about the server.",
     syntax: "[section [section ...]]",
     examples: &[Example { call: "INFO server", reply: "*" }, Example { call: "INFO cluster", reply: "*" }],
-    run: Run::Gather { check: unchecked, part: |asked, _| collect::part(asked), merge },
+    run: Run::Gather { whole: None, check: unchecked, part: |asked, _| collect::part(asked), merge },
     ..Command::DEFAULT
 }];
 

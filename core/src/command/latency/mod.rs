@@ -40,7 +40,12 @@ pub const COMMANDS: &[Command] = &[Command {
                 Example { call: "LATENCY HISTOGRAM", reply: "*" },
                 Example { call: "LATENCY HISTOGRAM nosuch", reply: "" },
             ],
-            run: Run::Gather { check: unchecked, part: |asked, _| collect::part(asked), merge: histogram },
+            run: Run::Gather {
+                whole: None,
+                check: unchecked,
+                part: |asked, _| collect::part(asked),
+                merge: histogram,
+            },
             ..ROW
         },
         Command {
@@ -48,7 +53,7 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             summary: "Returns the latest latency samples for all events.",
             examples: &[Example { call: "LATENCY LATEST", reply: "*" }],
-            run: Run::Gather { check: unchecked, part: all_events, merge: latest },
+            run: Run::Gather { whole: None, check: unchecked, part: all_events, merge: latest },
             ..ROW
         },
         Command {
@@ -57,7 +62,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Returns timestamp-latency samples for an event.",
             syntax: "event",
             examples: &[Example { call: "LATENCY HISTORY nosuch", reply: "" }],
-            run: Run::Gather { check: unchecked, part: all_events, merge: history },
+            run: Run::Gather { whole: None, check: unchecked, part: all_events, merge: history },
             ..ROW
         },
         Command {
@@ -66,7 +71,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Resets the latency data for one or more events.",
             syntax: "[event [event ...]]",
             examples: &[Example { call: "LATENCY RESET nosuch", reply: "0" }],
-            run: Run::Gather { check: unchecked, part: reset_part, merge: reset_merge },
+            run: Run::Gather { whole: None, check: unchecked, part: reset_part, merge: reset_merge },
             ..ROW
         },
         Command {
@@ -78,7 +83,7 @@ pub const COMMANDS: &[Command] = &[Command {
                 call: "LATENCY GRAPH nosuch",
                 reply: "ERR No samples available for event 'nosuch'",
             }],
-            run: Run::Gather { check: unchecked, part: all_events, merge: graph },
+            run: Run::Gather { whole: None, check: unchecked, part: all_events, merge: graph },
             ..ROW
         },
         Command {
@@ -86,7 +91,7 @@ pub const COMMANDS: &[Command] = &[Command {
             arity: 2,
             summary: "Returns a human-readable latency analysis report.",
             examples: &[Example { call: "LATENCY DOCTOR", reply: "*" }],
-            run: Run::Gather { check: unchecked, part: all_events, merge: doctor::report },
+            run: Run::Gather { whole: None, check: unchecked, part: all_events, merge: doctor::report },
             ..ROW
         },
         Command { since: "2.8.13", ..HELP },

@@ -1,0 +1,154 @@
+//! One command on one shard, at one instant.
+//!
+//! It gives the command its view of the shard and turns what it says into reply bytes. It does not know who waits for them.
+
+use crate::args::Args;
+use crate::command::row::{Flags, Plan, Run, Touch};
+use crate::command::table::CommandId;
+use crate::hash::placement_part;
+use crate::node::Node;
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::{Ends, Failure, Outcome, Reply};
+use crate::shard::{Cx, KeyRef};
+use crate::slowlog::SlowCall;
+use crate::time::UnixMillis;
+use crate::txn::watch::Watcher;
+use crate::txn::work::{Circumstances, Finding, Order};
+
+/// Which command, where, for whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop<'a> {
+    pub(crate) command: CommandId,
+    pub(crate) database: u16,
+    pub(crate) circumstances: &'a Circumstances,
+    /// It belongs to a transaction that began elsewhere: memory was admitted there, and it may not fail here for want of it.
+    pub(crate) is_admitted: bool,
+    /// It is this shard's share of a command; the coordinator counts the whole.
+    pub(crate) is_share: bool,
+}
+
+impl Node {
+    /// The keys of a request that lie on this shard; all of them if it came here for its keys.
+    pub(crate) fn find_keys(&self, hop: &Hop<'_>, args: Args<'_>, only_own: bool, keys: &mut Vec<KeyRef>) {
+        keys.clear();
+        for place in hop.command.row().keys.places(args) {
+            let key = args.at(place);
+            if only_own && self.owner_of(key) != self.core.0 {
+                continue;
+            }
+            keys.push(KeyRef { place: place as u32, hash: self.shard.hasher().hash(key) });
+        }
+    }
+
+    /// The shard of a key.
+    pub(crate) fn owner_of(&self, key: &[u8]) -> u16 {
+        self.shard.hasher().hash(placement_part(key)).shard(self.cores)
+    }
+
+    /// What a command sees.
+    fn cx<'a>(&'a mut self, hop: &Hop<'_>, keys: &'a [KeyRef]) -> Cx<'a> {
+        let Circumstances { client, no_touch, unix_micros, round, .. } = *hop.circumstances;
+        let access = self.access_rule(no_touch, unix_micros);
+        let now = self.shard.judge(UnixMillis(unix_micros / 1_000));
+        let row = hop.command.row();
+        // What somebody else may hold is left alone; who changes a key has it for itself.
+        let removes_due =
+            self.queue.is_empty() || row.flags.has(Flags::WRITE) && !matches!(row.touch, Touch::Read);
+        Cx {
+            shard: &mut self.shard,
+            database: usize::from(hop.database),
+            now,
+            settings: &self.settings,
+            keys,
+            access,
+            watcher: Watcher { client, round },
+            removes_due,
+            next_shard: Some(self.core.0 + 1).filter(|&next| next < self.cores),
+        }
+    }
+}
+
+/// Runs one command on this core's shard and writes its reply, or why there is none, at the end of `chunks`. The call, if it was slow.
+#[inline]
+pub(crate) fn run_hop(
+    node: &mut Node,
+    keys: &[KeyRef],
+    hop: &Hop<'_>,
+    args: Args<'_>,
+    chunks: &mut Chunks,
+    ends: Option<&mut Ends>,
+) -> Option<Box<SlowCall>> {
+    let row = hop.command.row();
+    let started = (node.instruments.stopwatch)();
+    let start = chunks.len();
+    let resp = hop.circumstances.resp;
+    let refused = !hop.is_admitted && row.flags.has(Flags::DENYOOM) && node.is_out_of_memory();
+    let outcome = if refused {
+        Err(Failure::OUT_OF_MEMORY)
+    } else {
+        let mut cx = node.cx(hop, keys);
+        let mut reply = match ends {
+            Some(ends) => Reply::of_elements(chunks, resp, ends),
+            None => Reply::new(chunks, resp),
+        };
+        let outcome = match row.run {
+            Run::Hop(apply) | Run::Visit { apply, .. } | Run::Spread { apply, .. } | Run::Watch(apply) => {
+                apply(&mut cx, args, &mut reply)
+            }
+            Run::Plan(plan) => run_alone(plan, &mut cx, args, &mut reply),
+            _ => unreachable!("only commands with keys run on a shard"),
+        };
+        cx.remove_due(args);
+        outcome
+    };
+    let failed = outcome.is_err();
+    if let Err(failure) = outcome {
+        chunks.truncate(start);
+        Reply::new(chunks, resp).error(&failure);
+        node.statistics.error(failure.code());
+    }
+    let nanos = (node.instruments.stopwatch)().saturating_sub(started);
+    if hop.is_share {
+        node.statistics.ran_share(hop.command, nanos);
+        return None;
+    }
+    node.ran(hop.command, args, nanos, failed)
+}
+
+/// All steps of a plan whose keys lie on one shard.
+fn run_alone(plan: &Plan, cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    use crate::command::row::Next;
+    (plan.check)(args, cx.settings)?;
+    let mut orders = vec![Order { step: 0, key: None, given: Finding::Nothing }];
+    let mut step = 0;
+    loop {
+        let findings = orders.iter().map(|order| (plan.act)(cx, args, order)).collect();
+        match (plan.next)(args, step, findings, reply) {
+            Next::Done => return Ok(()),
+            Next::Failed(failure) => return Err(failure),
+            Next::Step(next) => orders = next,
+        }
+        step += 1;
+        orders.iter_mut().for_each(|order| order.step = step);
+    }
+}
+
+/// One step of a plan on this shard: of each order what was found.
+pub(crate) fn act(
+    node: &mut Node,
+    keys: &[KeyRef],
+    hop: &Hop<'_>,
+    args: Args<'_>,
+    orders: &[Order],
+) -> Vec<Finding> {
+    let started = (node.instruments.stopwatch)();
+    let Run::Plan(plan) = hop.command.row().run else {
+        unreachable!("only plans have steps");
+    };
+    let mut cx = node.cx(hop, keys);
+    let findings = orders.iter().map(|order| (plan.act)(&mut cx, args, order)).collect();
+    cx.remove_due(args);
+    let nanos = (node.instruments.stopwatch)().saturating_sub(started);
+    node.statistics.ran_share(hop.command, nanos);
+    findings
+}

@@ -1,0 +1,387 @@
+//! A core as a shard: what others ask of it, at once where nothing stands ahead, else when its turn has come.
+//!
+//! It routes between the queue, which knows the order, and the rooms that run things. See `docs/TRANSACTIONS.md`.
+
+use crate::args::Args;
+use crate::command::row::Command;
+use crate::engine::Engine;
+use crate::event::{CoreId, Effect, Effects};
+use crate::gather::Asking;
+use crate::hop::{Hop, act, run_hop};
+use crate::message::{Message, Request, Token};
+use crate::mutant::planted;
+use crate::node::{Applied, Node};
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::Reply;
+use crate::shard::KeyRef;
+use crate::slowlog::SlowCall;
+use crate::time::{Now, UnixMillis};
+use crate::txn::calls::Shape;
+use crate::txn::intent::{Fingerprint, Intents, Mode};
+use crate::txn::queue::{EntryId, Granted, Ticket};
+use crate::txn::watch::Watcher;
+use crate::txn::work::{Body, Bundle, Circumstances, PlanStep, Ran, TxId, Work};
+
+/// What keys of a request are locked, and how.
+pub(crate) fn intents_of(
+    row: &Command,
+    args: Args<'_>,
+    keys: &[KeyRef],
+    database: u16,
+    intents: &mut Intents,
+) {
+    let other = (row.other_database)(args);
+    for (n, key) in keys.iter().enumerate() {
+        intents.add(Fingerprint::new(database, key.hash), row.mode(n));
+        if let Some(other) = other {
+            intents.add(Fingerprint::new(other, key.hash), Mode::Exclusive);
+        }
+    }
+}
+
+impl Engine {
+    /// Another core's command whose keys all lie here.
+    pub(crate) fn direct(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        request: Request,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !self.node.queue.is_empty() {
+            let intents = self.intents_of_request(&request);
+            if !self.node.queue.is_free(request.client, &intents) {
+                let client = request.client;
+                let work = Work::Direct { from, token, request };
+                self.enqueue(client, &intents, work, now, out);
+                return;
+            }
+        }
+        self.run_request(from, token, &request, now, out);
+    }
+
+    /// Another core's commands that take effect as one and whose keys all lie here.
+    pub(crate) fn batch(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        bundle: Box<Bundle>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !self.node.queue.is_empty() {
+            let intents = self.intents_of_bundle(&bundle);
+            let client = bundle.circumstances.client;
+            if !self.node.queue.is_free(client, &intents) {
+                self.enqueue(client, &intents, Work::Batch { from, token, bundle }, now, out);
+                return;
+            }
+        }
+        self.run_batch(from, token, &bundle, now, out);
+    }
+
+    /// Queues what may not run at once.
+    pub(crate) fn enqueue(
+        &mut self,
+        client: crate::session::ClientId,
+        intents: &Intents,
+        work: Work,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.node.statistics.queued_directs += 1;
+        if let Ok(work) = self.node.queue.direct(client, intents, work) {
+            self.run_work(None, work, now, out);
+        }
+    }
+
+    /// This core's part of a transaction, behind those of lower tickets.
+    pub(crate) fn schedule(
+        &mut self,
+        from: CoreId,
+        tx: TxId,
+        client: crate::session::ClientId,
+        ticket: Ticket,
+        intents: Intents,
+        body: Body,
+    ) {
+        self.node.queue.schedule(ticket, client, intents, Work::Part { from, tx, body });
+    }
+
+    /// A further step of a transaction that is held here.
+    pub(crate) fn step(
+        &mut self,
+        from: CoreId,
+        tx: TxId,
+        entry: EntryId,
+        body: &Body,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        assert!(
+            self.node.queue.is_held(entry) || planted("a transaction of steps is released after its first"),
+            "a step finds what it locked"
+        );
+        let ran = self.run_body(from, Some(tx), body, now, out);
+        self.answer_part(from, tx, entry, ran, out);
+    }
+
+    /// A transaction is over.
+    pub(crate) fn release_entry(&mut self, entry: EntryId) {
+        if self.node.queue.is_held(entry) {
+            self.node.queue.release(entry);
+        }
+    }
+
+    /// Runs everything whose turn has come, and what follows from it.
+    pub(crate) fn pump(&mut self, now: Now, out: &mut Effects) {
+        loop {
+            while let Some(Granted { entry, work }) = self.node.queue.next_granted() {
+                self.run_work(entry, work, now, out);
+            }
+            let Some((tx, entry, ran)) = self.own_answers.pop_front() else { return };
+            self.heard(self.node.core, tx, entry, ran, now, out);
+        }
+    }
+
+    fn run_work(&mut self, entry: Option<EntryId>, work: Work, now: Now, out: &mut Effects) {
+        match work {
+            Work::Direct { from, token, request } => self.run_request(from, token, &request, now, out),
+            Work::Batch { from, token, bundle } => self.run_batch(from, token, &bundle, now, out),
+            Work::Part { from, tx, body } => {
+                let entry = entry.expect("a transaction that is granted is held");
+                let ran = self.run_body(from, Some(tx), &body, now, out);
+                self.answer_part(from, tx, entry, ran, out);
+                let is_forgotten = match &body {
+                    Body::Plan(_) => planted("a transaction of steps is released after its first"),
+                    _ => planted("locks are released at execution"),
+                };
+                if is_forgotten {
+                    self.release_entry(entry);
+                }
+            }
+        }
+    }
+
+    fn answer_part(&mut self, from: CoreId, tx: TxId, entry: EntryId, ran: Ran, out: &mut Effects) {
+        if from == self.node.core {
+            self.own_answers.push_back((tx, entry, ran));
+        } else {
+            out.push(Effect::Send { to: from, message: Message::Ran { tx, entry, ran } });
+        }
+    }
+
+    fn run_request(&mut self, from: CoreId, token: Token, request: &Request, now: Now, out: &mut Effects) {
+        let mut spans = std::mem::take(&mut self.spans);
+        let args = request.args.unpack(&mut spans);
+        let circumstances = request.circumstances();
+        let hop = Hop {
+            command: request.command,
+            database: request.database,
+            circumstances: &circumstances,
+            is_admitted: false,
+            is_share: false,
+        };
+        self.keys.clear();
+        for place in request.command.row().keys.places(args) {
+            let hash = match self.keys.is_empty() {
+                true => request.first_hash,
+                false => self.node.shard.hasher().hash(args.at(place)),
+            };
+            self.keys.push(KeyRef { place: place as u32, hash });
+        }
+        let mut reply = Chunks::with_buffer(Vec::new());
+        let slow = run_hop(&mut self.node, &self.keys, &hop, args, &mut reply, None);
+        self.node.note_applied(Applied::Direct { from, token });
+        self.spans = spans;
+        self.answer_direct(from, token, reply, slow, now, out);
+    }
+
+    fn run_batch(&mut self, from: CoreId, token: Token, bundle: &Bundle, now: Now, out: &mut Effects) {
+        let mut reply = Chunks::with_buffer(Vec::new());
+        let slow = self.run_bundle_as_one(from, bundle, &mut reply, now, out);
+        self.node.note_applied(Applied::Direct { from, token });
+        // Of several slow calls the first is told: an answer has room for one.
+        self.answer_direct(from, token, reply, slow.into_iter().next().map(Box::new), now, out);
+    }
+
+    /// Runs commands that take effect as one, and writes their reply.
+    pub(crate) fn run_bundle_as_one(
+        &mut self,
+        from: CoreId,
+        bundle: &Bundle,
+        reply: &mut Chunks,
+        now: Now,
+        out: &mut Effects,
+    ) -> Vec<SlowCall> {
+        let resp = bundle.circumstances.resp;
+        if bundle.is_watched && self.node.end_watch(&bundle.circumstances) {
+            Reply::new(reply, resp).null_array();
+            return Vec::new();
+        }
+        if bundle.is_array {
+            Reply::new(reply, resp).array(bundle.calls.len());
+        }
+        let ran = self.run_calls(from, bundle, now, out);
+        let mut pieces = ran.pieces;
+        reply.append(std::mem::take(pieces.chunks()));
+        ran.slow
+    }
+
+    fn answer_direct(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        reply: Chunks,
+        slow: Option<Box<SlowCall>>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if from == self.node.core {
+            if let (Some(call), Some(session)) = (slow, self.sessions.get_mut(token.conn)) {
+                self.node.keep_slow(*call, session);
+            }
+            self.arrived(token, reply, now, out);
+        } else {
+            out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow } });
+        }
+    }
+
+    /// Runs what a transaction has for this shard.
+    fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: &Body, now: Now, out: &mut Effects) -> Ran {
+        let ran = match body {
+            Body::Lock => return Ran::default(),
+            Body::Check(circumstances) => {
+                Ran { touched: self.node.end_watch(circumstances), ..Ran::default() }
+            }
+            Body::Calls(bundle) => self.run_calls(from, bundle, now, out),
+            Body::Plan(step) => self.run_plan_step(step),
+        };
+        if let Some(tx) = tx {
+            self.node.note_applied(Applied::Part { from, tx });
+        }
+        ran
+    }
+
+    /// Runs commands one after the other.
+    fn run_calls(&mut self, from: CoreId, bundle: &Bundle, now: Now, out: &mut Effects) -> Ran {
+        let mut ran = Ran::default();
+        let mut spans = std::mem::take(&mut self.spans);
+        let circumstances = &bundle.circumstances;
+        for n in 0..bundle.calls.len() {
+            let (call, args) = bundle.calls.at(n, &mut spans);
+            if call.shape == Shape::Part {
+                let asking = Asking {
+                    command: call.command,
+                    database: call.database,
+                    client: circumstances.client,
+                    resp: circumstances.resp,
+                    clock: circumstances.clock,
+                };
+                ran.parts.push(self.give_part(from, &asking, args, now, out));
+                continue;
+            }
+            let hop = Hop {
+                command: call.command,
+                database: call.database,
+                circumstances,
+                is_admitted: true,
+                is_share: call.shape != Shape::Whole,
+            };
+            let mut keys = std::mem::take(&mut self.keys);
+            self.node.find_keys(&hop, args, false, &mut keys);
+            if call.shape == Shape::Elements {
+                let (chunks, ends) = ran.pieces.parts();
+                run_hop(&mut self.node, &keys, &hop, args, chunks, Some(ends));
+            } else {
+                let slow = run_hop(&mut self.node, &keys, &hop, args, ran.pieces.chunks(), None);
+                ran.pieces.end();
+                ran.slow.extend(slow.map(|call| *call));
+            }
+            self.keys = keys;
+        }
+        self.spans = spans;
+        ran
+    }
+
+    fn run_plan_step(&mut self, step: &PlanStep) -> Ran {
+        let mut spans = std::mem::take(&mut self.spans);
+        let mut keys = std::mem::take(&mut self.keys);
+        let args = step.args.unpack(&mut spans);
+        let hop = Hop {
+            command: step.command,
+            database: step.database,
+            circumstances: &step.circumstances,
+            is_admitted: true,
+            is_share: true,
+        };
+        self.node.find_keys(&hop, args, true, &mut keys);
+        let findings = act(&mut self.node, &keys, &hop, args, &step.orders);
+        (self.spans, self.keys) = (spans, keys);
+        Ran { findings, ..Ran::default() }
+    }
+
+    fn intents_of_request(&mut self, request: &Request) -> Intents {
+        let mut spans = std::mem::take(&mut self.spans);
+        let args = request.args.unpack(&mut spans);
+        let mut intents = Intents::default();
+        self.add_intents(request.command, request.database, args, &mut intents);
+        self.spans = spans;
+        intents
+    }
+
+    pub(crate) fn intents_of_bundle(&mut self, bundle: &Bundle) -> Intents {
+        let mut spans = std::mem::take(&mut self.spans);
+        let mut intents = Intents::default();
+        for n in 0..bundle.calls.len() {
+            let (call, args) = bundle.calls.at(n, &mut spans);
+            self.add_intents(call.command, call.database, args, &mut intents);
+        }
+        self.spans = spans;
+        if bundle.is_watched {
+            self.node.add_watched(&bundle.circumstances, &mut intents);
+        }
+        intents
+    }
+
+    fn add_intents(
+        &mut self,
+        command: crate::command::CommandId,
+        database: u16,
+        args: Args<'_>,
+        intents: &mut Intents,
+    ) {
+        let row = command.row();
+        let hasher = self.node.shard.hasher();
+        self.keys.clear();
+        self.keys.extend(
+            row.keys
+                .places(args)
+                .map(|place| KeyRef { place: place as u32, hash: hasher.hash(args.at(place)) }),
+        );
+        intents_of(row, args, &self.keys, database, intents);
+    }
+}
+
+impl Node {
+    /// Ends a client's round of WATCH on this shard; true if something it watched here has changed.
+    pub(crate) fn end_watch(&mut self, circumstances: &Circumstances) -> bool {
+        if planted("what is watched is not looked at") {
+            return false;
+        }
+        let watcher = Watcher { client: circumstances.client, round: circumstances.round };
+        let unix = UnixMillis(circumstances.unix_micros / 1_000);
+        let is_due = self.shard.is_watched_key_due(watcher, unix)
+            && !planted("expiry does not count for those who watch");
+        self.shard.watches.end(watcher) || is_due
+    }
+
+    /// What a client watches on this shard is read when it is looked at.
+    fn add_watched(&self, circumstances: &Circumstances, intents: &mut Intents) {
+        let watcher = Watcher { client: circumstances.client, round: circumstances.round };
+        for (database, key, _) in self.shard.watches.keys_watched_by(watcher) {
+            intents.add(Fingerprint::new(database, self.shard.hasher().hash(&key)), Mode::Shared);
+        }
+    }
+}
