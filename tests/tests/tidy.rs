@@ -38,7 +38,7 @@ const SCAFFOLDS: [(&str, &[&str]); 7] = [
     ("models", &["darter-sim", "loom"]),
     ("fuzz", &[]),
     ("server", &[]),
-    ("tests", &["redis"]),
+    ("tests", &["darter-sim", "redis"]),
 ];
 
 /// A room may not grow beyond this many lines.
