@@ -29,6 +29,12 @@ pub struct Families {
     pub nonsense: bool,
     /// Everything else in the table, whose replies only have to be well formed.
     pub wild: bool,
+    /// Several keys wherever they lie.
+    pub across: bool,
+    /// Lists.
+    pub lists: bool,
+    /// WATCH, MULTI and EXEC.
+    pub transactions: bool,
 }
 
 /// Kinds of faults.
@@ -101,6 +107,10 @@ impl Swarm {
             many: on(150),
             nonsense: on(300),
             wild: on(300),
+            // Off until the engine knows them.
+            across: false,
+            lists: false,
+            transactions: false,
         };
         let faults = Faults {
             freeze: on(400),

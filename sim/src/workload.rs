@@ -2,6 +2,10 @@
 //!
 //! It knows the words of commands. It does not know what they answer: that is the reference's business.
 
+pub mod wide;
+
+use std::collections::VecDeque;
+
 use crate::dice::{Concern, Dice};
 use crate::plan::{Deed, Plan, Step};
 use crate::swarm::Swarm;
@@ -10,7 +14,11 @@ use crate::wild;
 /// Draws a plan of so many operations.
 pub fn plan(seed: u64, operations: usize) -> Plan {
     let swarm = Swarm::of_seed(seed);
-    let mut author = Author { swarm: &swarm, dice: Dice::new(seed, Concern::Workload) };
+    let mut author = Author {
+        swarm: &swarm,
+        dice: Dice::new(seed, Concern::Workload),
+        begun: vec![VecDeque::new(); swarm.clients],
+    };
     let mut faults = Dice::new(seed, Concern::Faults);
     let (mut steps, mut at) = (Vec::with_capacity(operations), 0);
     for _ in 0..operations {
@@ -45,6 +53,8 @@ fn fault(swarm: &Swarm, dice: &mut Dice) -> Option<Deed> {
 struct Author<'a> {
     swarm: &'a Swarm,
     dice: Dice,
+    /// What each client still has to say of a transaction that it has begun.
+    begun: Vec<VecDeque<wide::Request>>,
 }
 
 /// Words of a request, from anything that is text.
@@ -58,7 +68,13 @@ impl Author<'_> {
         if self.swarm.is_wild(client) {
             return Deed::Say { client, words: wild::request(&mut self.dice) };
         }
+        if let Some(words) = self.begun[client].pop_front() {
+            return Deed::Say { client, words };
+        }
         let on = self.swarm.families;
+        if (on.across || on.lists || on.transactions) && self.dice.chance(600) {
+            return self.wide(client);
+        }
         let words = match self.dice.below(40) {
             0..=4 if on.numbers => self.number(),
             5..=12 if on.deadlines => self.deadline(),
@@ -79,6 +95,25 @@ impl Author<'_> {
             23 if on.many => self.many(),
             24 if on.nonsense => return self.nonsense(client),
             _ => self.string(),
+        };
+        Deed::Say { client, words }
+    }
+
+    /// Keys wherever they lie, lists, transactions.
+    fn wide(&mut self, client: usize) -> Deed {
+        let on = self.swarm.families;
+        let (count, dice) = (self.swarm.keys, &mut self.dice);
+        let mut keys = |dice: &mut Dice| format!("k{}", dice.below(count));
+        let words = match dice.below(4) {
+            0 if on.transactions => {
+                let mut requests = VecDeque::from(wide::transaction(dice, &mut keys));
+                let first = requests.pop_front().expect("a transaction has a beginning");
+                self.begun[client] = requests;
+                first
+            }
+            1 | 2 if on.lists => wide::lists(dice, &mut keys),
+            _ if on.across => wide::across(dice, &mut keys),
+            _ => wide::single(dice, &mut keys),
         };
         Deed::Say { client, words }
     }

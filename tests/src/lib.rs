@@ -1,6 +1,7 @@
 //! A real process and real sockets: what black-box tests need to start Darter and to talk to it.
 //!
-//! Nothing of ours is imported. A test sees what a user sees: a binary, a port, bytes.
+//! Nothing of ours is imported, but for the simulator's reference, which is itself compared with redis-server. A test sees what a user
+//! sees: a binary, a port, bytes.
 
 mod client;
 mod process;

@@ -5,7 +5,7 @@ use crate::decoder::Reply;
 
 pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> Result<Reply, Line> {
     let key = &words[1][..];
-    let clock = shard.clock as i64;
+    let clock = shard.clock_of(key) as i64;
     match name {
         b"expire" => expire(shard, db, words, (true, false), "ERR invalid expire time in 'expire' command"),
         b"pexpire" => {
@@ -19,6 +19,9 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
         }
         b"persist" => {
             let had = shard.live(db, key).and_then(|entry| entry.deadline.take());
+            if had.is_some() {
+                shard.changed(db, key);
+            }
             Ok(Reply::Integer(i64::from(had.is_some())))
         }
         b"ttl" => Ok(read(shard, db, key, |at| (at - clock + 500) / 1_000)),
@@ -51,8 +54,8 @@ fn expire(
     if gt && lt {
         return Err("ERR GT and LT options at the same time are not compatible");
     }
-    let at = moment(integer(&words[2])?, unit.0, unit.1, shard.clock).ok_or(invalid)?;
-    let clock = shard.clock as i64;
+    let clock = shard.clock_of(&words[1]);
+    let at = moment(integer(&words[2])?, unit.0, unit.1, clock).ok_or(invalid)?;
     let Some(entry) = shard.live(db, &words[1]) else { return Ok(Reply::Integer(0)) };
     // No deadline counts as one that never comes.
     let current = entry.deadline.map_or(i64::MAX, |at| at as i64);
@@ -60,10 +63,11 @@ fn expire(
     if nx && timed || xx && !timed || gt && at <= current || lt && at >= current {
         return Ok(Reply::Integer(0));
     }
-    if at <= clock {
+    if at <= clock as i64 {
         shard.remove(db, &words[1]);
     } else {
         entry.deadline = Some(at as u64);
+        shard.changed(db, &words[1]);
     }
     Ok(Reply::Integer(1))
 }

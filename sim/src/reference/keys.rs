@@ -1,6 +1,6 @@
 //! Keys whatever lies under them, naively.
 
-use super::{Line, NOT_INTEGER, SYNTAX, Shard, Words, integer, is};
+use super::{Line, NOT_INTEGER, SYNTAX, Shard, Value, Words, integer, is};
 use crate::decoder::Reply;
 
 const SAME: Line = "ERR source and destination objects are the same";
@@ -17,7 +17,11 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
             Ok(Reply::Integer(found as i64))
         }
         b"type" => {
-            let name = if shard.live(db, &keys[0]).is_some() { "string" } else { "none" };
+            let name = match shard.live(db, &keys[0]).map(|entry| &entry.value) {
+                None => "none",
+                Some(Value::Bytes(_)) => "string",
+                Some(Value::List(_)) => "list",
+            };
             Ok(Reply::Simple(name.into()))
         }
         b"rename" => rename(shard, db, words, false).map(|_| Reply::ok()),

@@ -1,21 +1,52 @@
 //! The same commands once more, as naively as possible: what a shard must answer, and what must lie in it afterwards.
 //!
-//! It knows Redis's words and meanings. It shares no line with the engine, and it knows no connections, messages or faults: it is
-//! told in which order commands ran on a shard and by which instant.
+//! It knows Redis's words and meanings. It shares no line with the engine, and it knows no messages or faults: it is
+//! told in which order commands ran and by which instant.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
+//! | `strings`, `lists`, `keys`, `deadlines` | families of commands |
+//! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
+//! | [`session`] | one connection to it: MULTI |
+//! | [`answer`] | what a reply must be, where several are right |
+//! | `arity`, `glob` | how many words a command takes; patterns |
 
+pub mod answer;
+mod arity;
 mod deadlines;
+mod glob;
 mod keys;
+mod lists;
+pub mod session;
+pub mod store;
 mod strings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::decoder::Reply;
+
+/// A value of one of the types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A string.
+    Bytes(Vec<u8>),
+    /// A list, never empty.
+    List(VecDeque<Vec<u8>>),
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Value {
+        Value::Bytes(bytes)
+    }
+}
 
 /// What lies under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// A string.
-    pub value: Vec<u8>,
+    /// What it is.
+    pub value: Value,
     /// Unix milliseconds.
     pub deadline: Option<u64>,
     /// Since when the key is there without a gap, counted in commands.
@@ -25,7 +56,21 @@ pub struct Entry {
 /// The words of a request.
 pub type Words = [Vec<u8>];
 
-/// One shard as it should be.
+/// Where keys lie, if their shards judge by instants of their own.
+#[derive(Clone)]
+struct Homes {
+    of: Arc<store::Home>,
+    /// By which instant each judges, Unix milliseconds.
+    clocks: Vec<u64>,
+}
+
+impl std::fmt::Debug for Homes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.clocks)
+    }
+}
+
+/// One shard as it should be, or the whole store as one.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
     /// The latest instant that expiry was judged by, Unix milliseconds.
@@ -36,6 +81,10 @@ pub struct Shard {
     pub moment: u64,
     /// A key was found whose time had come.
     pub found_due: u64,
+    /// How often each key of each database was changed.
+    versions: BTreeMap<(usize, Vec<u8>), u64>,
+    /// Of the whole store.
+    homes: Option<Homes>,
 }
 
 /// A wall clock that was set back by more than this many milliseconds is believed.
@@ -59,21 +108,29 @@ impl Shard {
         let answer = match &name[..] {
             b"get" | b"set" | b"setnx" | b"setex" | b"psetex" | b"getset" | b"getdel" | b"getex"
             | b"append" | b"strlen" | b"getrange" | b"substr" | b"setrange" | b"incr" | b"decr"
-            | b"incrby" | b"decrby" | b"incrbyfloat" | b"mget" | b"mset" | b"msetnx" => {
+            | b"incrby" | b"decrby" | b"incrbyfloat" | b"mget" | b"mset" | b"msetnx" | b"msetex" => {
                 strings::run(self, database, &name, words)
             }
             b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"persist" | b"ttl" | b"pttl"
             | b"expiretime" | b"pexpiretime" => deadlines::run(self, database, &name, words),
             b"del" | b"unlink" | b"exists" | b"touch" | b"type" | b"rename" | b"renamenx" | b"copy"
             | b"move" => keys::run(self, database, &name, words),
+            b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpop" | b"rpop" | b"llen" | b"lrange"
+            | b"lindex" | b"lset" | b"linsert" | b"lrem" | b"ltrim" | b"lpos" | b"lmove" | b"rpoplpush"
+            | b"lmpop" => lists::run(self, database, &name, words),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))
     }
 
+    /// The instant by which a key is judged.
+    pub fn clock_of(&self, key: &[u8]) -> u64 {
+        self.homes.as_ref().map_or(self.clock, |homes| homes.clocks[(homes.of)(key)])
+    }
+
     /// The entry of a key that lives.
     pub fn live(&mut self, database: usize, key: &[u8]) -> Option<&mut Entry> {
-        let clock = self.clock;
+        let clock = self.clock_of(key);
         let entry = self.databases[database].get_mut(key)?;
         if entry.deadline.is_some_and(|deadline| deadline <= clock) {
             self.found_due += 1;
@@ -82,32 +139,62 @@ impl Shard {
         Some(entry)
     }
 
+    /// Whether a key lives. Nobody has looked.
+    pub fn lives(&self, database: usize, key: &[u8]) -> bool {
+        let entry = self.databases[database].get(key);
+        entry.is_some_and(|entry| entry.deadline.is_none_or(|deadline| deadline > self.clock_of(key)))
+    }
+
+    /// The string of a key that lives.
+    fn text(&mut self, database: usize, key: &[u8]) -> Result<Option<Vec<u8>>, Line> {
+        match self.live(database, key).map(|entry| &entry.value) {
+            None => Ok(None),
+            Some(Value::Bytes(bytes)) => Ok(Some(bytes.clone())),
+            Some(_) => Err(WRONG_TYPE),
+        }
+    }
+
     /// Stores a value; the key keeps its age if it lives.
-    pub fn store(&mut self, database: usize, key: &[u8], value: Vec<u8>, deadline: Option<u64>) {
+    pub fn store(&mut self, database: usize, key: &[u8], value: impl Into<Value>, deadline: Option<u64>) {
         let born = match self.live(database, key) {
             Some(entry) => entry.born,
             None => self.moment,
         };
-        self.databases[database].insert(key.to_vec(), Entry { value, deadline, born });
+        self.changed(database, key);
+        self.databases[database].insert(key.to_vec(), Entry { value: value.into(), deadline, born });
     }
 
     /// Removes a key; what lay there if it lived.
     pub fn remove(&mut self, database: usize, key: &[u8]) -> Option<Entry> {
         let living = self.live(database, key).is_some();
+        if living {
+            self.changed(database, key);
+        }
         // A key whose time has come is removed by whoever touches it, but that is nobody's business.
         if living { self.databases[database].remove(key) } else { None }
     }
 
+    /// Whoever watches the key sees that it has changed.
+    pub fn changed(&mut self, database: usize, key: &[u8]) {
+        *self.versions.entry((database, key.to_vec())).or_default() += 1;
+    }
+
+    /// How often a key was changed by commands. That its time has come is no command.
+    pub fn version(&self, database: usize, key: &[u8]) -> u64 {
+        self.versions.get(&(database, key.to_vec())).copied().unwrap_or(0)
+    }
+
     /// All keys that live.
     pub fn living(&self, database: usize) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
-        let clock = self.clock;
-        self.databases[database].iter().filter(move |(_, entry)| entry.deadline.is_none_or(|at| at > clock))
+        let lives = |key: &Vec<u8>, entry: &Entry| entry.deadline.is_none_or(|at| at > self.clock_of(key));
+        self.databases[database].iter().filter(move |(key, entry)| lives(key, entry))
     }
 }
 
 /// An error's line.
 pub type Line = &'static str;
 
+const WRONG_TYPE: Line = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const NOT_INTEGER: Line = "ERR value is not an integer or out of range";
 const SYNTAX: Line = "ERR syntax error";
 

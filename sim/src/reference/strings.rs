@@ -8,13 +8,17 @@ const OVERFLOW: Line = "ERR increment or decrement would overflow";
 pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> Result<Reply, Line> {
     let key = &words[1][..];
     match name {
-        b"get" => Ok(value(shard, db, key)),
+        b"get" => value(shard, db, key),
         b"getset" => {
-            let before = value(shard, db, key);
+            let before = value(shard, db, key)?;
             shard.store(db, key, words[2].clone(), None);
             Ok(before)
         }
-        b"getdel" => Ok(shard.remove(db, key).map_or(Reply::Null, |entry| Reply::Bulk(entry.value))),
+        b"getdel" => {
+            let before = value(shard, db, key)?;
+            shard.remove(db, key);
+            Ok(before)
+        }
         b"getex" => getex(shard, db, words),
         b"set" => set(shard, db, words),
         b"setnx" => {
@@ -29,18 +33,18 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
                 true => (true, "ERR invalid expire time in 'setex' command"),
                 false => (false, "ERR invalid expire time in 'psetex' command"),
             };
-            let at = positive_moment(&words[2], (seconds, false), shard.clock, invalid)?;
+            let at = positive_moment(&words[2], (seconds, false), shard.clock_of(key), invalid)?;
             shard.store(db, key, words[3].clone(), Some(at));
             Ok(Reply::ok())
         }
         b"append" => {
-            let (mut value, deadline) = taken(shard, db, key);
+            let (mut value, deadline) = taken(shard, db, key)?;
             value.extend_from_slice(&words[2]);
             let len = value.len();
             shard.store(db, key, value, deadline);
             Ok(Reply::Integer(len as i64))
         }
-        b"strlen" => Ok(Reply::Integer(shard.live(db, key).map_or(0, |entry| entry.value.len() as i64))),
+        b"strlen" => Ok(Reply::Integer(shard.text(db, key)?.map_or(0, |text| text.len() as i64))),
         b"getrange" | b"substr" => getrange(shard, db, words),
         b"setrange" => setrange(shard, db, words),
         b"incr" => add(shard, db, key, 1),
@@ -51,7 +55,9 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
             add(shard, db, key, by.checked_neg().ok_or("ERR decrement would overflow")?)
         }
         b"incrbyfloat" => add_float(shard, db, key, &words[2]),
-        b"mget" => Ok(Reply::Array(words[1..].iter().map(|key| value(shard, db, key)).collect())),
+        b"mget" => Ok(Reply::Array(
+            words[1..].iter().map(|key| value(shard, db, key).unwrap_or(Reply::Null)).collect(),
+        )),
         b"mset" => {
             words[1..].chunks(2).for_each(|pair| shard.store(db, &pair[0], pair[1].clone(), None));
             Ok(Reply::ok())
@@ -63,17 +69,59 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
             }
             Ok(Reply::Integer(i64::from(absent)))
         }
+        b"msetex" => set_many(shard, db, words),
         _ => unreachable!("the caller knows the names"),
     }
 }
 
-fn value(shard: &mut Shard, db: usize, key: &[u8]) -> Reply {
-    shard.live(db, key).map_or(Reply::Null, |entry| Reply::bulk(&entry.value))
+fn value(shard: &mut Shard, db: usize, key: &[u8]) -> Result<Reply, Line> {
+    Ok(shard.text(db, key)?.map_or(Reply::Null, Reply::Bulk))
 }
 
 /// Value and deadline to build upon.
-fn taken(shard: &mut Shard, db: usize, key: &[u8]) -> (Vec<u8>, Option<u64>) {
-    shard.live(db, key).map_or_else(Default::default, |entry| (entry.value.clone(), entry.deadline))
+fn taken(shard: &mut Shard, db: usize, key: &[u8]) -> Result<(Vec<u8>, Option<u64>), Line> {
+    let text = shard.text(db, key)?.unwrap_or_default();
+    Ok((text, shard.live(db, key).and_then(|entry| entry.deadline)))
+}
+
+/// `MSETEX numkeys key value ... [NX|XX] [EX n|PX n|EXAT n|PXAT n|KEEPTTL]`, of Redis 8.4.
+fn set_many(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
+    let count = integer(&words[1]).ok().and_then(|count| usize::try_from(count).ok());
+    let count = count.filter(|count| *count > 0).ok_or("ERR invalid numkeys value")?;
+    let end = count.checked_mul(2).and_then(|len| len.checked_add(2));
+    let end = end.filter(|end| *end <= words.len()).ok_or("ERR wrong number of key-value pairs")?;
+    let pairs: Vec<&[Vec<u8>]> = words[2..end].chunks(2).collect();
+    let (mut wanted, mut keep, mut time) = (None, false, None);
+    let mut rest = words[end..].iter();
+    while let Some(word) = rest.next() {
+        if (is(word, "nx") || is(word, "xx")) && wanted.is_none() {
+            wanted = Some(is(word, "xx"));
+        } else if is(word, "keepttl") && !keep && time.is_none() {
+            keep = true;
+        } else if let (Some(unit), false, None) = (unit(word), keep, time) {
+            time = Some((unit, rest.next().ok_or(SYNTAX)?));
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    let mut deadlines = Vec::new();
+    for pair in &pairs {
+        deadlines.push(match time {
+            _ if keep => shard.live(db, &pair[0]).and_then(|entry| entry.deadline),
+            None => None,
+            Some((unit, word)) => {
+                let clock = shard.clock_of(&pair[0]);
+                Some(positive_moment(word, unit, clock, "ERR invalid expire time in 'msetex' command")?)
+            }
+        });
+    }
+    let holds =
+        wanted.is_none_or(|wanted| pairs.iter().all(|pair| shard.live(db, &pair[0]).is_some() == wanted));
+    if holds {
+        let stored = pairs.iter().zip(deadlines);
+        stored.for_each(|(pair, deadline)| shard.store(db, &pair[0], pair[1].clone(), deadline));
+    }
+    Ok(Reply::Integer(i64::from(holds)))
 }
 
 fn set(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
@@ -102,23 +150,28 @@ fn set(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
     }
     let at = match time {
         None => None,
-        Some((unit, word)) => {
-            Some(positive_moment(word, unit, shard.clock, "ERR invalid expire time in 'set' command")?)
-        }
+        Some((unit, word)) => Some(positive_moment(
+            word,
+            unit,
+            shard.clock_of(&words[1]),
+            "ERR invalid expire time in 'set' command",
+        )?),
     };
     let key = &words[1][..];
-    let before = shard.live(db, key).cloned();
+    let lives = shard.live(db, key).is_some();
+    // Only who looks at the value minds what it is.
+    let before = if get || equal.is_some() { shard.text(db, key)? } else { None };
     let holds = match (equal, &before) {
-        (None, before) => !(absent && before.is_some() || present && before.is_none()),
-        (Some((wanted, operand)), Some(entry)) => (entry.value == operand) == wanted,
+        (None, _) => !(absent && lives || present && !lives),
+        (Some((wanted, operand)), Some(value)) => (value == operand) == wanted,
         (Some((wanted, _)), None) => !wanted,
     };
-    let deadline = if keep { before.as_ref().and_then(|entry| entry.deadline) } else { at };
+    let deadline = if keep { shard.live(db, key).and_then(|entry| entry.deadline) } else { at };
     if holds {
         shard.store(db, key, words[2].clone(), deadline);
     }
     Ok(match (get, before) {
-        (true, before) => before.map_or(Reply::Null, |entry| Reply::Bulk(entry.value)),
+        (true, before) => before.map_or(Reply::Null, Reply::Bulk),
         (false, _) if holds => Reply::ok(),
         (false, _) => Reply::Null,
     })
@@ -132,26 +185,33 @@ fn getex(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
         4 => {
             let unit = unit(&words[2]).ok_or(SYNTAX)?;
             let invalid = "ERR invalid expire time in 'getex' command";
-            change = Some(Some(positive_moment(&words[3], unit, shard.clock, invalid)?));
+            change = Some(Some(positive_moment(&words[3], unit, shard.clock_of(&words[1]), invalid)?));
         }
         _ => return Err(SYNTAX),
     }
-    let clock = shard.clock;
-    let Some(entry) = shard.live(db, &words[1]) else { return Ok(Reply::Null) };
-    let reply = Reply::bulk(&entry.value);
+    let clock = shard.clock_of(&words[1]);
+    let Some(text) = shard.text(db, &words[1])? else { return Ok(Reply::Null) };
+    let reply = Reply::Bulk(text);
     match change {
         None => {}
         Some(Some(at)) if at <= clock => {
             shard.remove(db, &words[1]);
         }
-        Some(deadline) => entry.deadline = deadline,
+        Some(deadline) => {
+            let entry = shard.live(db, &words[1]).expect("it has been read");
+            let before = std::mem::replace(&mut entry.deadline, deadline);
+            // PERSIST of a key without a deadline changes nothing.
+            if (before, deadline) != (None, None) {
+                shard.changed(db, &words[1]);
+            }
+        }
     }
     Ok(reply)
 }
 
 fn getrange(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
     let (start, end) = (integer(&words[2])?, integer(&words[3])?);
-    let value = shard.live(db, &words[1]).map_or_else(Vec::new, |entry| entry.value.clone());
+    let value = shard.text(db, &words[1])?.unwrap_or_default();
     let len = value.len() as i128;
     let place = |n: i64| if n < 0 { (i128::from(n) + len).max(0) } else { i128::from(n) };
     let crossed = start < 0 && end < 0 && start > end;
@@ -167,7 +227,7 @@ fn setrange(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> 
     if offset < 0 {
         return Err("ERR offset is out of range");
     }
-    let (mut value, deadline) = taken(shard, db, &words[1]);
+    let (mut value, deadline) = taken(shard, db, &words[1])?;
     if words[3].is_empty() {
         return Ok(Reply::Integer(value.len() as i64));
     }
@@ -185,10 +245,8 @@ fn setrange(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> 
 }
 
 fn add(shard: &mut Shard, db: usize, key: &[u8], by: i64) -> Result<Reply, Line> {
-    let (before, deadline) = match shard.live(db, key) {
-        None => (0, None),
-        Some(entry) => (integer(&entry.value)?, entry.deadline),
-    };
+    let before = shard.text(db, key)?.map_or(Ok(0), |text| integer(&text))?;
+    let deadline = shard.live(db, key).and_then(|entry| entry.deadline);
     let next = before.checked_add(by).ok_or(OVERFLOW)?;
     shard.store(db, key, next.to_string().into_bytes(), deadline);
     Ok(Reply::Integer(next))
@@ -202,10 +260,8 @@ fn add_float(shard: &mut Shard, db: usize, key: &[u8], by: &[u8]) -> Result<Repl
         let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
         if plain { text.parse().map_err(|_| NOT_FLOAT) } else { Err(NOT_FLOAT) }
     };
-    let (before, deadline) = match shard.live(db, key) {
-        None => (0.0, None),
-        Some(entry) => (float(&entry.value)?, entry.deadline),
-    };
+    let before = shard.text(db, key)?.map_or(Ok(0.0), |text| float(&text))?;
+    let deadline = shard.live(db, key).and_then(|entry| entry.deadline);
     let text = format!("{}", before + float(by)?);
     shard.store(db, key, text.clone().into_bytes(), deadline);
     Ok(Reply::bulk(text.as_bytes()))

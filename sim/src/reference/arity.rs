@@ -1,0 +1,24 @@
+//! How many words a command takes, its name included.
+
+/// At least and at most; `None`: the reference does not know the command.
+pub fn of(name: &[u8]) -> Option<(usize, usize)> {
+    const ANY: usize = usize::MAX;
+    Some(match name {
+        b"multi" | b"exec" | b"discard" | b"unwatch" | b"dbsize" | b"randomkey" => (1, 1),
+        b"ping" => (1, 2),
+        b"flushall" | b"flushdb" => (1, ANY),
+        b"get" | b"getdel" | b"strlen" | b"incr" | b"decr" | b"type" | b"persist" | b"ttl" | b"pttl"
+        | b"expiretime" | b"pexpiretime" | b"llen" | b"keys" | b"select" | b"echo" => (2, 2),
+        b"getex" | b"mget" | b"del" | b"unlink" | b"exists" | b"touch" | b"watch" => (2, ANY),
+        b"lpop" | b"rpop" => (2, 3),
+        b"setnx" | b"getset" | b"append" | b"incrby" | b"decrby" | b"incrbyfloat" | b"rename"
+        | b"renamenx" | b"move" | b"swapdb" | b"rpoplpush" | b"lindex" => (3, 3),
+        b"set" | b"mset" | b"msetnx" | b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"copy"
+        | b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpos" => (3, ANY),
+        b"setex" | b"psetex" | b"getrange" | b"substr" | b"setrange" | b"lrange" | b"lset" | b"lrem"
+        | b"ltrim" => (4, 4),
+        b"msetex" | b"lmpop" => (4, ANY),
+        b"linsert" | b"lmove" => (5, 5),
+        _ => return None,
+    })
+}
