@@ -2,8 +2,12 @@
 //!
 //! Nothing of ours is imported. A test sees what a user sees: a binary, a port, bytes.
 
+pub mod append;
 mod client;
 mod process;
+mod random;
+pub mod reply;
 
 pub use client::Client;
 pub use process::{Server, binary, free_port, repository};
+pub use random::Random;
