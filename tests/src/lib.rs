@@ -9,5 +9,5 @@ mod random;
 pub mod reply;
 
 pub use client::Client;
-pub use process::{Server, binary, free_port, repository};
+pub use process::{Server, binary, cpu_time, free_port, repository};
 pub use random::Random;

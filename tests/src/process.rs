@@ -192,11 +192,7 @@ impl Server {
 
     /// CPU time so far.
     pub fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
-        let ticks: u64 =
-            fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
-        Duration::from_millis(ticks * 10)
+        cpu_time(self.pid())
     }
 }
 
@@ -209,6 +205,14 @@ impl Drop for Server {
             let _ = std::fs::remove_dir_all(directory);
         }
     }
+}
+
+/// CPU time, user and system, that a process has used so far.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
+    Duration::from_millis(ticks * 10)
 }
 
 /// The command line of another server.
