@@ -7,6 +7,7 @@ mod client;
 mod process;
 mod random;
 pub mod reply;
+pub mod rest;
 
 pub use client::Client;
 pub use process::{Server, binary, cpu_time, free_port, repository};

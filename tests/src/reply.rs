@@ -80,6 +80,13 @@ pub fn encode<W: AsRef<[u8]>>(request: &mut Vec<u8>, words: &[W]) {
     }
 }
 
+/// One request for each line, its words split at spaces.
+pub fn pipeline(lines: &[String]) -> Vec<u8> {
+    let mut request = Vec::new();
+    lines.iter().for_each(|line| encode(&mut request, &line.split(' ').collect::<Vec<_>>()));
+    request
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

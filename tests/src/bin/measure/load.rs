@@ -72,10 +72,14 @@ fn read(stream: &mut TcpStream, expected: &[u8], received: &mut [u8]) -> Result<
             Err(error) => return Err(error.to_string()),
         };
         if received[len..len + more] != expected[len..len + more] {
-            let line = received[..len + more].split(|byte| *byte == b'\n');
-            let text = line.zip(expected.split(|byte| *byte == b'\n')).find(|(one, other)| one != other);
-            let text = text.map_or(String::new(), |(one, _)| String::from_utf8_lossy(one).trim().into());
-            return Err(text);
+            let mut text = received[..len + more].to_vec();
+            // The rest of the line, if there is any: errors may be longer than what was expected.
+            let mut rest = [0; 256];
+            let more = if text.ends_with(b"\n") { 0 } else { stream.read(&mut rest).unwrap_or(0) };
+            text.extend_from_slice(&rest[..more]);
+            let lines = text.split(|byte| *byte == b'\n').zip(expected.split(|byte| *byte == b'\n'));
+            let other = lines.filter(|(line, expected)| line != expected).map(|(line, _)| line).next();
+            return Err(String::from_utf8_lossy(other.unwrap_or(&text)).trim().into());
         }
         len += more;
     }
