@@ -74,7 +74,7 @@ def blocking(client):
         pass
     client.rpush("s", "element")
     waiting.join()
-    assert got == [(b"s", b"element")]
+    assert [list(pair) for pair in got] == [[b"s", b"element"]]
     assert client.exists("s") == 0
 
 
