@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::reply::encode;
+
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,13 +36,8 @@ impl Client {
 
     /// Sends one request as an array of bulks.
     pub fn send_words<W: AsRef<[u8]>>(&mut self, words: &[W]) {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            let word = word.as_ref();
-            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            request.extend_from_slice(word);
-            request.extend_from_slice(b"\r\n");
-        }
+        let mut request = Vec::new();
+        encode(&mut request, words);
         self.send(&request);
     }
 
@@ -53,6 +50,13 @@ impl Client {
     /// Words split at spaces.
     pub fn run(&mut self, line: &str) -> String {
         self.call(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// Requests, each answered by what stands beside it.
+    pub fn expect(&mut self, script: &[(&str, &str)]) {
+        for (line, reply) in script {
+            assert_eq!(self.run(line), *reply, "{line}");
+        }
     }
 
     /// Reads one reply and shows it in one line: `+OK`, `-ERR ...`, `:1`, `"bytes"`, `nil`, `[a b]`, `{k v}`.

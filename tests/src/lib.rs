@@ -3,8 +3,13 @@
 //! Nothing of ours is imported, but for the simulator's reference, which is itself compared with redis-server. A test sees what a user
 //! sees: a binary, a port, bytes.
 
+pub mod append;
 mod client;
 mod process;
+mod random;
+pub mod reply;
+pub mod rest;
 
 pub use client::Client;
-pub use process::{Server, binary, free_port, repository};
+pub use process::{Server, binary, cpu_time, free_port, repository};
+pub use random::Random;

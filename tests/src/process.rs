@@ -46,10 +46,15 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
+/// Names the server under test where it is not Darter: `DARTER_TESTS_SERVER=redis-server cargo test -p darter-tests --test transactions`
+/// asks whether a test is right about Redis. Shards and flags of Darter have no meaning there.
+const OTHER: &str = "DARTER_TESTS_SERVER";
+
 /// A running server. It is killed when dropped.
 pub struct Server {
     child: Child,
     port: u16,
+    ours: bool,
     lines: Receiver<String>,
     log: Vec<String>,
     directory: Option<PathBuf>,
@@ -63,18 +68,41 @@ impl Server {
 
     /// The same with more flags.
     pub fn start_with(shards: u16, flags: &[&str]) -> Server {
-        for _ in 0..5 {
-            let port = free_port();
+        if let Ok(program) = std::env::var(OTHER) {
+            return Server::ready(|port| other(&program, port));
+        }
+        Server::ready(|port| {
             let mut command = Command::new(binary());
             command.args(["--port", &port.to_string(), "--shards", &shards.to_string()]).args(flags);
+            command
+        })
+    }
+
+    /// A redis-server that keeps nothing, to compare with.
+    pub fn redis() -> Server {
+        Server::ready(|port| other("redis-server", port))
+    }
+
+    /// Starts on one port after the other until one is ready.
+    fn ready(command: impl Fn(u16) -> Command) -> Server {
+        for _ in 0..5 {
+            let port = free_port();
+            let command = command(port);
+            let ours = command.get_program() == binary();
             let mut server = Server::spawn(command, port);
+            server.ours = ours;
             match server.wait_for("Ready to accept connections") {
                 true => return server,
                 // Somebody else took the port in between: try another.
                 false => drop(server),
             }
         }
-        panic!("no server was ready; flags {flags:?}");
+        panic!("no server was ready");
+    }
+
+    /// Whether it is Darter: INFO has sections of its own.
+    pub fn is_darter(&self) -> bool {
+        self.ours
     }
 
     /// Starts any command line; does not wait.
@@ -82,7 +110,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("piped");
-        Server { child, port, lines: follow(stdout), log: Vec::new(), directory: None }
+        Server { child, port, ours: true, lines: follow(stdout), log: Vec::new(), directory: None }
     }
 
     /// Removes this directory when the server ends.
@@ -164,11 +192,7 @@ impl Server {
 
     /// CPU time so far.
     pub fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
-        let ticks: u64 =
-            fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
-        Duration::from_millis(ticks * 10)
+        cpu_time(self.pid())
     }
 }
 
@@ -181,6 +205,21 @@ impl Drop for Server {
             let _ = std::fs::remove_dir_all(directory);
         }
     }
+}
+
+/// CPU time, user and system, that a process has used so far.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
+    Duration::from_millis(ticks * 10)
+}
+
+/// The command line of another server.
+fn other(program: &str, port: u16) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
+    command
 }
 
 /// Lines of a stream, read by a thread of their own so that a full pipe never stops the server.

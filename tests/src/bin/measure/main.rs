@@ -1,0 +1,58 @@
+//! Measures Darter beside redis-server in one run: memory, server CPU per operation, throughput.
+//!
+//! ```text
+//! cargo build --release && cargo run --release -p darter-tests --bin measure -- transactions blocking
+//! ```
+//! Without a section all are measured. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
+
+mod blocking;
+mod load;
+mod memory;
+mod operations;
+mod table;
+mod transactions;
+
+use std::process::{Command, ExitCode, Stdio};
+
+use darter_tests::{Server, binary};
+
+/// How often each workload runs on each server.
+const ROUNDS: usize = 5;
+/// redis-server, and Darter on one and on two shards.
+const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
+/// What can be asked for.
+const SECTIONS: [&str; 5] = ["memory", "operations", "transactions", "multikey", "blocking"];
+
+fn main() -> ExitCode {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = asked.iter().find(|section| !SECTIONS.contains(&section.as_str())) {
+        eprintln!("{unknown} is none of the sections {}", SECTIONS.join(", "));
+        return ExitCode::from(2);
+    }
+    if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
+        eprintln!("redis-server is not installed (Debian's package redis-server)");
+        return ExitCode::FAILURE;
+    }
+    println!("darter: {}", binary().display());
+    for section in
+        SECTIONS.into_iter().filter(|section| asked.is_empty() || asked.iter().any(|name| name == section))
+    {
+        match section {
+            "memory" => memory::measure(),
+            "operations" => operations::measure(&SERVERS.map(start)),
+            "transactions" => transactions::measure_exec(&SERVERS.map(start)),
+            "multikey" => transactions::measure_many(&SERVERS.map(start)),
+            _ => blocking::measure(&SERVERS.map(start)),
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// `shards` of Darter, or redis-server if there are none.
+fn start(shards: Option<u16>) -> Server {
+    shards.map_or_else(Server::redis, Server::start)
+}
+
+fn name(shards: Option<u16>) -> String {
+    shards.map_or("redis-server".into(), |shards| format!("darter --shards {shards}"))
+}
