@@ -18,9 +18,9 @@ impl Engine {
         for database in node.shard.databases() {
             let mut records: Vec<_> = database
                 .iter()
-                .map(|record| (record.key(), record.view().to_vec(), record.deadline()))
+                .map(|record| (record.key(), record.copy(), record.deadline()))
                 .collect();
-            records.sort();
+            records.sort_by_key(|(key, ..)| *key);
             records.hash(hasher);
         }
         node.shard.trash.len().hash(hasher);

@@ -37,6 +37,8 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod trash;
+mod typed;
 pub mod value;
 
 pub use engine::{Engine, EngineConfig};

@@ -7,7 +7,6 @@ use crate::database::Key;
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::{Cx, Deadline};
-use crate::value::record::{Value, View};
 
 const ROW: Command = Command { group: Group::Generic, keys: Keys::ONE, ..Command::DEFAULT };
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -226,34 +225,9 @@ fn move_record(
     cx.remove(target);
     if let Some(record) = cx.take(source) {
         let deadline = record.deadline().map_or(Deadline::Clear, Deadline::At);
-        cx.store(target, owned(record.view()).as_value(), deadline);
+        cx.put(cx.database, target, record.detach(), deadline);
     }
     Ok(true)
-}
-
-/// A value on its way to another key; a large one is shared, not copied.
-enum Moving {
-    Integer(i64),
-    Bytes(Vec<u8>),
-    Large(std::sync::Arc<Vec<u8>>),
-}
-
-impl Moving {
-    fn as_value(&self) -> Value<'_> {
-        match self {
-            Moving::Integer(number) => Value::Integer(*number),
-            Moving::Bytes(bytes) => Value::Bytes(bytes),
-            Moving::Large(buffer) => Value::Large(std::sync::Arc::clone(buffer)),
-        }
-    }
-}
-
-fn owned(view: View<'_>) -> Moving {
-    match view {
-        View::Integer(number) => Moving::Integer(number),
-        View::Bytes(bytes) => Moving::Bytes(bytes.to_vec()),
-        View::Large(buffer) => Moving::Large(std::sync::Arc::clone(buffer)),
-    }
 }
 
 /// The number of a database that exists.
@@ -284,16 +258,11 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if to == cx.database && source.bytes == target.bytes {
         return Err(SAME_OBJECT);
     }
-    let Some((value, deadline)) = cx.peek(source).map(|record| (owned(record.view()), record.deadline()))
-    else {
-        reply.integer(0);
-        return Ok(());
-    };
-    let free = replace || cx.peek_in(to, target).is_none();
-    if free {
-        cx.store_in(to, target, value.as_value(), deadline.map_or(Deadline::Clear, Deadline::At));
+    let copies = cx.peek(source).is_some() && (replace || cx.peek_in(to, target).is_none());
+    if copies && let Some((value, deadline)) = cx.peek(source).map(|record| (record.copy(), record.deadline())) {
+        cx.put(to, target, value, deadline.map_or(Deadline::Clear, Deadline::At));
     }
-    reply.integer(i64::from(free));
+    reply.integer(i64::from(copies));
     Ok(())
 }
 
@@ -308,7 +277,7 @@ fn move_key(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let moves = cx.peek(key).is_some() && cx.peek_in(to, key).is_none();
     if moves && let Some(record) = cx.take(key) {
         let deadline = record.deadline().map_or(Deadline::Clear, Deadline::At);
-        cx.store_in(to, key, owned(record.view()).as_value(), deadline);
+        cx.put(to, key, record.detach(), deadline);
     }
     reply.integer(i64::from(moves));
     Ok(())

@@ -2,4 +2,9 @@
 
 pub mod access;
 pub mod block;
+pub mod container;
+pub mod detached;
+pub mod element;
+pub mod list;
+pub mod pack;
 pub mod record;
