@@ -16,10 +16,8 @@ impl Engine {
             session.digest(hasher);
         }
         for database in node.shard.databases() {
-            let mut records: Vec<_> = database
-                .iter()
-                .map(|record| (record.key(), record.copy(), record.deadline()))
-                .collect();
+            let mut records: Vec<_> =
+                database.iter().map(|record| (record.key(), record.copy(), record.deadline())).collect();
             records.sort_by_key(|(key, ..)| *key);
             records.hash(hasher);
         }

@@ -295,11 +295,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The same for a change that may find nothing to do, which it says by `None`: the key then counts as used, but not as changed.
-    pub fn change_if<R>(
-        &mut self,
-        key: Key<'_>,
-        change: impl FnOnce(&mut Record) -> Option<R>,
-    ) -> Option<R> {
+    pub fn change_if<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> Option<R>) -> Option<R> {
         self.expire_if_due(self.database, key);
         let access = self.access;
         let (changed, is_empty) = self.db().change(key, |record| {

@@ -259,7 +259,9 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Err(SAME_OBJECT);
     }
     let copies = cx.peek(source).is_some() && (replace || cx.peek_in(to, target).is_none());
-    if copies && let Some((value, deadline)) = cx.peek(source).map(|record| (record.copy(), record.deadline())) {
+    if copies
+        && let Some((value, deadline)) = cx.peek(source).map(|record| (record.copy(), record.deadline()))
+    {
         cx.put(to, target, value, deadline.map_or(Deadline::Clear, Deadline::At));
     }
     reply.integer(i64::from(copies));

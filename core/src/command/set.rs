@@ -320,12 +320,7 @@ fn delifeq(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 /// Without a comparison a key of any type goes; with one it must be a string.
-fn delete_if(
-    cx: &mut Cx<'_>,
-    key: Key<'_>,
-    compare: Option<Compare<'_>>,
-    reply: &mut Reply<'_>,
-) -> Outcome {
+fn delete_if(cx: &mut Cx<'_>, key: Key<'_>, compare: Option<Compare<'_>>, reply: &mut Reply<'_>) -> Outcome {
     let holds = match compare {
         Some(compare) => cx.peek_string(key)?.is_some_and(|view| compare.holds(Some(view))),
         None => true,

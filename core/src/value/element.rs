@@ -182,9 +182,8 @@ pub(super) fn first(bytes: &[u8]) -> (Element<'_>, usize) {
         word[8 - width..].copy_from_slice(&bytes[1..=width]);
         (Element::Integer(i64::from_le_bytes(word) >> (64 - 8 * width)), width + 1)
     };
-    let text = |head_len: usize, len: usize| {
-        (Element::Bytes(&bytes[head_len..head_len + len]), head_len + len)
-    };
+    let text =
+        |head_len: usize, len: usize| (Element::Bytes(&bytes[head_len..head_len + len]), head_len + len);
     let (element, len) = match head {
         0..=0x7f => (Element::Integer(i64::from(head)), 1),
         0x80..=0xbf => text(1, usize::from(head & 0x3f)),

@@ -286,9 +286,8 @@ impl List {
         self.expect(bytes.len(), 1, fill);
         let (n, at) = self.locate(index);
         let is_one = matches!(self.packs, Packs::One(_));
-        let stays = self
-            .pack(n)
-            .is_some_and(|pack| is_one || pack.len() == 1 || fill.has_room(pack, bytes.len()));
+        let stays =
+            self.pack(n).is_some_and(|pack| is_one || pack.len() == 1 || fill.has_room(pack, bytes.len()));
         if stays {
             self.edit(n, |pack| pack.replace(pack.offset(at), bytes));
         } else {
@@ -397,7 +396,9 @@ impl List {
     fn put_pack(&mut self, n: usize, pack: Pack) {
         self.pack_bytes += pack.owned_bytes();
         match &mut self.packs {
-            Packs::One(_) => unreachable!("a list of one pack never gets a second one: it becomes a queue before"),
+            Packs::One(_) => {
+                unreachable!("a list of one pack never gets a second one: it becomes a queue before")
+            }
             Packs::Many(packs) => packs.insert(n, pack),
         }
     }
@@ -601,7 +602,8 @@ mod tests {
         prop_assert_eq!(&back, &found);
         prop_assert_eq!(list.end(Side::Left).map(|e| e.to_vec()), model.front().cloned());
         prop_assert_eq!(list.end(Side::Right).map(|e| e.to_vec()), model.back().cloned());
-        for n in [0, 1, model.len() / 3, model.len() / 2, model.len() * 2 / 3, model.len().saturating_sub(1)] {
+        for n in [0, 1, model.len() / 3, model.len() / 2, model.len() * 2 / 3, model.len().saturating_sub(1)]
+        {
             prop_assert_eq!(list.get(n).map(|e| e.to_vec()), model.get(n).cloned());
         }
         prop_assert_eq!(list.get(model.len()), None);
@@ -633,7 +635,11 @@ mod tests {
                 }
                 Step::Pop(left) => {
                     list.drop_end(side(left), fill);
-                    if left { model.pop_front() } else { model.pop_back() };
+                    if left {
+                        model.pop_front()
+                    } else {
+                        model.pop_back()
+                    };
                 }
                 Step::Insert(n, bytes) => {
                     let n = n % (model.len() + 1);
@@ -734,7 +740,11 @@ mod tests {
     fn memory_stays_close_to_what_the_elements_take() {
         let mut list = List::default();
         for n in 0..10_000 {
-            list.push(if n % 2 == 0 { Side::Left } else { Side::Right }, format!("element:{n:08}").as_bytes(), Fill(-2));
+            list.push(
+                if n % 2 == 0 { Side::Left } else { Side::Right },
+                format!("element:{n:08}").as_bytes(),
+                Fill(-2),
+            );
         }
         let elements = 10_000 * (16 + 2);
         assert!(list.owned_bytes() < elements + elements / 20, "{} bytes for {elements}", list.owned_bytes());

@@ -619,7 +619,9 @@ mod tests {
     #[test]
     fn a_shared_buffer_is_copied_before_it_changes() {
         let mut record = Record::new(b"k", Value::Bytes(&vec![b'x'; 3_000]), None, Access(0));
-        let Some(View::Large(shared)) = record.string() else { panic!("3,000 bytes lie in a buffer of their own") };
+        let Some(View::Large(shared)) = record.string() else {
+            panic!("3,000 bytes lie in a buffer of their own")
+        };
         let shared = Arc::clone(shared);
         record.large_mut().expect("large").push(b'y');
         assert_eq!((shared.len(), record.string().map(|view| view.len())), (3_000, Some(3_001)));

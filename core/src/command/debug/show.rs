@@ -80,7 +80,8 @@ fn serialized_len(record: &Record) -> usize {
         (Some(text), _) => prefixed(text.len()),
         // One kind of a list, whatever its encoding: a count, then for each listpack a word and its bytes.
         (None, Some(Container::List(list))) => {
-            prefixed(list.packs()) - list.packs() + list.listpack_sizes().map(|len| 1 + prefixed(len)).sum::<usize>()
+            prefixed(list.packs()) - list.packs()
+                + list.listpack_sizes().map(|len| 1 + prefixed(len)).sum::<usize>()
         }
         (None, None) => 0,
     }
