@@ -8,6 +8,7 @@ use crate::shard::Deadline;
 use crate::table::{BOUND_UNIT_MILLIS, Cursor, Dashtable};
 use crate::time::UnixMillis;
 use crate::value::access::AccessRule;
+use crate::value::container::Container;
 use crate::value::record::{Record, Value};
 
 /// A key with its hash, made once per command.
@@ -105,10 +106,18 @@ impl Database {
         self.table.prefetch(hash);
     }
 
-    /// Stores a string under a key.
-    pub fn store(&mut self, key: Key<'_>, value: Value<'_>, deadline: Deadline, access: AccessRule) {
+    /// Stores a value under a key, whatever lay there. A container that lay there is given back: to free it may take long.
+    #[must_use = "a container may be too large to be freed at once"]
+    pub fn store(
+        &mut self,
+        key: Key<'_>,
+        value: Value<'_>,
+        deadline: Deadline,
+        access: AccessRule,
+    ) -> Option<Box<Container>> {
         if let Some(record) = self.table.get_mut(key.bytes, key.hash) {
             let (bytes, timed) = (record.owned_bytes(), record.deadline().is_some());
+            let old = record.take_container();
             record.set_value(value);
             record.set_access(access.used(record.access()));
             match deadline {
@@ -118,13 +127,14 @@ impl Database {
             }
             let (after, deadline) = (record.owned_bytes(), record.deadline());
             self.account(key.hash, (bytes, timed), (after, deadline));
-            return;
+            return old;
         }
         let deadline = match deadline {
             Deadline::At(at) => Some(at),
             Deadline::Clear | Deadline::Keep => None,
         };
         self.insert(key.hash, Record::new(key.bytes, value, deadline, access.fresh()));
+        None
     }
 
     /// Puts a record in whose key is not there.
@@ -166,14 +176,14 @@ impl Database {
         self.table.iter()
     }
 
-    /// Removes records that are due, in about `steps` steps, and tells each key; those that are `spared` count as due a little later. Steps
+    /// Removes records that are due, in about `steps` steps, and hands them on; those that are `spared` count as due a little later. Steps
     /// used and records removed.
     pub fn expire_some(
         &mut self,
         now: UnixMillis,
         steps: usize,
         spared: &dyn Fn(&[u8]) -> bool,
-        each: &mut dyn FnMut(&[u8]),
+        bury: &mut dyn FnMut(Record),
     ) -> (usize, usize) {
         let (mut expired, mut bytes) = (0, 0);
         let deadline = |record: &Record| {
@@ -181,9 +191,9 @@ impl Database {
             Some(if at <= now && spared(record.key()) { UnixMillis(now.0 + BOUND_UNIT_MILLIS) } else { at })
         };
         let used = self.table.sweep(now, steps, &deadline, &mut |record| {
-            each(record.key());
             expired += 1;
             bytes += record.owned_bytes();
+            bury(record);
         });
         self.with_deadline -= expired;
         self.record_bytes -= bytes;
@@ -195,14 +205,15 @@ impl Database {
         self.table.soonest_deadline().map(|bound| UnixMillis(bound.0.saturating_add(BOUND_UNIT_MILLIS)))
     }
 
-    /// Frees about `max` records; how many.
-    pub fn free_some(&mut self, max: usize) -> usize {
+    /// Removes about `max` records and hands them on; how many.
+    pub fn free_some(&mut self, max: usize, bury: &mut dyn FnMut(Record)) -> usize {
         let mut freed = 0;
         while freed < max {
             let Some(records) = self.table.take_segment() else { break };
             freed += records.len() + 1;
-            for record in &records {
-                self.forget(record);
+            for record in records {
+                self.forget(&record);
+                bury(record);
             }
         }
         freed

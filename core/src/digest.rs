@@ -18,11 +18,9 @@ impl Engine {
             session.digest(hasher);
         }
         for database in node.shard.databases() {
-            let mut records: Vec<_> = database
-                .iter()
-                .map(|record| (record.key(), record.view().to_vec(), record.deadline()))
-                .collect();
-            records.sort();
+            let mut records: Vec<_> =
+                database.iter().map(|record| (record.key(), record.copy(), record.deadline())).collect();
+            records.sort_by_key(|(key, ..)| *key);
             records.hash(hasher);
         }
         node.shard.trash.len().hash(hasher);

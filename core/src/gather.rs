@@ -108,7 +108,7 @@ impl Engine {
             Message::Schedule { tx, client, ticket, intents, body } => {
                 self.schedule(from, tx, client, ticket, intents, body);
             }
-            Message::Step { tx, entry, body } => self.step(from, tx, entry, &body, now, out),
+            Message::Step { tx, entry, body } => self.step(from, tx, entry, body, now, out),
             Message::Ran { tx, entry, ran } => self.heard(from, tx, entry, ran, now, out),
             Message::Release { entry } => self.release_entry(entry),
             Message::Unwatch { watcher } => {

@@ -122,7 +122,7 @@ fn run_alone(plan: &Plan, cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let mut orders = vec![Order { step: 0, key: None, given: Finding::Nothing }];
     let mut step = 0;
     loop {
-        let findings = orders.iter().map(|order| (plan.act)(cx, args, order)).collect();
+        let findings = orders.into_iter().map(|order| (plan.act)(cx, args, order)).collect();
         match (plan.next)(args, step, findings, reply) {
             Next::Done => return Ok(()),
             Next::Failed(failure) => return Err(failure),
@@ -139,14 +139,14 @@ pub(crate) fn act(
     keys: &[KeyRef],
     hop: &Hop<'_>,
     args: Args<'_>,
-    orders: &[Order],
+    orders: impl IntoIterator<Item = Order>,
 ) -> Vec<Finding> {
     let started = (node.instruments.stopwatch)();
     let Run::Plan(plan) = hop.command.row().run else {
         unreachable!("only plans have steps");
     };
     let mut cx = node.cx(hop, keys);
-    let findings = orders.iter().map(|order| (plan.act)(&mut cx, args, order)).collect();
+    let findings = orders.into_iter().map(|order| (plan.act)(&mut cx, args, order)).collect();
     cx.remove_due(args);
     let nanos = (node.instruments.stopwatch)().saturating_sub(started);
     node.statistics.ran_share(hop.command, nanos);

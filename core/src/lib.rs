@@ -41,7 +41,9 @@ pub mod table;
 mod testing;
 pub mod time;
 mod transact;
+pub mod trash;
 pub mod txn;
+mod typed;
 pub mod value;
 
 pub use engine::{Engine, EngineConfig};

@@ -115,7 +115,7 @@ impl Engine {
         from: CoreId,
         tx: TxId,
         entry: EntryId,
-        body: &Body,
+        body: Body,
         now: Now,
         out: &mut Effects,
     ) {
@@ -151,12 +151,12 @@ impl Engine {
             Work::Batch { from, token, bundle } => self.run_batch(from, token, &bundle, now, out),
             Work::Part { from, tx, body } => {
                 let entry = entry.expect("a transaction that is granted is held");
-                let ran = self.run_body(from, Some(tx), &body, now, out);
-                self.answer_part(from, tx, entry, ran, out);
                 let is_forgotten = match &body {
                     Body::Plan(_) => planted("a transaction of steps is released after its first"),
                     _ => planted("locks are released at execution"),
                 };
+                let ran = self.run_body(from, Some(tx), body, now, out);
+                self.answer_part(from, tx, entry, ran, out);
                 if is_forgotten {
                     self.release_entry(entry);
                 }
@@ -249,14 +249,14 @@ impl Engine {
     }
 
     /// Runs what a transaction has for this shard.
-    fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: &Body, now: Now, out: &mut Effects) -> Ran {
+    fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: Body, now: Now, out: &mut Effects) -> Ran {
         let ran = match body {
             Body::Lock => return Ran::default(),
             Body::Check(circumstances) => {
-                Ran { touched: self.node.end_watch(circumstances), ..Ran::default() }
+                Ran { touched: self.node.end_watch(&circumstances), ..Ran::default() }
             }
-            Body::Calls(bundle) => self.run_calls(from, bundle, now, out),
-            Body::Plan(step) => self.run_plan_step(step),
+            Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
+            Body::Plan(step) => self.run_plan_step(*step),
         };
         if let Some(tx) = tx {
             self.node.note_applied(Applied::Part { from, tx });
@@ -305,7 +305,7 @@ impl Engine {
         ran
     }
 
-    fn run_plan_step(&mut self, step: &PlanStep) -> Ran {
+    fn run_plan_step(&mut self, step: PlanStep) -> Ran {
         let mut spans = std::mem::take(&mut self.spans);
         let mut keys = std::mem::take(&mut self.keys);
         let args = step.args.unpack(&mut spans);
@@ -317,7 +317,7 @@ impl Engine {
             is_share: true,
         };
         self.node.find_keys(&hop, args, true, &mut keys);
-        let findings = act(&mut self.node, &keys, &hop, args, &step.orders);
+        let findings = act(&mut self.node, &keys, &hop, args, step.orders);
         (self.spans, self.keys) = (spans, keys);
         Ran { findings, ..Ran::default() }
     }

@@ -9,12 +9,14 @@ use crate::database::{Database, Key, Live};
 use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::mutant::planted;
-use crate::protocol::reply::Failure;
 use crate::random::Random;
 use crate::time::UnixMillis;
+use crate::trash::Trash;
 use crate::txn::watch::{Watcher, Watches};
 use crate::value::access::AccessRule;
-use crate::value::record::{Record, Value, View};
+use crate::value::container::Container;
+use crate::value::detached::Detached;
+use crate::value::record::{Record, Value};
 
 /// Counters of one shard, as INFO shows their sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,8 +36,8 @@ pub struct ShardCounters {
 pub struct Shard {
     hasher: KeyHasher,
     pub(crate) databases: Vec<Database>,
-    /// Emptied databases that are freed in steps.
-    pub(crate) trash: Vec<Database>,
+    /// What was removed and is freed in steps.
+    pub(crate) trash: Trash,
     pub(crate) counters: ShardCounters,
     /// The latest instant that this shard has judged an expiry by: it never judges by an earlier one.
     clock: ExpiryClock,
@@ -63,7 +65,7 @@ impl Shard {
         Shard {
             databases: (0..databases).map(|_| Database::new(hasher.clone())).collect(),
             hasher,
-            trash: Vec::new(),
+            trash: Trash::default(),
             counters: ShardCounters::default(),
             clock: ExpiryClock::default(),
             random,
@@ -80,7 +82,7 @@ impl Shard {
 
     /// Bytes of all tables, keys and values, those included that wait to be freed.
     pub fn used_bytes(&self) -> usize {
-        self.databases.iter().chain(&self.trash).map(Database::used_bytes).sum()
+        self.databases.iter().map(Database::used_bytes).sum::<usize>() + self.trash.used_bytes()
     }
 
     /// Keys of all databases.
@@ -99,21 +101,17 @@ impl Shard {
         let next = Database::new(self.hasher.clone());
         let old = std::mem::replace(&mut self.databases[database], next);
         self.counters.dirty += old.len() as u64;
-        if !old.is_empty() {
-            self.trash.push(old);
-        }
+        self.trash.add_database(old);
     }
 
-    /// Frees about `steps` keys of flushed databases; how many steps are left.
-    pub fn free_some(&mut self, mut steps: usize) -> usize {
-        while steps > 0 {
-            let Some(database) = self.trash.last_mut() else { break };
-            steps -= database.free_some(steps).clamp(1, steps);
-            if database.is_empty() {
-                self.trash.pop();
-            }
-        }
-        steps
+    /// Frees about `steps` keys of flushed databases or blocks of removed containers; how many steps are left.
+    pub fn free_some(&mut self, steps: usize) -> usize {
+        self.trash.free_some(steps)
+    }
+
+    /// What was removed and is not freed yet, for drivers that check what they drive.
+    pub fn trash(&self) -> &Trash {
+        &self.trash
     }
 
     /// The instant to judge expiry by, given a coordinator's.
@@ -158,15 +156,17 @@ impl Shard {
             now.0 += 40;
         }
         let mut left = steps;
-        let watches = &mut self.watches;
+        let (watches, trash) = (&mut self.watches, &mut self.trash);
         for (number, database) in self.databases.iter_mut().enumerate() {
             if left == 0 {
                 break;
             }
             let number = number as u16;
-            let (used, expired) = database.expire_some(now, left, &|key| spared(number, key), &mut |key| {
-                watches.expired(number, key);
-            });
+            let (used, expired) =
+                database.expire_some(now, left, &|key| spared(number, key), &mut |record| {
+                    watches.expired(number, record.key());
+                    trash.add_record(record);
+                });
             left -= used.min(left);
             self.counters.expired += expired as u64;
             self.counters.dirty += expired as u64;
@@ -291,13 +291,15 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The string under a key, as a read. Every value is a string so far.
+    /// The door: every change of a key by a command, whatever the change, passes here after it was made; so does the removal of a
+    /// key that a command has found due. What the background removes does not pass: the sweep of deadlines, a flush of all keys.
     #[inline]
-    pub fn read_string(&mut self, key: Key<'_>) -> Result<Option<View<'_>>, Failure> {
-        Ok(self.read(key).map(Record::view))
+    fn changed(&mut self, database: usize, key: Key<'_>) {
+        self.shard.counters.dirty += 1;
+        self.shard.watches.changed(database as u16, key.bytes);
     }
 
-    /// Stores a string.
+    /// Stores a value, whatever lay there.
     #[inline]
     pub fn store(&mut self, key: Key<'_>, value: Value<'_>, deadline: Deadline) {
         self.store_in(self.database, key, value, deadline);
@@ -309,18 +311,35 @@ impl<'a> Cx<'a> {
             self.expire_if_due(database, key);
         }
         let access = self.access;
-        self.shard.databases[database].store(key, value, deadline, access);
+        if let Some(old) = self.shard.databases[database].store(key, value, deadline, access) {
+            self.shard.trash.add_container(old);
+        }
         self.changed(database, key);
     }
 
-    /// Lets `change` work on a living record, its key and its place kept; the accounts follow. `None` if there is none.
+    /// Stores a value that came from another key; a container is not copied.
+    pub fn put(&mut self, database: usize, key: Key<'_>, value: Detached, deadline: Deadline) {
+        value.store(|value| self.store_in(database, key, value, deadline));
+    }
+
+    /// Lets `change` work on a living record, its key and its place kept; the accounts follow. A container that is left empty goes with
+    /// its key. `None` if there is no such record.
     pub fn change<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        self.change_if(key, |record| Some(change(record)))
+    }
+
+    /// The same for a change that may find nothing to do, which it says by `None`: the key then counts as used, but not as changed.
+    pub fn change_if<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> Option<R>) -> Option<R> {
         self.expire_if_due(self.database, key);
         let access = self.access;
-        let changed = self.db().change(key, |record| {
+        let (changed, is_empty) = self.db().change(key, |record| {
             record.set_access(access.used(record.access()));
-            change(record)
-        });
+            let changed = change(record);
+            (changed, record.container().is_some_and(Container::is_empty))
+        })?;
+        if is_empty && let Some(record) = self.db().remove(key) {
+            self.shard.trash.add_record(record);
+        }
         if changed.is_some() {
             self.changed(self.database, key);
         }
@@ -329,7 +348,13 @@ impl<'a> Cx<'a> {
 
     /// Removes a key; true if it lived.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
-        self.take(key).is_some()
+        match self.take(key) {
+            Some(record) => {
+                self.shard.trash.add_record(record);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Removes a key and gives what lay under it.
@@ -337,18 +362,9 @@ impl<'a> Cx<'a> {
         if self.expire_if_due(self.database, key) {
             return None;
         }
-        let taken = self.db().remove(key);
-        if taken.is_some() {
-            self.changed(self.database, key);
-        }
-        taken
-    }
-
-    /// The one door: every change of a key by a command passes here when it is done.
-    #[inline]
-    fn changed(&mut self, database: usize, key: Key<'_>) {
-        self.shard.counters.dirty += 1;
-        self.shard.watches.changed(database as u16, key.bytes);
+        let taken = self.db().remove(key)?;
+        self.changed(self.database, key);
+        Some(taken)
     }
 
     /// From now on the client watches a key.
@@ -364,8 +380,11 @@ impl<'a> Cx<'a> {
         let db = &mut self.shard.databases[database];
         let due =
             db.has_deadlines() && db.get(key).and_then(Record::deadline).is_some_and(|at| at <= self.now);
-        if due && self.removes_due {
-            db.remove(key);
+        if due
+            && self.removes_due
+            && let Some(record) = db.remove(key)
+        {
+            self.shard.trash.add_record(record);
             self.shard.counters.expired += 1;
             self.shard.counters.dirty += 1;
             self.shard.watches.expired(database as u16, key.bytes);

@@ -237,7 +237,7 @@ impl Engine {
                 let participant = &transaction.participants[usize::from(participant)];
                 let entry = participant.entry.expect("who is told more has answered before");
                 if participant.core == self.node.core {
-                    self.step(self.node.core, tx, entry, &body, now, out);
+                    self.step(self.node.core, tx, entry, body, now, out);
                 } else {
                     out.push(Effect::Send {
                         to: participant.core,

@@ -9,7 +9,7 @@ use crate::protocol::reply::{Failure, Reply};
 use crate::shard::{Cx, Deadline};
 use crate::time::UnixMillis;
 use crate::txn::work::{Finding, Order};
-use crate::value::moving::Moving;
+use crate::value::record::Record;
 
 /// Places of the keys among the arguments.
 const SOURCE: u32 = 1;
@@ -99,26 +99,29 @@ fn target_database(cx: &Cx<'_>, args: Args<'_>) -> usize {
     copies.and_then(|options| options.database).map_or(cx.database, usize::from)
 }
 
-fn act(cx: &mut Cx<'_>, args: Args<'_>, order: &Order, takes: bool) -> Finding {
+fn act(cx: &mut Cx<'_>, args: Args<'_>, order: Order, takes: bool) -> Finding {
     let target = if takes { cx.database } else { target_database(cx, args) };
-    match (&order.given, order.key) {
+    match (order.given, order.key) {
         (Finding::Value(carried), _) => {
-            let deadline = carried.1.map_or(Deadline::Clear, |at| Deadline::At(UnixMillis(at)));
+            let (value, deadline) = *carried;
+            let deadline = deadline.map_or(Deadline::Clear, |at| Deadline::At(UnixMillis(at)));
             let key = cx.key_of(args.at(TARGET as usize));
             if takes {
                 cx.remove(key);
             }
-            cx.store_in(target, key, carried.0.as_value(), deadline);
+            cx.put(target, key, value, deadline);
             Finding::Nothing
         }
         (_, Some(_)) => {
             let key = cx.key_of(args.at(SOURCE as usize));
-            let value = cx
-                .peek(key)
-                .map(|record| (Moving::of(record.view()), record.deadline().map(|deadline| deadline.0)));
-            if takes {
-                cx.remove(key);
-            }
+            let at = |record: &Record| record.deadline().map(|deadline| deadline.0);
+            let value = match takes {
+                true => cx.take(key).map(|record| {
+                    let deadline = at(&record);
+                    (record.detach(), deadline)
+                }),
+                false => cx.peek(key).map(|record| (record.copy(), at(record))),
+            };
             value.map_or(Finding::Nothing, |value| Finding::Value(Box::new(value)))
         }
         // In the first step all look.

@@ -144,12 +144,38 @@ fn touch_flags(touch: Touch) -> &'static [&'static str] {
         Touch::Update => &["RW", "access", "update"],
         Touch::Overwrite => &["OW", "update"],
         Touch::Delete => &["RW", "delete"],
+        Touch::Insert => &["RW", "insert"],
+        Touch::Change => &["RW", "update"],
+        Touch::Take | Touch::Move => &["RW", "access", "delete"],
+        Touch::Measure => &["RO"],
     }
 }
 
+/// What becomes of the `n`-th key.
+fn touch_of(row: &Command, n: usize) -> Touch {
+    if row.touch == Touch::Move && n > 0 { Touch::Insert } else { row.touch }
+}
+
 fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
-    let (begin, kind, numbers): (u16, &str, [(&str, i64); 3]) = match row.keys {
-        Keys::None => return reply.array(0),
+    match (row.keys, row.touch) {
+        (Keys::None, _) => reply.array(0),
+        (_, Touch::Move) => {
+            reply.array(2);
+            for n in [1, 2] {
+                let keys = Keys::Range { first: n, last: n as i16, step: 1 };
+                key_specification(keys, touch_of(row, usize::from(n) - 1), reply);
+            }
+        }
+        (keys, touch) => {
+            reply.array(1);
+            key_specification(keys, touch, reply);
+        }
+    }
+}
+
+fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
+    let (begin, kind, numbers): (u16, &str, [(&str, i64); 3]) = match keys {
+        Keys::None => return,
         Keys::Range { first, last, step } => {
             let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
             (first, "range", [("lastkey", last), ("keystep", step.into()), ("limit", 0)])
@@ -158,10 +184,9 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
             (count, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", step.into())])
         }
     };
-    reply.array(1);
     reply.map(3);
     reply.text("flags");
-    simple_set(touch_flags(row.touch), reply);
+    simple_set(touch_flags(touch), reply);
     reply.text("begin_search");
     reply.map(2);
     reply.text("type");
@@ -282,13 +307,13 @@ fn get_keys(args: Args<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Outcome 
         return Err(Failure::new("ERR Invalid arguments specified for command"));
     }
     reply.array(places.len());
-    for place in places {
+    for (n, place) in places.into_iter().enumerate() {
         if with_flags {
             reply.array(2);
         }
         reply.bulk(call.at(place));
         if with_flags {
-            simple_set(touch_flags(row.touch), reply);
+            simple_set(touch_flags(touch_of(row, n)), reply);
         }
     }
     Ok(())

@@ -9,7 +9,6 @@ use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::{Cx, Deadline};
 use crate::txn::intent::Mode;
-use crate::value::moving::Moving;
 
 const ROW: Command = Command { group: Group::Generic, keys: Keys::ONE, ..Command::DEFAULT };
 const FAST_READ: Flags = Flags::READONLY.or(Flags::FAST);
@@ -225,7 +224,7 @@ fn move_key(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let moves = cx.peek(key).is_some() && cx.peek_in(to, key).is_none();
     if moves && let Some(record) = cx.take(key) {
         let deadline = record.deadline().map_or(Deadline::Clear, Deadline::At);
-        cx.store_in(to, key, Moving::of(record.view()).as_value(), deadline);
+        cx.put(to, key, record.detach(), deadline);
     }
     reply.integer(i64::from(moves));
     Ok(())

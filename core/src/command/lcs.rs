@@ -129,9 +129,12 @@ impl Lengths {
 }
 
 fn lcs(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let mut text = |n| match cx.read_string(cx.key(args, n)) {
+        Ok(view) => Ok(view.map(|view| view.to_vec()).unwrap_or_default()),
+        Err(_) => Err(Failure::new("ERR The specified keys must contain string values")),
+    };
+    let (a, b) = (text(0)?, text(1)?);
     let options = Options::parse(args)?;
-    let a = cx.read_string(cx.key(args, 0))?.map(|view| view.to_vec()).unwrap_or_default();
-    let b = cx.read_string(cx.key(args, 1))?.map(|view| view.to_vec()).unwrap_or_default();
     if (a.len() + 1).saturating_mul(b.len() + 1) > CELLS_MAX {
         return Err(Failure::new("ERR Insufficient memory, transient memory for LCS exceeds the limit"));
     }

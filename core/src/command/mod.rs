@@ -21,6 +21,10 @@ mod help;
 mod info;
 mod latency;
 mod lcs;
+mod list;
+mod list_edit;
+mod list_move;
+mod list_read;
 mod memory;
 mod module;
 mod monitor;
@@ -44,6 +48,10 @@ const FAMILIES: &[&[Command]] = &[
     string_number::COMMANDS,
     string_many::COMMANDS,
     set::COMMANDS,
+    list::COMMANDS,
+    list_read::COMMANDS,
+    list_edit::COMMANDS,
+    list_move::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

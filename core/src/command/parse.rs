@@ -11,6 +11,11 @@ pub fn integer(word: &[u8]) -> Result<i64, Failure> {
     parse_integer(word).ok_or(Failure::NOT_INTEGER)
 }
 
+/// A whole number of at least `min`; whatever else it is, the error is `wrong`.
+pub fn ranged(word: &[u8], min: i64, wrong: &'static str) -> Result<i64, Failure> {
+    parse_integer(word).filter(|&number| number >= min).ok_or(Failure::new(wrong))
+}
+
 /// A number with a fraction: decimal, exponents, `inf`; no `nan`, no spaces.
 pub fn float(word: &[u8]) -> Result<f64, Failure> {
     let text = std::str::from_utf8(word).ok().filter(|text| !text.is_empty()).ok_or(Failure::NOT_FLOAT)?;

@@ -93,6 +93,8 @@ impl std::ops::BitOr for Flags {
 pub enum Group {
     /// Strings.
     String,
+    /// Lists.
+    List,
     /// Keys of any type.
     Generic,
     /// The connection itself.
@@ -108,6 +110,7 @@ impl Group {
     pub fn name(self) -> &'static str {
         match self {
             Group::String => "string",
+            Group::List => "list",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -218,8 +221,18 @@ pub enum Touch {
     Update,
     /// Puts another value in its place.
     Overwrite,
-    /// Removes it.
+    /// Removes it, or parts of it.
     Delete,
+    /// Adds to it, and says nothing of what is there.
+    Insert,
+    /// Changes a part of it, and says nothing of what is there.
+    Change,
+    /// Removes parts of it and says what they were.
+    Take,
+    /// Takes from the first key and adds to the second.
+    Move,
+    /// Says how much it holds, not what.
+    Measure,
 }
 
 /// A call and its reply, which the reference shows, and which the tests make: on an empty store, in this order. The reply is
@@ -255,7 +268,7 @@ pub struct Plan {
     /// True if the n-th key is only read.
     pub reads: fn(usize) -> bool,
     /// What one shard does in a step; it sees those of the command's keys that are its own.
-    pub act: fn(&mut Cx<'_>, Args<'_>, &Order) -> Finding,
+    pub act: fn(&mut Cx<'_>, Args<'_>, Order) -> Finding,
     /// What follows from the findings of a step: of each order one, in their order; of an order to all, one of each shard.
     pub next: fn(Args<'_>, u8, Vec<Finding>, &mut Reply<'_>) -> Next,
 }
@@ -399,6 +412,9 @@ impl Command {
         }
         if self.group == Group::String {
             categories.push("@string");
+        }
+        if self.group == Group::List {
+            categories.push("@list");
         }
         if flags.has(Flags::ADMIN) {
             categories.push("@admin");

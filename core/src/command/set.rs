@@ -8,7 +8,7 @@ use crate::database::Key;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::{Cx, Deadline};
 use crate::time::UnixMillis;
-use crate::value::record::{Record, Value, View};
+use crate::value::record::{Value, View};
 
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const ROW: Command = Command {
@@ -248,21 +248,23 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         return Ok(());
     }
     let options = Options::parse(args, cx.now)?;
-    let view = match options.get {
-        true => cx.read_string(key)?,
-        false => cx.peek(key).map(Record::view),
-    };
+    if options.get {
+        let view = cx.read_string(key)?;
+        match view {
+            Some(view) => reply_view(view, reply),
+            None => reply.null(),
+        }
+    }
     let holds = match options.condition {
         Condition::Always => true,
-        Condition::Absent => view.is_none(),
-        Condition::Present => view.is_some(),
-        Condition::Compare(compare) => compare.holds(view),
+        Condition::Absent => cx.peek(key).is_none(),
+        Condition::Present => cx.peek(key).is_some(),
+        Condition::Compare(compare) => compare.holds(cx.peek_string(key)?),
     };
-    match (options.get, view) {
-        (true, Some(view)) => reply_view(view, reply),
-        (true, None) => reply.null(),
-        (false, _) if holds => reply.ok(),
-        (false, _) => reply.null(),
+    match (options.get, holds) {
+        (true, _) => {}
+        (false, true) => reply.ok(),
+        (false, false) => reply.null(),
     }
     if holds {
         cx.store(key, Value::of(args.at(2)), options.deadline);
@@ -310,18 +312,20 @@ fn delex(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if let Some(compare) = compare {
         compare.check()?;
     }
-    delete_if(cx, cx.key(args, 0), compare, reply);
-    Ok(())
+    delete_if(cx, cx.key(args, 0), compare, reply)
 }
 
 fn delifeq(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    delete_if(cx, cx.key(args, 0), Some(Compare::Equal(args.at(2))), reply);
-    Ok(())
+    delete_if(cx, cx.key(args, 0), Some(Compare::Equal(args.at(2))), reply)
 }
 
-fn delete_if(cx: &mut Cx<'_>, key: Key<'_>, compare: Option<Compare<'_>>, reply: &mut Reply<'_>) {
-    let holds =
-        cx.peek(key).is_some_and(|record| compare.is_none_or(|compare| compare.holds(Some(record.view()))));
+/// Without a comparison a key of any type goes; with one it must be a string.
+fn delete_if(cx: &mut Cx<'_>, key: Key<'_>, compare: Option<Compare<'_>>, reply: &mut Reply<'_>) -> Outcome {
+    let holds = match compare {
+        Some(compare) => cx.peek_string(key)?.is_some_and(|view| compare.holds(Some(view))),
+        None => true,
+    };
     let removed = holds && cx.remove(key);
     reply.integer(i64::from(removed));
+    Ok(())
 }

@@ -223,17 +223,16 @@ fn check_len(cx: &Cx<'_>, len: usize) -> Outcome {
 
 fn append(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, more) = (cx.key(args, 0), args.at(2));
-    let Some(len) = cx.peek(key).map(|record| record.view().len()) else {
+    let Some(len) = cx.peek_string(key)?.map(|view| view.len()) else {
         cx.store(key, Value::of(more), Deadline::Clear);
         reply.count(more.len());
         return Ok(());
     };
     check_len(cx, len + more.len())?;
-    let len = cx.change(key, |record| {
+    cx.change(key, |record| {
         edit(record, |bytes| bytes.extend_from_slice(more));
-        record.view().len()
     });
-    reply.count(len.unwrap_or_default());
+    reply.count(len + more.len());
     Ok(())
 }
 
@@ -242,7 +241,7 @@ fn edit(record: &mut Record, change: impl FnOnce(&mut Vec<u8>)) {
     match record.large_mut() {
         Some(buffer) => change(buffer),
         None => {
-            let mut bytes = record.view().to_vec();
+            let mut bytes = record.string().map(|view| view.to_vec()).unwrap_or_default();
             change(&mut bytes);
             record.set_value(Value::Raw(&bytes));
         }
@@ -277,7 +276,7 @@ fn setrange(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, patch) = (cx.key(args, 0), args.at(3));
     let offset = integer(args.at(2))?;
     let offset = usize::try_from(offset).map_err(|_| Failure::new("ERR offset is out of range"))?;
-    let len = cx.peek(key).map(|record| record.view().len());
+    let len = cx.peek_string(key)?.map(|view| view.len());
     if patch.is_empty() {
         reply.count(len.unwrap_or(0));
         return Ok(());

@@ -85,9 +85,10 @@ pub const COMMANDS: &[Command] = &[
 fn mget(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.elements(cx.keys.len());
     for n in 0..cx.keys.len() {
-        match cx.read_string(cx.key(args, n))? {
-            Some(view) => reply_view(view, reply),
-            None => reply.null(),
+        // A value of another type is as good as none.
+        match cx.read_string(cx.key(args, n)) {
+            Ok(Some(view)) => reply_view(view, reply),
+            Ok(None) | Err(_) => reply.null(),
         }
         reply.element();
     }

@@ -91,7 +91,7 @@ pub const COMMANDS: &[Command] = &[
 
 fn add(cx: &mut Cx<'_>, args: Args<'_>, by: i64, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
-    let value = match cx.peek(key).map(|record| record.view()) {
+    let value = match cx.peek_string(key)? {
         None => {
             cx.store(key, Value::Integer(by), Deadline::Clear);
             reply.integer(by);
@@ -109,7 +109,7 @@ fn add(cx: &mut Cx<'_>, args: Args<'_>, by: i64, reply: &mut Reply<'_>) -> Outco
 /// Redis adds as `long double`; doubles here, written with 17 digits cut to what reads the same.
 fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
-    let value = match cx.peek(key).map(|record| record.view()) {
+    let value = match cx.peek_string(key)? {
         None => 0.0,
         Some(view) => view.with(float)?,
     };

@@ -1,8 +1,8 @@
 //! Reads the usage line of a row and gives the arguments that COMMAND DOCS describes.
 //!
 //! A usage line is written as manuals write it: `key value [NX | XX] [EX seconds | PX milliseconds] [key value ...]`. Words in
-//! capitals are tokens, others are operands, `name:type` where the name does not tell the type; brackets are optional, bars choose, and
-//! a bracket that ends in `...` repeats what stands before it.
+//! capitals are tokens, others are operands, `name:type` where the name does not tell the type; brackets are optional, bars choose,
+//! `name:<A | B>` is a choice that must be made, and a bracket that ends in `...` repeats what stands before it.
 
 /// What kind of thing an argument is, in COMMAND DOCS's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,10 @@ impl Argument {
 
 /// The arguments of a usage line. `None` if the line is not well formed, which a test excludes for every row.
 pub fn arguments(usage: &str) -> Option<Vec<Argument>> {
-    let spaced = usage.replace('[', " [ ").replace(']', " ] ").replace('|', " | ");
+    let mut spaced = usage.to_string();
+    for mark in ["[", "]", "|", "<", ">"] {
+        spaced = spaced.replace(mark, &format!(" {mark} "));
+    }
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut reader = Reader { words: &words, at: 0 };
     let mut alternatives = reader.alternatives()?;
@@ -147,9 +150,13 @@ impl<'a> Reader<'a> {
         let mut sequence = Vec::new();
         while let Some(word) = self.peek() {
             match word {
-                "]" | "|" => break,
+                "]" | "|" | ">" => break,
                 "[" => self.bracket(&mut sequence)?,
-                "..." => return None,
+                "..." | "<" => return None,
+                _ if word.ends_with(':') => {
+                    self.at += 1;
+                    sequence.push(self.choice(word.trim_end_matches(':'))?);
+                }
                 _ if is_token(word) => {
                     self.at += 1;
                     sequence.push(self.token(word));
@@ -176,6 +183,17 @@ impl<'a> Reader<'a> {
         };
         argument.token = Some(token.to_string());
         argument
+    }
+
+    /// What stands between `<` and `>`.
+    fn choice(&mut self, name: &str) -> Option<Argument> {
+        self.at += 1;
+        let is_open = self.words.get(self.at - 1) == Some(&"<");
+        let alternatives = self.alternatives()?;
+        self.at += 1;
+        let is_closed = self.words.get(self.at - 1) == Some(&">");
+        (is_open && is_closed && alternatives.len() > 1)
+            .then(|| Argument { name: name.to_string(), ..one_of(alternatives) })
     }
 
     fn bracket(&mut self, before: &mut Vec<Argument>) -> Option<()> {
@@ -221,7 +239,7 @@ fn is_token(word: &str) -> bool {
 }
 
 fn is_operand(word: &&str) -> bool {
-    !is_token(word) && !["[", "]", "|", "..."].contains(word)
+    !is_token(word) && !word.ends_with(':') && !["[", "]", "|", "<", ">", "..."].contains(word)
 }
 
 fn operand(word: &str) -> Argument {
@@ -235,6 +253,10 @@ fn operand(word: &str) -> Argument {
 pub fn shown(usage: &str) -> String {
     let mut words = Vec::new();
     for word in usage.split_whitespace() {
+        if let Some((_, choice)) = word.split_once(":<") {
+            words.push(format!("<{choice}"));
+            continue;
+        }
         let opening = word.len() - word.trim_start_matches('[').len();
         let (body, closing) = match word.find(']') {
             Some(at) => word.split_at(at),
@@ -284,6 +306,10 @@ mod tests {
             Some("protover(protover auth=AUTH(username password)? clientname=SETNAME?)?"),
         );
         check("ON | OFF", Some("condition|(on=ON off=OFF)"));
+        check("key where:<LEFT | RIGHT> x", Some("key where|(left=LEFT right=RIGHT) x"));
+        check("key where:<LEFT | RIGHT", None);
+        check("key <LEFT | RIGHT>", None);
+        check("where:<LEFT>", None);
         check("[a", None);
         check("a ]", None);
         check("[x ...]", None);
@@ -294,6 +320,7 @@ mod tests {
         let found = arguments("key EX seconds start:integer newkey:key").expect("well formed");
         let kinds: Vec<Kind> = found.iter().map(|argument| argument.kind).collect();
         assert_eq!(kinds[0], Kind::Key);
+        assert_eq!(shown("key a:<LEFT | RIGHT> b:integer"), "key <LEFT | RIGHT> b");
         assert_eq!(shown("[key start:integer [x:double]] [a:key | b]"), "[key start [x]] [a | b]");
     }
 

@@ -125,7 +125,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     memory("hash-max-listpack-value", "64", 0, SIZE_MAX).alias("hash-max-ziplist-value"),
     memory("hll-sparse-max-bytes", "3000", 0, SIZE_MAX),
     number("list-compress-depth", "0", 0, I32_MAX),
-    number("list-max-listpack-size", "-2", I32_MIN, I32_MAX).alias("list-max-ziplist-size"),
     number("set-max-intset-entries", "512", 0, i64::MAX),
     memory("stream-node-max-bytes", "4096", 0, SIZE_MAX),
     number("stream-node-max-entries", "100", 0, i64::MAX),

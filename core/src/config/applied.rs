@@ -163,6 +163,13 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| if s.shards == 0 { "auto".into() } else { s.shards.to_string() },
     )
     .immutable(),
+    // How values lie in memory.
+    Parameter::applied(
+        "list-max-listpack-size",
+        |s, v| value::integer(v[0], i64::from(i32::MIN), I32_MAX).map(|fill| s.list_max_listpack_size = fill),
+        |s| s.list_max_listpack_size.to_string(),
+    )
+    .alias("list-max-ziplist-size"),
     // What is watched.
     Parameter::applied(
         "slowlog-log-slower-than",
@@ -226,6 +233,7 @@ mod tests {
             ("hz", "100"),
             ("enable-debug-command", "local"),
             ("shards", "8"),
+            ("list-max-listpack-size", "-2147483648"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),
             ("latency-monitor-threshold", "100"),

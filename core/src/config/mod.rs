@@ -103,6 +103,8 @@ pub struct Settings {
     pub client_output_buffer_limit: [OutputLimit; 3],
     /// How often a second background work is looked at.
     pub hz: u32,
+    /// How full a pack of a list may be: elements, or as -1 to -5 a size in bytes; see [`crate::value::list::Fill`].
+    pub list_max_listpack_size: i32,
     /// Microseconds from which a command is slow; negative: never; 0: always.
     pub slowlog_log_slower_than: i64,
     /// Entries kept.
@@ -150,6 +152,7 @@ impl Default for Settings {
                 OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
             ],
             hz: 10,
+            list_max_listpack_size: -2,
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold: 0,

@@ -154,6 +154,11 @@ impl<'a> Reply<'a> {
         self.bulk(text.as_bytes());
     }
 
+    /// Makes room for about so many bytes that follow.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.tail().reserve(bytes);
+    }
+
     /// An integer as bytes, as GET answers for a counter.
     #[inline]
     pub fn bulk_integer(&mut self, value: i64) {

@@ -12,7 +12,7 @@ use crate::part::Part;
 use crate::protocol::reply::{Failure, Resp};
 use crate::session::ClientId;
 use crate::slowlog::SlowCall;
-use crate::value::moving::Moving;
+use crate::value::detached::Detached;
 
 /// Names a transaction on the core that coordinates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,7 +83,7 @@ pub enum Finding {
     /// Of some of the keys, by their places among the arguments.
     Keys(Vec<(u32, Finding)>),
     /// A value on its way to another key, with its deadline in Unix milliseconds.
-    Value(Box<(Moving, Option<u64>)>),
+    Value(Box<(Detached, Option<u64>)>),
 }
 
 /// One step of a plan on one shard.

@@ -2,5 +2,9 @@
 
 pub mod access;
 pub mod block;
-pub mod moving;
+pub mod container;
+pub mod detached;
+pub mod element;
+pub mod list;
+pub mod pack;
 pub mod record;

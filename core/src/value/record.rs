@@ -4,8 +4,9 @@
 //! cache line is needed for small keys and values. The layout, all little endian and unaligned:
 //!
 //! ```text
-//! tag 1 | access 3 | [4 unused | Arc<Vec<u8>> of a large string 8, aligned] | key length 1 or 5 | deadline 0 or 8 | key | value
-//! value:  embedded string: length 1 or 5, bytes · integer: 8 · large string: nothing more
+//! tag 1 | access 3 | [4 unused | pointer 8, aligned] | key length 1 or 5 | deadline 0 or 8 | key | value
+//! value:  embedded string: length 1 or 5, bytes · integer: 8 · large string, container: nothing more
+//! pointer: only of a large string, `Arc<Vec<u8>>`, and of a container, `Option<Box<Container>>`
 //! ```
 //!
 //! It knows how values lie in memory. It does not know what commands do with them.
@@ -15,6 +16,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::block::block_size;
+use super::container::Container;
+use super::detached::Detached;
 use crate::protocol::request::parse_integer;
 use crate::table::Entry;
 use crate::time::UnixMillis;
@@ -28,14 +31,15 @@ const KIND: u8 = 0x03;
 const EMBEDDED: u8 = 0;
 const INTEGER: u8 = 1;
 const LARGE: u8 = 2;
+const CONTAINER: u8 = 3;
 const HAS_DEADLINE: u8 = 0x04;
 /// Was changed in place (APPEND, SETRANGE): OBJECT ENCODING says `raw` whatever the length, as in Redis.
 const RAW: u8 = 0x08;
 
 const ACCESS_AT: usize = 1;
 const HEAD: usize = 4;
-const LARGE_AT: usize = 8;
-const LARGE_HEAD: usize = 16;
+const POINTER_AT: usize = 8;
+const POINTER_HEAD: usize = 16;
 const DEADLINE_LEN: usize = 8;
 const WORD: usize = 8;
 
@@ -48,7 +52,7 @@ impl Access {
     pub const MASK: u32 = 0x00ff_ffff;
 }
 
-/// A string value to be stored.
+/// A value to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// A whole number.
@@ -59,6 +63,8 @@ pub enum Value<'a> {
     Raw(&'a [u8]),
     /// A buffer that is taken over.
     Large(Arc<Vec<u8>>),
+    /// What is no string; taken over.
+    Container(Box<Container>),
 }
 
 impl<'a> Value<'a> {
@@ -120,15 +126,20 @@ impl View<'_> {
 /// One key with everything that belongs to it. Owns its block.
 pub struct Record(NonNull<u8>);
 
-// SAFETY: a record owns its block alone; what it may share, an `Arc<Vec<u8>>`, may be sent.
+// SAFETY: a record owns its block and container alone; what it may share, an `Arc<Vec<u8>>`, may be sent.
 unsafe impl Send for Record {}
-// SAFETY: through a shared reference a record is only read, and so is the `Arc<Vec<u8>>` that it may share.
+// SAFETY: through a shared reference a record is only read, and so are its container and the `Arc<Vec<u8>>` that it may share.
 unsafe impl Sync for Record {}
+/// What a record points to may go where the record goes.
+const _: fn() = || {
+    fn travels<T: Send + Sync>() {}
+    travels::<(Arc<Vec<u8>>, Box<Container>)>();
+};
 
 /// The parts of a record to be built.
 struct Parts<'a> {
     key: &'a [u8],
-    value: &'a Value<'a>,
+    value: Value<'a>,
     deadline: Option<UnixMillis>,
     access: Access,
 }
@@ -136,13 +147,8 @@ struct Parts<'a> {
 impl Record {
     /// Builds a record. Strings over [`EMBEDDED_MAX`] get a buffer of their own.
     pub fn new(key: &[u8], value: Value<'_>, deadline: Option<UnixMillis>, access: Access) -> Record {
-        let value = match value {
-            Value::Bytes(bytes) | Value::Raw(bytes) if bytes.len() > EMBEDDED_MAX => {
-                Value::Large(Arc::new(bytes.to_vec()))
-            }
-            other => other,
-        };
-        build(&Parts { key, value: &value, deadline, access })
+        let value = in_its_place(value);
+        build(Parts { key, value, deadline, access })
     }
 
     /// The key.
@@ -153,31 +159,86 @@ impl Record {
         self.slice(head + prefix + self.deadline_len(), len)
     }
 
-    /// The value.
+    /// The value, if it is a string.
     #[inline]
-    pub fn view(&self) -> View<'_> {
+    pub fn string(&self) -> Option<View<'_>> {
         let at = self.value_at();
         match self.tag() & KIND {
-            INTEGER => View::Integer(i64::from_le_bytes(self.word(at))),
+            INTEGER => Some(View::Integer(i64::from_le_bytes(self.word(at)))),
             EMBEDDED => {
                 let (len, prefix) = self.length_at(at);
-                View::Bytes(self.slice(at + prefix, len))
+                Some(View::Bytes(self.slice(at + prefix, len)))
             }
             // SAFETY: the tag says that an `Arc` lies at this aligned place, owned by the record; `&self` keeps it there.
-            _ => View::Large(unsafe { &*self.large() }),
+            LARGE => Some(View::Large(unsafe { &*self.large() })),
+            _ => None,
         }
     }
 
-    /// TYPE's word. Every value is a string so far.
+    /// The value, if it is no string.
+    #[inline]
+    pub fn container(&self) -> Option<&Container> {
+        if self.tag() & KIND != CONTAINER {
+            return None;
+        }
+        // SAFETY: the tag says that an `Option<Box<Container>>` lies at this aligned place, owned by the record; `&self` keeps it there.
+        unsafe { &*self.held() }.as_deref()
+    }
+
+    /// The same, to be changed in place.
+    #[inline]
+    pub fn container_mut(&mut self) -> Option<&mut Container> {
+        if self.tag() & KIND != CONTAINER {
+            return None;
+        }
+        // SAFETY: as in `container`; `&mut self` makes this the only reference.
+        unsafe { &mut *self.held() }.as_deref_mut()
+    }
+
+    /// Takes the container out. What stays has no value: it is to be dropped or to be given another.
+    pub fn take_container(&mut self) -> Option<Box<Container>> {
+        if self.tag() & KIND != CONTAINER {
+            return None;
+        }
+        // SAFETY: as in `container_mut`.
+        unsafe { &mut *self.held() }.take()
+    }
+
+    /// The value alone.
+    pub fn detach(mut self) -> Detached {
+        match self.take_container() {
+            Some(container) => Detached::Container(container),
+            None => self.copy(),
+        }
+    }
+
+    /// A copy of the value; a large string is shared.
+    pub fn copy(&self) -> Detached {
+        match (self.string(), self.container()) {
+            (Some(View::Integer(number)), _) => Detached::Integer(number),
+            (Some(View::Bytes(bytes)), _) if self.tag() & RAW != 0 => Detached::Raw(bytes.into()),
+            (Some(View::Bytes(bytes)), _) => Detached::Bytes(bytes.into()),
+            (Some(View::Large(buffer)), _) => Detached::Large(Arc::clone(buffer)),
+            (None, Some(container)) => Detached::Container(Box::new(container.clone())),
+            (None, None) => unreachable!("a record without a value is dropped at once"),
+        }
+    }
+
+    /// TYPE's word.
     pub fn type_name(&self) -> &'static str {
-        "string"
+        self.container().map_or("string", Container::type_name)
     }
 
     /// OBJECT ENCODING's word.
     pub fn encoding(&self) -> &'static str {
-        match self.tag() & KIND {
-            INTEGER => "int",
-            EMBEDDED if self.tag() & RAW == 0 && self.view().len() <= EMBSTR_MAX => "embstr",
+        match (self.tag() & KIND, self.container()) {
+            (_, Some(container)) => container.encoding(),
+            (INTEGER, _) => "int",
+            (EMBEDDED, _)
+                if self.tag() & RAW == 0 && self.string().is_some_and(|text| text.len() <= EMBSTR_MAX) =>
+            {
+                "embstr"
+            }
             _ => "raw",
         }
     }
@@ -242,39 +303,45 @@ impl Record {
         self.write(ACCESS_AT, &(access.0 & Access::MASK).to_le_bytes()[..3]);
     }
 
-    /// Bytes of memory that belong to this record alone: its block, and a large value's buffer.
+    /// Bytes of memory that belong to this record alone: its block, and a large value's buffer or a container.
+    #[inline]
     pub fn owned_bytes(&self) -> usize {
         let block = block_size(self.used());
-        match self.view() {
-            View::Large(buffer) => block + block_size(ARC_BYTES) + block_size(buffer.capacity()),
-            _ => block,
+        match self.tag() & KIND {
+            EMBEDDED | INTEGER => block,
+            LARGE => {
+                // SAFETY: as in `string`.
+                let buffer = unsafe { &*self.large() };
+                block + block_size(ARC_BYTES) + block_size(buffer.capacity())
+            }
+            _ => block + self.container().map_or(0, Container::owned_bytes),
         }
     }
 
+    /// Builds the block anew, with another value if one is given.
     fn rebuild(&mut self, value: Option<Value<'_>>, deadline: Option<UnixMillis>) {
-        let kept;
-        let value = match &value {
-            Some(value) => value,
-            None => {
-                kept = match self.view() {
-                    View::Integer(number) => Value::Integer(number),
-                    View::Bytes(bytes) if self.tag() & RAW != 0 => Value::Raw(bytes),
-                    View::Bytes(bytes) => Value::Bytes(bytes),
-                    View::Large(buffer) => Value::Large(Arc::clone(buffer)),
-                };
-                &kept
-            }
+        let container = if value.is_none() { self.take_container() } else { None };
+        let value = match (value, container) {
+            (Some(value), _) => in_its_place(value),
+            (None, Some(container)) => Value::Container(container),
+            (None, None) => self.value(),
         };
-        let large;
-        let value = match value {
-            Value::Bytes(bytes) | Value::Raw(bytes) if bytes.len() > EMBEDDED_MAX => {
-                large = Value::Large(Arc::new(bytes.to_vec()));
-                &large
-            }
-            other => other,
-        };
-        let next = build(&Parts { key: self.key(), value, deadline, access: self.access() });
+        let next = build(Parts { key: self.key(), value, deadline, access: self.access() });
         *self = next;
+    }
+
+    /// The value as it would be stored again; a container is copied.
+    fn value(&self) -> Value<'_> {
+        match self.string() {
+            Some(View::Integer(number)) => Value::Integer(number),
+            Some(View::Bytes(bytes)) if self.tag() & RAW != 0 => Value::Raw(bytes),
+            Some(View::Bytes(bytes)) => Value::Bytes(bytes),
+            Some(View::Large(buffer)) => Value::Large(Arc::clone(buffer)),
+            None => match self.container() {
+                Some(container) => Value::Container(Box::new(container.clone())),
+                None => unreachable!("a record without a value is dropped at once"),
+            },
+        }
     }
 
     #[inline]
@@ -285,7 +352,7 @@ impl Record {
     /// Where the key's length stands.
     #[inline]
     fn head(&self) -> usize {
-        if self.tag() & KIND == LARGE { LARGE_HEAD } else { HEAD }
+        if self.tag() & KIND >= LARGE { POINTER_HEAD } else { HEAD }
     }
 
     #[inline]
@@ -359,17 +426,26 @@ impl Record {
 
     fn large(&self) -> *mut Arc<Vec<u8>> {
         debug_assert_eq!(self.tag() & KIND, LARGE, "only large strings have a buffer of their own");
-        // SAFETY: a large record has at least `LARGE_HEAD` bytes, so this stays within the block.
-        unsafe { self.0.as_ptr().add(LARGE_AT).cast() }
+        // SAFETY: a large record has at least `POINTER_HEAD` bytes, so this stays within the block.
+        unsafe { self.0.as_ptr().add(POINTER_AT).cast() }
+    }
+
+    fn held(&self) -> *mut Option<Box<Container>> {
+        debug_assert_eq!(self.tag() & KIND, CONTAINER, "only containers lie in a box of their own");
+        // SAFETY: a container's record has at least `POINTER_HEAD` bytes, so this stays within the block.
+        unsafe { self.0.as_ptr().add(POINTER_AT).cast() }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let layout = layout(self.used());
-        if self.tag() & KIND == LARGE {
+        match self.tag() & KIND {
             // SAFETY: the tag says that the record owns an `Arc` there; it is not used again.
-            unsafe { std::ptr::drop_in_place(self.large()) }
+            LARGE => unsafe { std::ptr::drop_in_place(self.large()) },
+            // SAFETY: the same of an `Option<Box<Container>>`.
+            CONTAINER => unsafe { std::ptr::drop_in_place(self.held()) },
+            _ => {}
         }
         // SAFETY: the block was allocated by `build` with the layout of the same block size: changes in place keep it.
         unsafe { dealloc(self.0.as_ptr(), layout) }
@@ -379,13 +455,8 @@ impl Drop for Record {
 impl Clone for Record {
     /// The same in a block of its own; a large value's buffer is shared until one of them changes it.
     fn clone(&self) -> Record {
-        let value = match self.view() {
-            View::Integer(number) => Value::Integer(number),
-            View::Bytes(bytes) if self.tag() & RAW != 0 => Value::Raw(bytes),
-            View::Bytes(bytes) => Value::Bytes(bytes),
-            View::Large(buffer) => Value::Large(Arc::clone(buffer)),
-        };
-        build(&Parts { key: self.key(), value: &value, deadline: self.deadline(), access: self.access() })
+        let (key, deadline, access) = (self.key(), self.deadline(), self.access());
+        build(Parts { key, value: self.value(), deadline, access })
     }
 }
 
@@ -398,10 +469,9 @@ impl Entry for Record {
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = self.view().to_vec();
         f.debug_struct("Record")
             .field("key", &String::from_utf8_lossy(self.key()))
-            .field("value", &String::from_utf8_lossy(&value))
+            .field("value", &self.value())
             .field("deadline", &self.deadline())
             .finish()
     }
@@ -430,14 +500,25 @@ fn length_prefix(len: usize) -> (usize, [u8; 5]) {
     (length_len(len), bytes)
 }
 
-fn build(parts: &Parts<'_>) -> Record {
+/// Strings that are too long to be embedded get a buffer of their own.
+fn in_its_place(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Bytes(bytes) | Value::Raw(bytes) if bytes.len() > EMBEDDED_MAX => {
+            Value::Large(Arc::new(bytes.to_vec()))
+        }
+        other => other,
+    }
+}
+
+fn build(parts: Parts<'_>) -> Record {
     let key = parts.key;
     assert!(u32::try_from(key.len()).is_ok(), "a request, and so a key, is below four gigabytes");
-    let (kind, head, tail) = match parts.value {
+    let (kind, head, tail) = match &parts.value {
         Value::Integer(_) => (INTEGER, HEAD, WORD),
         Value::Bytes(bytes) => (EMBEDDED, HEAD, length_len(bytes.len()) + bytes.len()),
         Value::Raw(bytes) => (EMBEDDED | RAW, HEAD, length_len(bytes.len()) + bytes.len()),
-        Value::Large(_) => (LARGE, LARGE_HEAD, 0),
+        Value::Large(_) => (LARGE, POINTER_HEAD, 0),
+        Value::Container(_) => (CONTAINER, POINTER_HEAD, 0),
     };
     let deadline_len = if parts.deadline.is_some() { DEADLINE_LEN } else { 0 };
     let used = head + length_len(key.len()) + deadline_len + key.len() + tail;
@@ -447,14 +528,10 @@ fn build(parts: &Parts<'_>) -> Record {
     let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
     // SAFETY: the block is this large. Zeroing what is not written below makes every byte of it initialised.
     unsafe { std::ptr::write_bytes(block.as_ptr().add(used), 0, layout.size() - used) };
-    // SAFETY: a head is at least 16 bytes only for large records, whose head is zeroed here before its parts are written.
+    // SAFETY: only records with a pointer have a head of 16 bytes; whatever its size, it is zeroed here before its parts are written.
     unsafe { std::ptr::write_bytes(block.as_ptr(), 0, head) };
     let mut record = Record(block);
     let tag = kind | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 };
-    if let Value::Large(buffer) = parts.value {
-        // SAFETY: the place is aligned, within the head, and holds nothing that would have to be dropped.
-        unsafe { std::ptr::write(block.as_ptr().add(LARGE_AT).cast(), Arc::clone(buffer)) };
-    }
     record.write(0, &[tag]);
     record.write(ACCESS_AT, &(parts.access.0 & Access::MASK).to_le_bytes()[..3]);
     let mut at = head;
@@ -470,7 +547,10 @@ fn build(parts: &Parts<'_>) -> Record {
     match parts.value {
         Value::Integer(number) => record.write(at, &number.to_le_bytes()),
         Value::Bytes(bytes) | Value::Raw(bytes) => record.write_string(at, bytes),
-        Value::Large(_) => {}
+        // SAFETY: the place is aligned, within the head, and holds nothing that would have to be dropped.
+        Value::Large(buffer) => unsafe { std::ptr::write(record.large(), buffer) },
+        // SAFETY: the same.
+        Value::Container(container) => unsafe { std::ptr::write(record.held(), Some(container)) },
     }
     record
 }
@@ -478,6 +558,8 @@ fn build(parts: &Parts<'_>) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::list::{Fill, List};
+    use crate::value::pack::Side;
     use proptest::prelude::*;
 
     #[derive(Clone, Debug)]
@@ -525,8 +607,8 @@ mod tests {
                     Step::Grow(byte) => if let Some(buffer) = record.large_mut() { buffer.push(byte); value.push(byte); }
                 }
                 prop_assert_eq!(record.key(), &key[..]);
-                prop_assert_eq!(&record.view().to_vec(), &value);
-                prop_assert_eq!(record.view().len(), value.len());
+                prop_assert_eq!(record.string().map(|view| view.to_vec()), Some(value.clone()));
+                prop_assert_eq!(record.string().map(|view| view.len()), Some(value.len()));
                 prop_assert_eq!(record.deadline(), deadline.map(UnixMillis));
                 prop_assert_eq!(record.access(), Access(access));
                 prop_assert!(record.owned_bytes() >= key.len() + HEAD);
@@ -537,10 +619,12 @@ mod tests {
     #[test]
     fn a_shared_buffer_is_copied_before_it_changes() {
         let mut record = Record::new(b"k", Value::Bytes(&vec![b'x'; 3_000]), None, Access(0));
-        let View::Large(shared) = record.view() else { panic!("3,000 bytes lie in a buffer of their own") };
+        let Some(View::Large(shared)) = record.string() else {
+            panic!("3,000 bytes lie in a buffer of their own")
+        };
         let shared = Arc::clone(shared);
         record.large_mut().expect("large").push(b'y');
-        assert_eq!((shared.len(), record.view().len()), (3_000, 3_001));
+        assert_eq!((shared.len(), record.string().map(|view| view.len())), (3_000, Some(3_001)));
     }
 
     #[test]
@@ -565,5 +649,34 @@ mod tests {
         assert_eq!((plain.used(), timed.used()), (54, 62));
         assert_eq!((plain.owned_bytes(), timed.owned_bytes()), (64, 64));
         assert_eq!(size_of::<Option<Record>>(), 8);
+    }
+
+    fn list_of(count: usize) -> Value<'static> {
+        let mut list = List::default();
+        (0..count).for_each(|n| list.push(Side::Right, n.to_string().as_bytes(), Fill(-2)));
+        Value::Container(Box::new(Container::List(list)))
+    }
+
+    #[test]
+    fn a_container_stays_what_it_is_while_the_record_is_built_anew() {
+        let mut record = Record::new(b"key", list_of(100), None, Access(7));
+        let address = |record: &Record| record.container().map(std::ptr::from_ref);
+        let (before, copy) = (address(&record), record.copy());
+        for deadline in [Some(UnixMillis(5)), Some(UnixMillis(6)), None] {
+            record.set_deadline(deadline);
+            assert_eq!((address(&record), record.deadline()), (before, deadline), "moved, not copied");
+        }
+        assert_eq!((record.type_name(), record.encoding(), record.string()), ("list", "listpack", None));
+        let clone = record.clone();
+        assert_eq!((clone.copy(), clone.owned_bytes()), (copy, record.owned_bytes()));
+        assert!(address(&clone) != before);
+        record.set_value(Value::Integer(1));
+        assert_eq!((record.key(), record.string()), (&b"key"[..], Some(View::Integer(1))));
+        record.set_value(list_of(3));
+        assert_eq!((record.type_name(), record.key(), record.access()), ("list", &b"key"[..], Access(7)));
+        let taken = record.take_container().expect("it was there");
+        assert!(record.container().is_none() && !taken.is_empty());
+        record.set_value(Value::Bytes(b"x"));
+        assert_eq!(record.encoding(), "embstr");
     }
 }

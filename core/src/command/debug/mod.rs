@@ -86,7 +86,12 @@ pub const COMMANDS: &[Command] = &[Command {
             ..ROW
         },
         accepted("change-repl-id", 2, "", "Accepted: there is no replication yet."),
-        accepted("quicklist-packed-threshold", 3, "size", "Accepted: there are no packed lists."),
+        accepted(
+            "quicklist-packed-threshold",
+            3,
+            "size",
+            "Accepted: what is larger than a pack lies in one of its own.",
+        ),
         accepted("set-skip-checksum-validation", 3, "0/1", "Accepted: there are no checksums yet."),
         accepted("set-disable-deny-scripts", 3, "0/1", "Accepted: there are no scripts yet."),
         accepted("pause-cron", 3, "0/1", "Accepted: no periodic job has to be stopped."),

@@ -5,12 +5,14 @@ use crate::args::Args;
 use crate::command::gathered::all_done;
 use crate::command::parse::integer;
 use crate::command::row::{Command, Example, Run};
-use crate::database::{Key, Live};
+use crate::database::Key;
 use crate::hash::placement_part;
 use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome};
-use crate::shard::Deadline;
+use crate::shard::{Cx, Deadline};
+use crate::txn::intent::Mode;
+use crate::txn::watch::Watcher;
 use crate::value::record::Value;
 
 pub(super) const POPULATE: Command = Command {
@@ -24,7 +26,7 @@ pub(super) const POPULATE: Command = Command {
         Example { call: "GET key:99", reply: "value:99" },
         Example { call: "DBSIZE", reply: "100" },
     ],
-    run: Run::Gather { whole: None, check, part, merge: all_done },
+    run: Run::Gather { whole: Some(Mode::Exclusive), check, part, merge: all_done },
     ..ROW
 };
 
@@ -77,6 +79,17 @@ fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
     let now = node.shard.judge(asked.now.unix());
     let (cores, core) = (node.cores, node.core.0);
     let hasher = node.shard.hasher().clone();
+    let mut cx = Cx {
+        shard: &mut node.shard,
+        database: asked.database,
+        now,
+        settings: &node.settings,
+        keys: &[],
+        access,
+        next_shard: None,
+        watcher: Watcher { client: asked.client, round: 0 },
+        removes_due: true,
+    };
     let mut name = Vec::new();
     for number in 0..plan.count {
         name.clear();
@@ -86,16 +99,14 @@ fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
             continue;
         }
         let key = Key { bytes: &name, hash: hasher.hash(&name) };
-        let database = &mut node.shard.databases[asked.database];
-        if matches!(database.get_live(key, now), Live::Found(_)) {
+        if cx.peek(key).is_some() {
             continue;
         }
         let mut value = format!("value:{number}").into_bytes();
         if let Some(size) = plan.size {
             value.resize(size, 0);
         }
-        database.store(key, Value::Bytes(&value), Deadline::Clear, access);
-        node.shard.counters.dirty += 1;
+        cx.store(key, Value::Bytes(&value), Deadline::Clear);
     }
     Part::Done
 }

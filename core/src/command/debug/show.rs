@@ -9,6 +9,7 @@ use crate::node::Local;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
 use crate::shard::Cx;
 use crate::value::access::idle_seconds;
+use crate::value::container::Container;
 use crate::value::record::{Record, View};
 
 pub(super) const OBJECT: Command = Command {
@@ -58,12 +59,13 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let record = cx.peek(key).ok_or(Failure::NO_KEY)?;
     // The address would differ from run to run and help an attacker: the key's hash stands for it.
     let line = format!(
-        "Value at:0x{:012x} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        "Value at:0x{:012x} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}{}",
         key.hash.0 & 0xffff_ffff_ffff,
         record.encoding(),
         serialized_len(record),
         record.access().0,
         idle_seconds(record.access(), seconds),
+        record.container().map(inside).unwrap_or_default(),
     );
     reply.simple(&line);
     Ok(())
@@ -71,15 +73,38 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 /// Bytes of the value in Redis's file format, without compression.
 fn serialized_len(record: &Record) -> usize {
-    let text = record.view().len();
-    match record.view() {
-        View::Integer(number) if i8::try_from(number).is_ok() => 2,
-        View::Integer(number) if i16::try_from(number).is_ok() => 3,
-        View::Integer(number) if i32::try_from(number).is_ok() => 5,
-        _ if text < 1 << 6 => 1 + text,
-        _ if text < 1 << 14 => 2 + text,
-        _ => 5 + text,
+    match (record.string(), record.container()) {
+        (Some(View::Integer(number)), _) if i8::try_from(number).is_ok() => 2,
+        (Some(View::Integer(number)), _) if i16::try_from(number).is_ok() => 3,
+        (Some(View::Integer(number)), _) if i32::try_from(number).is_ok() => 5,
+        (Some(text), _) => prefixed(text.len()),
+        // One kind of a list, whatever its encoding: a count, then for each listpack a word and its bytes.
+        (None, Some(Container::List(list))) => {
+            prefixed(list.packs()) - list.packs()
+                + list.listpack_sizes().map(|len| 1 + prefixed(len)).sum::<usize>()
+        }
+        (None, None) => 0,
     }
+}
+
+/// So many bytes with their length before them.
+fn prefixed(len: usize) -> usize {
+    match len {
+        0..0x40 => 1 + len,
+        0x40..0x4000 => 2 + len,
+        _ => 5 + len,
+    }
+}
+
+/// What Redis adds for a quicklist.
+fn inside(container: &Container) -> String {
+    let Container::List(list) = container;
+    if list.encoding() != "quicklist" {
+        return String::new();
+    }
+    let (nodes, bytes) = (list.packs(), list.listpack_sizes().sum::<usize>());
+    let average = list.len() as f64 / nodes.max(1) as f64;
+    format!(" ql_nodes:{nodes} ql_avg_node:{average:.2} ql_compressed:0 ql_uncompressed_size:{bytes}")
 }
 
 /// A longer text would keep the core for too long.

@@ -37,7 +37,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         shard: node.shard.counters,
         outstanding: node.links.outstanding() as u64,
         lines_dropped: node.feed.dropped(),
-        trash_keys: node.shard.trash.iter().map(|database| database.len() as u64).sum(),
+        trash_keys: node.shard.trash.objects() as u64,
         ..node.statistics.snapshot(asked.now.mono)
     };
     for session in asked.sessions.iter() {

@@ -1,0 +1,434 @@
+//! A pack: elements one behind the other in one block of memory, walked from either end, with room at both.
+//!
+//! It knows bytes and how many elements there are. It does not know how large a pack should become: that is for who owns it.
+
+use super::block::block_size;
+use super::element::{Element, Encoded, first, last_len};
+
+/// One end of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The head.
+    Left,
+    /// The tail.
+    Right,
+}
+
+/// Elements in one block. Offsets count from the first element's first byte.
+pub struct Pack {
+    /// Free room, then the elements, up to its length; then free room up to its capacity.
+    block: Vec<u8>,
+    /// Where the elements begin.
+    start: u32,
+    count: u32,
+}
+
+impl Pack {
+    /// Without elements, and without a block.
+    pub const fn new() -> Pack {
+        Pack { block: Vec::new(), start: 0, count: 0 }
+    }
+
+    /// How many elements.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// True without elements.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes of the elements.
+    #[inline]
+    pub fn used(&self) -> usize {
+        self.block.len() - self.start as usize
+    }
+
+    /// Bytes of memory that the block takes.
+    #[inline]
+    pub fn owned_bytes(&self) -> usize {
+        block_size(self.block.capacity())
+    }
+
+    #[inline]
+    fn elements(&self) -> &[u8] {
+        &self.block[self.start as usize..]
+    }
+
+    /// The element that begins at an offset, and where the next begins; `None` at the end.
+    #[inline]
+    pub fn at(&self, offset: usize) -> Option<(Element<'_>, usize)> {
+        let rest = &self.elements()[offset..];
+        (!rest.is_empty()).then(|| {
+            let (element, len) = first(rest);
+            (element, offset + len)
+        })
+    }
+
+    /// Where the element begins that ends at an offset; `None` at the beginning.
+    #[inline]
+    pub fn before(&self, offset: usize) -> Option<usize> {
+        (offset > 0).then(|| offset - last_len(&self.elements()[..offset]))
+    }
+
+    /// The element at an end.
+    pub fn end(&self, side: Side) -> Option<Element<'_>> {
+        let offset = match side {
+            Side::Left => 0,
+            Side::Right => self.before(self.used())?,
+        };
+        self.at(offset).map(|(element, _)| element)
+    }
+
+    /// Where element `index` begins, walked to from the nearer end; the end for what is beyond it.
+    pub fn offset(&self, index: usize) -> usize {
+        let count = self.len();
+        if index >= count {
+            return self.used();
+        }
+        if index <= count / 2 {
+            return (0..index).fold(0, |offset, _| self.at(offset).map_or(offset, |(_, next)| next));
+        }
+        (index..count).fold(self.used(), |offset, _| self.before(offset).unwrap_or(0))
+    }
+
+    /// Adds an element at an end.
+    #[inline]
+    pub fn push(&mut self, side: Side, bytes: &[u8]) {
+        let encoded = Encoded::of(bytes);
+        let len = encoded.len();
+        match side {
+            Side::Left => {
+                self.make_room(Side::Left, len);
+                self.start -= len as u32;
+                let start = self.start as usize;
+                encoded.write(&mut self.block[start..start + len]);
+            }
+            Side::Right => {
+                self.make_room(Side::Right, len);
+                let end = self.block.len();
+                self.block.resize(end + len, 0);
+                encoded.write(&mut self.block[end..]);
+            }
+        }
+        self.count += 1;
+    }
+
+    /// Removes the element at an end, if there is one.
+    pub fn drop_end(&mut self, side: Side) {
+        let used = self.used();
+        match side {
+            Side::Left => {
+                let Some((_, len)) = self.at(0) else { return };
+                self.start += len as u32;
+            }
+            Side::Right => {
+                let Some(last) = self.before(used) else { return };
+                self.block.truncate(self.start as usize + last);
+            }
+        }
+        self.count -= 1;
+        self.give_back();
+    }
+
+    /// Puts an element before the one that begins at an offset.
+    pub fn insert(&mut self, offset: usize, bytes: &[u8]) {
+        let encoded = Encoded::of(bytes);
+        self.open(offset, 0, encoded.len());
+        let at = self.start as usize + offset;
+        encoded.write(&mut self.block[at..at + encoded.len()]);
+        self.count += 1;
+    }
+
+    /// Puts another element in the place of the one that begins at an offset.
+    pub fn replace(&mut self, offset: usize, bytes: &[u8]) {
+        let Some((_, next)) = self.at(offset) else { return };
+        let encoded = Encoded::of(bytes);
+        self.open(offset, next - offset, encoded.len());
+        let at = self.start as usize + offset;
+        encoded.write(&mut self.block[at..at + encoded.len()]);
+        self.give_back();
+    }
+
+    /// Removes `count` elements that lie between two offsets.
+    pub fn remove(&mut self, from: usize, to: usize, count: usize) {
+        if from == 0 {
+            self.start += to as u32;
+        } else {
+            let start = self.start as usize;
+            self.block.drain(start + from..start + to);
+        }
+        self.count -= count as u32;
+        self.give_back();
+    }
+
+    /// Takes out the elements from `offset` on, which are all but the first `keep`.
+    pub fn split(&mut self, offset: usize, keep: usize) -> Pack {
+        let rest = &self.elements()[offset..];
+        let mut block = Vec::with_capacity(block_size(rest.len()));
+        block.extend_from_slice(rest);
+        let right = Pack { block, start: 0, count: self.count - keep as u32 };
+        self.block.truncate(self.start as usize + offset);
+        self.count = keep as u32;
+        self.give_back();
+        right
+    }
+
+    /// Adds another's elements at the end.
+    pub fn append(&mut self, other: &Pack) {
+        self.make_room(Side::Right, other.used());
+        self.block.extend_from_slice(other.elements());
+        self.count += other.count;
+    }
+
+    /// Removes elements that `is` says, at most `max` of them, those first that are nearer to `side`; how many.
+    pub fn remove_matching(&mut self, side: Side, max: usize, is: &dyn Fn(Element<'_>) -> bool) -> usize {
+        let mut found: Vec<(usize, usize)> = Vec::new();
+        match side {
+            Side::Left => {
+                let mut offset = 0;
+                while found.len() < max
+                    && let Some((element, next)) = self.at(offset)
+                {
+                    if is(element) {
+                        found.push((offset, next));
+                    }
+                    offset = next;
+                }
+            }
+            Side::Right => {
+                let mut end = self.used();
+                while found.len() < max
+                    && let Some(offset) = self.before(end)
+                {
+                    if self.at(offset).is_some_and(|(element, _)| is(element)) {
+                        found.push((offset, end));
+                    }
+                    end = offset;
+                }
+                found.reverse();
+            }
+        }
+        let Some(&(first, _)) = found.first() else { return 0 };
+        let start = self.start as usize;
+        let ends = found.iter().skip(1).map(|(offset, _)| *offset).chain([self.used()]);
+        let mut to = first;
+        for ((_, from), until) in found.iter().copied().zip(ends) {
+            self.block.copy_within(start + from..start + until, start + to);
+            to += until - from;
+        }
+        self.block.truncate(start + to);
+        self.count -= found.len() as u32;
+        self.give_back();
+        found.len()
+    }
+
+    /// Makes `len` bytes of the `old` that lie at an offset.
+    fn open(&mut self, offset: usize, old: usize, len: usize) {
+        let start = self.start as usize;
+        if len <= old {
+            self.block.drain(start + offset + len..start + offset + old);
+            return;
+        }
+        let more = len - old;
+        self.make_room(Side::Right, more);
+        let (start, end) = (self.start as usize, self.block.len());
+        self.block.resize(end + more, 0);
+        self.block.copy_within(start + offset + old..end, start + offset + len);
+    }
+
+    /// Sees to it that `len` bytes are free at an end. What is moved for that is paid for by the pushes before or after: a block is
+    /// moved within itself only if that gains a quarter of what is moved, and grows by a size class else.
+    fn make_room(&mut self, side: Side, len: usize) {
+        let (used, start) = (self.used(), self.start as usize);
+        let behind = self.block.capacity() - self.block.len();
+        if len <= if side == Side::Left { start } else { behind } {
+            return;
+        }
+        let free = start + behind;
+        let other = if side == Side::Left { behind } else { start };
+        if free >= len && free - len >= used / 4 {
+            // The other end keeps a part, lest two ends that grow in turn move everything each time.
+            let kept = ((free - len) / 4).min(other);
+            let start = if side == Side::Left { free - kept } else { kept };
+            self.slide(start);
+            return;
+        }
+        let capacity = block_size(used + len);
+        let mut block = Vec::with_capacity(capacity);
+        let start = if side == Side::Left { capacity - used } else { 0 };
+        block.resize(start, 0);
+        block.extend_from_slice(self.elements());
+        self.block = block;
+        self.start = offset_of(start);
+    }
+
+    /// Moves the elements within the block.
+    fn slide(&mut self, to: usize) {
+        let (used, start) = (self.used(), self.start as usize);
+        if to + used > self.block.len() {
+            self.block.resize(to + used, 0);
+        }
+        self.block.copy_within(start..start + used, to);
+        self.block.truncate(to + used);
+        self.start = offset_of(to);
+    }
+
+    /// Takes a smaller block when most of this one is free.
+    fn give_back(&mut self) {
+        let used = self.used();
+        if used == 0 {
+            *self = Pack::new();
+        } else if self.block.capacity() > 64 && block_size(used) <= self.block.capacity() / 2 {
+            let mut block = Vec::with_capacity(block_size(used));
+            block.extend_from_slice(self.elements());
+            self.block = block;
+            self.start = 0;
+        }
+    }
+}
+
+/// Room is free only in blocks that are small; what is larger than four gigabytes holds one element, at its beginning or end.
+fn offset_of(start: usize) -> u32 {
+    u32::try_from(start).expect("the room before the elements is below four gigabytes")
+}
+
+impl Clone for Pack {
+    /// In a block of the same size, so that a clone owns as many bytes.
+    fn clone(&self) -> Pack {
+        let mut block = Vec::with_capacity(self.block.capacity());
+        block.extend_from_slice(&self.block);
+        Pack { block, start: self.start, count: self.count }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn elements(pack: &Pack) -> Vec<Vec<u8>> {
+        let (mut offset, mut found) = (0, Vec::new());
+        while let Some((element, next)) = pack.at(offset) {
+            found.push(element.to_vec());
+            offset = next;
+        }
+        let (mut end, mut back) = (pack.used(), Vec::new());
+        while let Some(offset) = pack.before(end) {
+            back.push(pack.at(offset).expect("an element begins here").0.to_vec());
+            end = offset;
+        }
+        back.reverse();
+        assert_eq!(found, back, "both ways lead along the same elements");
+        assert_eq!(found.len(), pack.len());
+        found
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(bool, Vec<u8>),
+        Drop(bool),
+        Insert(usize, Vec<u8>),
+        Replace(usize, Vec<u8>),
+        Remove(usize, usize),
+        Split(usize),
+        Matching(bool, usize, u8),
+    }
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            (0i64..300).prop_map(|n| n.to_string().into_bytes()),
+            proptest::collection::vec(any::<u8>(), 0..40),
+            (0usize..6_000).prop_map(|len| vec![b'v'; len]),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (any::<bool>(), bytes()).prop_map(|(left, b)| Step::Push(left, b)),
+            2 => any::<bool>().prop_map(Step::Drop),
+            1 => (any::<usize>(), bytes()).prop_map(|(n, b)| Step::Insert(n, b)),
+            1 => (any::<usize>(), bytes()).prop_map(|(n, b)| Step::Replace(n, b)),
+            1 => (any::<usize>(), any::<usize>()).prop_map(|(a, b)| Step::Remove(a, b)),
+            1 => any::<usize>().prop_map(Step::Split),
+            1 => (any::<bool>(), 0usize..5, any::<u8>()).prop_map(|(left, max, b)| Step::Matching(left, max, b)),
+        ]
+    }
+
+    fn side(left: bool) -> Side {
+        if left { Side::Left } else { Side::Right }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pack_is_a_sequence(steps in proptest::collection::vec(step(), 0..120)) {
+            let (mut pack, mut model) = (Pack::new(), Vec::<Vec<u8>>::new());
+            for step in steps {
+                match step {
+                    Step::Push(true, bytes) => { pack.push(Side::Left, &bytes); model.insert(0, bytes); }
+                    Step::Push(false, bytes) => { pack.push(Side::Right, &bytes); model.push(bytes); }
+                    Step::Drop(left) => {
+                        pack.drop_end(side(left));
+                        if !model.is_empty() { model.remove(if left { 0 } else { model.len() - 1 }); }
+                    }
+                    Step::Insert(n, bytes) => {
+                        let n = n % (model.len() + 1);
+                        pack.insert(pack.offset(n), &bytes);
+                        model.insert(n, bytes);
+                    }
+                    Step::Replace(n, bytes) => if !model.is_empty() {
+                        let n = n % model.len();
+                        pack.replace(pack.offset(n), &bytes);
+                        model[n] = bytes;
+                    }
+                    Step::Remove(a, b) => {
+                        let (a, b) = (a % (model.len() + 1), b % (model.len() + 1));
+                        let (a, b) = (a.min(b), a.max(b));
+                        pack.remove(pack.offset(a), pack.offset(b), b - a);
+                        model.drain(a..b);
+                    }
+                    Step::Split(n) => {
+                        let n = n % (model.len() + 1);
+                        let mut left = std::mem::replace(&mut pack, Pack::new());
+                        let right = left.split(left.offset(n), n);
+                        prop_assert_eq!(elements(&right), model[n..].to_vec());
+                        pack.append(&left);
+                        pack.append(&right);
+                    }
+                    Step::Matching(left, max, byte) => {
+                        let is = |bytes: &[u8]| bytes.first().is_some_and(|b| *b <= byte);
+                        let removed = pack.remove_matching(side(left), max, &|e| e.with(is));
+                        let mut places: Vec<usize> = (0..model.len()).filter(|&n| is(&model[n])).collect();
+                        if left { places.truncate(max) } else { places.drain(..places.len().saturating_sub(max)); }
+                        prop_assert_eq!(removed, places.len());
+                        places.into_iter().rev().for_each(|n| { model.remove(n); });
+                    }
+                }
+                prop_assert_eq!(elements(&pack), model.clone());
+                prop_assert_eq!(pack.end(Side::Left).map(|e| e.to_vec()), model.first().cloned());
+                prop_assert_eq!(pack.end(Side::Right).map(|e| e.to_vec()), model.last().cloned());
+                prop_assert_eq!(pack.clone().owned_bytes(), pack.owned_bytes());
+                prop_assert!(pack.owned_bytes() >= pack.used());
+                // Sliding leaves up to a size class free at both ends.
+                prop_assert!(pack.owned_bytes() <= 2 * pack.used() + 6_144 + 64 || pack.used() > 4_096);
+            }
+        }
+    }
+
+    #[test]
+    fn growth_at_either_end_moves_little() {
+        for side in [Side::Left, Side::Right] {
+            let mut pack = Pack::new();
+            let (mut blocks, mut last) = (0, 0);
+            for n in 0..370 {
+                pack.push(side, format!("element-number-{n:04}").as_bytes());
+                blocks += usize::from(pack.owned_bytes() != last);
+                last = pack.owned_bytes();
+            }
+            assert!(pack.used() > 7_000 && blocks < 40, "{blocks} blocks for {} bytes", pack.used());
+        }
+    }
+}
