@@ -46,6 +46,8 @@ pub enum Access {
 pub enum Why {
     /// It was answered before the other was taken.
     RealTime,
+    /// It stands before the other because the other builds on it.
+    BuiltUpon,
     /// A shard ran it first.
     Ran {
         /// The shard.
@@ -131,6 +133,11 @@ impl Serial {
         self.accesses.all(&mut self.graph, touch)?;
         self.accesses.sweep(&self.graph, &self.open);
         Ok(())
+    }
+
+    /// A request builds on an earlier one whatever they touch, as EXEC does on WATCH.
+    pub fn builds_on(&mut self, op: Op, earlier: Op) {
+        self.graph.edge(earlier, op, Why::BuiltUpon);
     }
 
     /// No part of a request will run any more, and perhaps nobody will see its reply: its client is gone, or it never ran.

@@ -41,6 +41,7 @@ impl Cycle {
                 let ended = self.moments[&op].1.map_or_else(String::new, |moment| format!(" ({moment})"));
                 format!("it was answered before{ended} the other was taken ({})", self.moments[&next].0)
             }
+            Why::BuiltUpon => "the other builds on it".into(),
             Why::Ran { shard, database, key, first, then } => {
                 let did = |access: &Access| if *access == Access::Reads { "reads" } else { "writes" };
                 let key = key.as_ref().map(|key| String::from_utf8_lossy(key).into_owned());

@@ -1,0 +1,368 @@
+//! What all shards together did, run once more on a store that was never cut, in the order that explains it: every reply must be what
+//! the client heard.
+//!
+//! It joins [`Serial`], which knows the order, and [`Store`], which knows what commands answer. Who feeds it says of each request when it was
+//! taken, which shard ran what part of it by which instant, and what was heard. It knows neither engines nor messages.
+
+use std::collections::BTreeMap;
+
+use super::serial::{Access, Op, Said, Serial};
+use crate::decoder::Reply;
+use crate::dialogue::spoken;
+use crate::reference::answer::Answer;
+use crate::reference::store::{Store, Watched};
+
+/// The words of a request.
+type Words = Vec<Vec<u8>>;
+
+/// What a request does when it runs. What a connection does alone, such as MULTI and what it queues, needs no place in the order.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// A command.
+    Command(Words),
+    /// WATCH of these keys.
+    Watch(Words),
+    /// EXEC.
+    Exec {
+        /// What was queued.
+        commands: Vec<Words>,
+        /// The requests that watch for it: all WATCH since the last EXEC, DISCARD or UNWATCH.
+        watches: Vec<Op>,
+    },
+}
+
+/// A request that has no place in the order yet.
+#[derive(Debug)]
+struct Request {
+    said: Said,
+    database: usize,
+    deed: Deed,
+    /// By which instant each shard ran it, Unix milliseconds.
+    instants: BTreeMap<u16, u64>,
+    heard: Option<Reply>,
+}
+
+/// The checker.
+#[derive(Debug)]
+pub struct Replay {
+    serial: Serial,
+    store: Store,
+    requests: BTreeMap<Op, Request>,
+    watched: BTreeMap<Op, Vec<Watched>>,
+    /// Replies that were compared.
+    pub compared: u64,
+}
+
+/// A part of a request that a shard has run.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Of which request.
+    pub op: Op,
+    /// The shard.
+    pub shard: u16,
+    /// The database that it touches.
+    pub database: usize,
+    /// By which instant the shard judged, Unix milliseconds.
+    pub unix_millis: u64,
+}
+
+impl Replay {
+    /// Upon a store without keys.
+    pub fn new(store: Store) -> Replay {
+        let (requests, watched) = (BTreeMap::new(), BTreeMap::new());
+        Replay { serial: Serial::default(), store, requests, watched, compared: 0 }
+    }
+
+    /// A request was taken by its core, with this database selected.
+    pub fn taken(&mut self, said: Said, database: usize, deed: Deed, moment: u64) -> Op {
+        let op = self.serial.begin(said, moment);
+        if let Deed::Exec { watches, .. } = &deed {
+            watches.iter().for_each(|watch| self.serial.builds_on(op, *watch));
+        }
+        let instants = BTreeMap::new();
+        self.requests.insert(op, Request { said, database, deed, instants, heard: None });
+        op
+    }
+
+    /// A shard ran a part of a request that touches keys, in the shard's order of running.
+    ///
+    /// # Errors
+    /// When a promise to the connection is broken ([`Serial::applied`]).
+    pub fn ran<K: AsRef<[u8]>>(&mut self, part: Part, reads: &[K], writes: &[K]) -> Result<(), String> {
+        self.note(part);
+        let ran = self.serial.applied(part.op, part.shard, part.database, reads, writes);
+        ran.map_err(|error| self.explain(part.op, &error))
+    }
+
+    /// A shard ran a part of a request that touches all keys of a database.
+    ///
+    /// # Errors
+    /// As [`Replay::ran`].
+    pub fn ran_on_all(&mut self, part: Part, access: Access) -> Result<(), String> {
+        self.note(part);
+        let ran = self.serial.applied_to_all(part.op, part.shard, part.database, access);
+        ran.map_err(|error| self.explain(part.op, &error))
+    }
+
+    /// The client has heard the reply.
+    ///
+    /// # Errors
+    /// When a reply, this one or one that had to wait for it, is not what the reference answers.
+    pub fn heard(&mut self, op: Op, reply: Reply, moment: u64) -> Result<(), String> {
+        if let Some(request) = self.requests.get_mut(&op) {
+            request.heard = Some(reply);
+        }
+        self.serial.end(op, moment);
+        self.advance()
+    }
+
+    /// Nobody will hear a reply, and no part of the request will run any more.
+    ///
+    /// # Errors
+    /// As [`Replay::heard`].
+    pub fn gone(&mut self, op: Op) -> Result<(), String> {
+        self.serial.sealed(op);
+        self.advance()
+    }
+
+    /// To be asked now and then, and after [`Replay::finish`]: is there no order?
+    ///
+    /// # Errors
+    /// The shortest cycle, in words.
+    pub fn has_an_order(&self) -> Result<(), String> {
+        match self.serial.cycle() {
+            None => Ok(()),
+            Some(cycle) => Err(cycle.in_words(|op| self.name(op))),
+        }
+    }
+
+    /// The world has ended.
+    ///
+    /// # Errors
+    /// When there is no order, or a reply is not what the reference answers.
+    pub fn finish(&mut self) -> Result<(), String> {
+        self.serial.finish();
+        self.advance()?;
+        self.has_an_order()?;
+        assert!(self.requests.is_empty(), "what lies on no cycle has its place at the end");
+        Ok(())
+    }
+
+    /// What lies in the store once everything so far has run that has a place.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn note(&mut self, part: Part) {
+        if let Some(request) = self.requests.get_mut(&part.op) {
+            request.instants.insert(part.shard, part.unix_millis);
+        }
+    }
+
+    fn advance(&mut self) -> Result<(), String> {
+        while let Some(op) = self.serial.next_in_order() {
+            let request = self.requests.remove(&op).expect("who has no place yet is known");
+            self.run(op, request)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, op: Op, request: Request) -> Result<(), String> {
+        if request.heard.is_none() && request.instants.is_empty() {
+            // Its client went before anything of it ran.
+            return Ok(());
+        }
+        for (shard, unix_millis) in &request.instants {
+            self.store.judge_by(usize::from(*shard), *unix_millis);
+        }
+        let mut database = request.database;
+        let answer = match &request.deed {
+            Deed::Command(words) => self.store.run_selected(&mut database, words),
+            Deed::Watch(keys) => {
+                let watched = keys.iter().map(|key| self.store.watch(database, key));
+                self.watched.insert(op, watched.collect());
+                Some(Answer::Exactly(Reply::ok()))
+            }
+            Deed::Exec { commands, watches } => {
+                let watched = watches.iter().filter_map(|watch| self.watched.remove(watch));
+                let watched: Vec<Watched> = watched.flatten().collect();
+                self.store.exec(&mut database, commands, &watched)
+            }
+        };
+        let said = said(&request.deed);
+        let answer = answer.ok_or_else(|| format!("no reference for {said}"))?;
+        let Some(reply) = request.heard else { return Ok(()) };
+        self.compared += 1;
+        if answer.fits(&reply) {
+            return Ok(());
+        }
+        let Said { connection, number } = request.said;
+        Err(format!(
+            "connection {connection} said {said} (request {number}) and hears {reply:?}, but in the order that explains \
+             everybody must hear {answer:?}"
+        ))
+    }
+
+    fn name(&self, op: Op) -> String {
+        self.requests.get(&op).map_or_else(String::new, |request| {
+            format!(
+                "{} [connection {}, request {}]",
+                said(&request.deed),
+                request.said.connection,
+                request.said.number
+            )
+        })
+    }
+
+    fn explain(&self, op: Op, error: &str) -> String {
+        format!("{}: {error}", self.name(op))
+    }
+}
+
+/// For people.
+fn said(deed: &Deed) -> String {
+    match deed {
+        Deed::Command(words) => spoken(words),
+        Deed::Watch(keys) => format!("WATCH {}", spoken(keys)),
+        Deed::Exec { commands, .. } => {
+            let commands: Vec<String> = commands.iter().map(|words| spoken(words)).collect();
+            format!("EXEC of {}", commands.join("; "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A world of two shards: keys that begin with `a` lie on the first, all others on the second.
+    struct World {
+        replay: Replay,
+        requests: u64,
+    }
+
+    fn words(line: &str) -> Words {
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    impl World {
+        fn new() -> World {
+            let store = Store::new(2, 2, Box::new(|key| usize::from(key[0] != b'a')));
+            World { replay: Replay::new(store), requests: 0 }
+        }
+
+        fn take(&mut self, deed: Deed) -> Op {
+            self.requests += 1;
+            let said = Said { connection: self.requests, number: 0 };
+            self.replay.taken(said, 0, deed, self.requests)
+        }
+
+        fn command(&mut self, line: &str) -> Op {
+            self.take(Deed::Command(words(line)))
+        }
+
+        fn ran(&mut self, op: Op, unix_millis: u64, reads: &[&str], writes: &[&str]) {
+            let key = reads.iter().chain(writes).next().expect("it touches something");
+            let part = Part { op, shard: u16::from(!key.starts_with('a')), database: 0, unix_millis };
+            self.replay.ran(part, reads, writes).expect("promises are kept");
+        }
+
+        fn heard(&mut self, op: Op, reply: Reply) -> Result<(), String> {
+            self.requests += 1;
+            self.replay.heard(op, reply, self.requests)
+        }
+    }
+
+    fn two(one: Reply, other: Reply) -> Reply {
+        Reply::Array(vec![one, other])
+    }
+
+    #[test]
+    fn what_is_heard_is_what_the_order_gives() {
+        let one = || Reply::bulk(b"1");
+        for (reply, is_right) in [
+            (two(one(), one()), true),
+            (two(one(), Reply::Null), false),
+            (two(Reply::Null, Reply::Null), false),
+        ] {
+            let mut world = World::new();
+            let set = world.command("MSET a 1 b 1");
+            let get = world.command("MGET a b");
+            world.ran(set, 1, &[], &["b"]);
+            world.ran(set, 1, &[], &["a"]);
+            world.ran(get, 1, &["a"], &[]);
+            world.ran(get, 1, &["b"], &[]);
+            // The later one is heard first and has to wait for its place.
+            assert_eq!(world.heard(get, reply), Ok(()));
+            let end = world.heard(set, Reply::ok()).and_then(|()| world.replay.finish());
+            assert_eq!(end.is_ok(), is_right, "{end:?}");
+            assert_eq!(world.replay.compared, 2);
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_told_in_words() {
+        let mut world = World::new();
+        let (one, other) = (world.command("MSET a 1 b 1"), world.command("MSET a 2 b 2"));
+        world.ran(one, 1, &[], &["a"]);
+        world.ran(other, 1, &[], &["a"]);
+        world.ran(other, 1, &[], &["b"]);
+        world.ran(one, 1, &[], &["b"]);
+        assert_eq!(world.heard(one, Reply::ok()), Ok(()));
+        let told = world.replay.has_an_order().expect_err("there is none");
+        assert!(told.contains("MSET a 1 b 1 [connection 1, request 0] before MSET a 2 b 2"), "{told}");
+        assert_eq!(world.replay.finish(), Err(told));
+    }
+
+    #[test]
+    fn exec_is_refused_exactly_when_what_it_watches_has_changed() {
+        for (writes_between, refused) in [(true, true), (false, false), (true, false), (false, true)] {
+            let mut world = World::new();
+            let watch = world.take(Deed::Watch(words("a")));
+            world.ran(watch, 1, &["a"], &[]);
+            world.heard(watch, Reply::ok()).expect("it fits");
+            let set = world.command("SET a 1");
+            if writes_between {
+                world.ran(set, 1, &[], &["a"]);
+            }
+            let exec = world.take(Deed::Exec { commands: vec![words("SET b 1")], watches: vec![watch] });
+            world.ran(exec, 1, &["a"], &[]);
+            if !refused {
+                world.ran(exec, 1, &[], &["b"]);
+            }
+            let reply = if refused { Reply::Null } else { Reply::Array(vec![Reply::ok()]) };
+            let heard = world.heard(exec, reply).and_then(|()| world.replay.gone(set));
+            assert_eq!(heard.is_ok(), writes_between == refused, "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_gone_may_have_done_something_or_nothing() {
+        for ran in [true, false] {
+            let mut world = World::new();
+            let set = world.command("SET a 1");
+            if ran {
+                world.ran(set, 1, &[], &["a"]);
+            }
+            world.replay.gone(set).expect("nothing was heard");
+            let get = world.command("GET a");
+            world.ran(get, 1, &["a"], &[]);
+            let reply = if ran { Reply::bulk(b"1") } else { Reply::Null };
+            assert_eq!(world.heard(get, reply).and_then(|()| world.replay.finish()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn each_shard_judges_by_the_instant_of_its_part() {
+        let mut world = World::new();
+        for key in ["a", "b"] {
+            let set = world.command(&format!("SET {key} 1 PX 10"));
+            world.ran(set, 1, &[], &[key]);
+            world.heard(set, Reply::ok()).expect("it fits");
+        }
+        let get = world.command("MGET a b");
+        world.ran(get, 5, &["a"], &[]);
+        world.ran(get, 11, &["b"], &[]);
+        assert_eq!(world.heard(get, two(Reply::bulk(b"1"), Reply::Null)), Ok(()));
+    }
+}
