@@ -23,11 +23,11 @@ pub fn info(client: &mut Client, field: &str) -> Option<u64> {
 pub fn wait_for_info(client: &mut Client, field: &str, value: u64) {
     let until = Instant::now() + PATIENCE;
     loop {
-        let now = info(client, field);
-        if now == Some(value) {
+        let now = info(client, field).unwrap_or_else(|| panic!("INFO has {field}"));
+        if now == value {
             return;
         }
-        assert!(Instant::now() < until, "INFO's {field} becomes {value}, and is {now:?}");
+        assert!(Instant::now() < until, "INFO's {field} becomes {value}, and is {now}");
     }
 }
 

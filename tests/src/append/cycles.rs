@@ -17,6 +17,15 @@ const NOWHERE: u32 = u32::MAX;
 pub fn find(graph: &Graph) -> Vec<Cycle> {
     let mut found: Vec<Cycle> = Vec::new();
     let mut reported: HashSet<Id> = HashSet::new();
+    // What has no cycle with all edges has none with fewer: most of a history is never looked at again.
+    let everything: Vec<usize> = (0..graph.nodes()).collect();
+    let tangled: Vec<usize> =
+        components(graph, &everything, &vec![true; graph.nodes()], &|_| true).into_iter().flatten().collect();
+    let mut inside = vec![false; graph.nodes()];
+    tangled.iter().for_each(|node| inside[*node] = true);
+    if tangled.is_empty() {
+        return found;
+    }
     let mut search = Search::new(graph);
     for beside in [Beside::Nothing, Beside::Process, Beside::RealTime] {
         for class in [Class::G0, Class::G1c, Class::GSingle, Class::G2] {
@@ -27,7 +36,7 @@ pub fn find(graph: &Graph) -> Vec<Cycle> {
                 Kind::Process => beside >= Beside::Process,
                 Kind::RealTime => beside >= Beside::RealTime,
             };
-            for component in components(graph, &allowed) {
+            for component in components(graph, &tangled, &inside, &allowed) {
                 if component.iter().any(|node| reported.contains(node)) {
                     continue;
                 }
@@ -46,15 +55,20 @@ pub fn find(graph: &Graph) -> Vec<Cycle> {
     found
 }
 
-/// Strongly connected components of more than one node.
-fn components(graph: &Graph, allowed: &impl Fn(Kind) -> bool) -> Vec<Vec<usize>> {
+/// Strongly connected components of more than one node, among the roots and nodes that are inside.
+fn components(
+    graph: &Graph,
+    roots: &[usize],
+    inside: &[bool],
+    allowed: &impl Fn(Kind) -> bool,
+) -> Vec<Vec<usize>> {
     const UNSEEN: usize = usize::MAX;
     let nodes = graph.nodes();
     let (mut index, mut low, mut on_stack) = (vec![UNSEEN; nodes], vec![0; nodes], vec![false; nodes]);
     let (mut stack, mut found, mut count) = (Vec::new(), Vec::new(), 0);
     // Recursion by hand: histories are longer than a thread's stack. Each frame has a node and its next edge.
     let mut frames: Vec<(usize, usize)> = Vec::new();
-    for root in 0..nodes {
+    for &root in roots {
         if index[root] != UNSEEN {
             continue;
         }
@@ -73,7 +87,7 @@ fn components(graph: &Graph, allowed: &impl Fn(Kind) -> bool) -> Vec<Vec<usize>>
             }
             let next = (at..graph.edges(node).len()).find(|at| {
                 let edge = &graph.edges(node)[*at];
-                if !allowed(edge.kind) {
+                if !allowed(edge.kind) || !inside[edge.to] {
                     return false;
                 }
                 if index[edge.to] != UNSEEN && on_stack[edge.to] {
