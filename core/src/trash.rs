@@ -10,6 +10,8 @@ use crate::value::record::Record;
 #[derive(Clone, Default)]
 pub struct Trash {
     databases: Vec<Database>,
+    // Boxed as they come: to move one out of its box would copy it for nothing.
+    #[allow(clippy::vec_box)]
     containers: Vec<Box<Container>>,
     /// What the containers still own.
     container_bytes: usize,

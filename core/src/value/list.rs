@@ -62,7 +62,7 @@ pub struct List {
 
 impl Default for List {
     fn default() -> List {
-        List { packs: Packs::One(Pack::new()), len: 0, pack_bytes: 0 }
+        List { packs: Packs::One(Pack::default()), len: 0, pack_bytes: 0 }
     }
 }
 
@@ -159,7 +159,7 @@ impl List {
         if let Packs::One(pack) = &mut self.packs
             && !fill.allows(pack.used().saturating_add(bytes), pack.len().saturating_add(count))
         {
-            let pack = std::mem::replace(pack, Pack::new());
+            let pack = std::mem::take(pack);
             let mut packs = VecDeque::new();
             if !pack.is_empty() {
                 packs.push_back(pack);
@@ -381,7 +381,7 @@ impl List {
         match &mut self.packs {
             Packs::One(pack) if from < to => {
                 self.pack_bytes -= pack.owned_bytes();
-                *pack = Pack::new();
+                *pack = Pack::default();
             }
             Packs::One(_) => {}
             Packs::Many(packs) => {
@@ -404,7 +404,7 @@ impl List {
     }
 
     fn add_pack(&mut self, n: usize, bytes: &[u8]) {
-        let mut pack = Pack::new();
+        let mut pack = Pack::default();
         pack.push(Side::Right, bytes);
         self.put_pack(n, pack);
     }
@@ -455,7 +455,7 @@ impl List {
             pack.used() + LISTPACK_FRAME <= (bytes_max + LISTPACK_FRAME) / 2 && pack.len() <= count_max / 2
         });
         if fits {
-            self.packs = Packs::One(packs.pop_front().unwrap_or(Pack::new()));
+            self.packs = Packs::One(packs.pop_front().unwrap_or_default());
         }
     }
 }

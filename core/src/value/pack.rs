@@ -15,6 +15,7 @@ pub enum Side {
 }
 
 /// Elements in one block. Offsets count from the first element's first byte.
+#[derive(Default)]
 pub struct Pack {
     /// Free room, then the elements, up to its length; then free room up to its capacity.
     block: Vec<u8>,
@@ -24,11 +25,6 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Without elements, and without a block.
-    pub const fn new() -> Pack {
-        Pack { block: Vec::new(), start: 0, count: 0 }
-    }
-
     /// How many elements.
     #[inline]
     pub fn len(&self) -> usize {
@@ -281,7 +277,7 @@ impl Pack {
     fn give_back(&mut self) {
         let used = self.used();
         if used == 0 {
-            *self = Pack::new();
+            *self = Pack::default();
         } else if self.block.capacity() > 64 && block_size(used) <= self.block.capacity() / 2 {
             let mut block = Vec::with_capacity(block_size(used));
             block.extend_from_slice(self.elements());
@@ -365,7 +361,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_pack_is_a_sequence(steps in proptest::collection::vec(step(), 0..120)) {
-            let (mut pack, mut model) = (Pack::new(), Vec::<Vec<u8>>::new());
+            let (mut pack, mut model) = (Pack::default(), Vec::<Vec<u8>>::new());
             for step in steps {
                 match step {
                     Step::Push(true, bytes) => { pack.push(Side::Left, &bytes); model.insert(0, bytes); }
@@ -392,7 +388,7 @@ mod tests {
                     }
                     Step::Split(n) => {
                         let n = n % (model.len() + 1);
-                        let mut left = std::mem::replace(&mut pack, Pack::new());
+                        let mut left = std::mem::take(&mut pack);
                         let right = left.split(left.offset(n), n);
                         prop_assert_eq!(elements(&right), model[n..].to_vec());
                         pack.append(&left);
@@ -421,7 +417,7 @@ mod tests {
     #[test]
     fn growth_at_either_end_moves_little() {
         for side in [Side::Left, Side::Right] {
-            let mut pack = Pack::new();
+            let mut pack = Pack::default();
             let (mut blocks, mut last) = (0, 0);
             for n in 0..370 {
                 pack.push(side, format!("element-number-{n:04}").as_bytes());

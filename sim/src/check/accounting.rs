@@ -9,5 +9,5 @@ pub fn check(engine: &Engine) -> Result<(), String> {
         database.recount().map_err(|text| format!("core {core} database {number}: {text}"))?;
         database.check();
     }
-    Ok(())
+    engine.node().shard.trash().recount().map_err(|text| format!("core {core}: {text}"))
 }
