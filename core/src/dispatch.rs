@@ -98,6 +98,10 @@ impl Engine {
         let awaited = session.in_flight();
         let verdict;
         (session, verdict) = self.run(session, id, args, now, out);
+        if self.node.shard.waiters.has_ready() {
+            // Whoever waits is served before the next command runs.
+            self.serve_ready(now, out);
+        }
         if verdict == Verdict::Done {
             session.commands += 1;
             self.node.statistics.commands += 1;
@@ -139,6 +143,16 @@ impl Engine {
                 Place::There(core) => self.send_direct(&mut session, core, id, args, now, out),
                 Place::Several => self.run_several(&mut session, id, args, now, out),
             },
+            Run::Block(block) => {
+                let begun = match row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
+                    true => Err(Failure::OUT_OF_MEMORY),
+                    false => self.begin_block(&mut session, id, block, args, now, out),
+                };
+                begun.unwrap_or_else(|failure| {
+                    self.refuse(&mut session, Some(id), args, &failure, out);
+                    Verdict::Done
+                })
+            }
             Run::Exec => self.exec(&mut session, id, args, now, out),
             Run::Watch(_) => self.watch(&mut session, id, args, now, out),
             Run::Visit { shard, .. } => match shard(args, self.node.cores) {

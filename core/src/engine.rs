@@ -1,9 +1,10 @@
 //! The engine of one core: events in, effects out. It routes; the rooms decide.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::args::Span;
+use crate::block::Lent;
 use crate::config::Settings;
 use crate::dispatch::Verdict;
 use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
@@ -71,6 +72,12 @@ pub struct Engine {
     pub(crate) transactions: Coordinator,
     /// Answers of this core's own shard to its own transactions.
     pub(crate) own_answers: VecDeque<(TxId, EntryId, Ran)>,
+    /// The clients that wait, by the moment when their patience ends.
+    pub(crate) patience: BTreeSet<(Instant, ConnId)>,
+    /// Waiters that are to be tried again as soon as there are credits.
+    pub(crate) tries_later: VecDeque<Token>,
+    /// The command that may wait and has its session now.
+    pub(crate) lent: Option<(Token, Lent)>,
 }
 
 impl Engine {
@@ -93,6 +100,9 @@ impl Engine {
             owners: Vec::new(),
             transactions: Coordinator::default(),
             own_answers: VecDeque::new(),
+            patience: BTreeSet::new(),
+            tries_later: VecDeque::new(),
+            lent: None,
         }
     }
 
@@ -109,25 +119,20 @@ impl Engine {
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
             Event::Ended { conn } => self.ended(now, conn, out),
             Event::Closed { conn } => self.closed(conn),
-            Event::Message { from, message } => {
-                self.message(now, from, message, out);
-                self.pump(now, out);
-            }
+            Event::Message { from, message } => self.message(now, from, message, out),
             Event::Tickets { first } => {
                 self.node.queue.draw(first);
                 self.transactions.drawn();
             }
-            Event::Stable { below } => {
-                self.node.queue.raise(below);
-                self.pump(now, out);
-            }
+            Event::Stable { below } => self.node.queue.raise(below),
             Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),
             Event::Wake => self.wake(now, out),
             Event::Slice { steps } => self.slice(now, steps as usize),
             Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
             Event::Stop => self.stop(now, out),
         }
-        self.speak(out);
+        self.pump(now, out);
+        self.speak(now, out);
         if self.stopping.is_some() && self.sessions.is_empty() && !self.exit_said {
             self.exit_said = true;
             out.push(Effect::Exit);
@@ -153,6 +158,9 @@ impl Engine {
         next = next.min(self.stopping.filter(|_| !self.exit_said).unwrap_or(Instant::NEVER));
         if node.asleep_until > node.now.mono {
             next = next.min(node.asleep_until);
+        }
+        if let Some((until, _)) = self.patience.first() {
+            next = next.min(*until);
         }
         if self.needs_cron() {
             next = next.min(self.next_cron);
@@ -220,10 +228,11 @@ impl Engine {
         let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
         let queue = &self.node.queue;
         let transactions = (queue.len(), queue.locks(), self.transactions.len(), self.node.unwatched.len());
-        (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0)).then(|| {
+        let waits = (self.node.shard.waiters.len(), self.node.leaving.len(), self.tries_later.len());
+        (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0) || waits != (0, 0, 0)).then(|| {
             format!(
                 "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \
-                 queued, locks, transactions, rounds to end {transactions:?}"
+                 queued, locks, transactions, rounds to end {transactions:?}; in line, to leave, to be tried {waits:?}"
             )
         })
     }
@@ -371,6 +380,7 @@ impl Engine {
                 self.node.feed.remove_monitor();
             }
             self.node.unwatch(&mut session);
+            self.abandon_wait(&mut session);
             self.sessions.end(session);
         }
     }
@@ -392,6 +402,10 @@ impl Engine {
                     session.peer.address
                 ),
             });
+            session.close(Closing::Now);
+        }
+        if session.ended && session.blocked.is_some() {
+            // As in Redis: who waits and will say no more is gone.
             session.close(Closing::Now);
         }
         if session.ended && session.hold.is_none() && !session.again {
@@ -426,7 +440,7 @@ impl Engine {
     }
 
     /// Lets clients go on whose wait for a credit is over, and says to other cores what there is to say.
-    fn speak(&mut self, out: &mut Effects) {
+    fn speak(&mut self, now: Now, out: &mut Effects) {
         if self.node.links.may_resume() && !planted("a parked client is not resumed") {
             for conn in self.node.links.resume() {
                 if let Some(session) = self.sessions.get_mut(conn) {
@@ -437,6 +451,10 @@ impl Engine {
         if self.node.feed.has_news() {
             self.speak_feed(out);
         }
+        if !self.tries_later.is_empty() {
+            self.try_those_left(now, out);
+        }
+        self.node.speak_of_leaving(out);
         while let Some((core, watcher)) = self.node.unwatched.front().copied() {
             if !self.node.links.take(core) {
                 break;
@@ -450,6 +468,7 @@ impl Engine {
         if self.node.pause.is_some_and(|pause| pause.until <= now.mono) {
             self.node.pause = None;
         }
+        self.time_out_due(now, out);
         self.release_held(now, out);
         let due: Vec<Token> =
             self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
@@ -546,6 +565,7 @@ impl Engine {
                 Reply::new(session.reply_end(), resp).error(&Failure::new("ERR the server is shutting down"));
             }
         }
+        self.end_waits();
         self.end_all(&conns, Closing::AfterReplies, now, out);
     }
 

@@ -352,6 +352,8 @@ impl Engine {
                     let checked = match row.run {
                         Run::Spread { check, .. } => check(args),
                         Run::Plan(plan) => (plan.check)(args, &self.node.settings),
+                        Run::Block(block) => (block.plan.check)(args, &self.node.settings)
+                            .and_then(|()| (block.timeout)(args).map(drop)),
                         _ => Ok(()),
                     };
                     if let Err(failure) = checked {

@@ -16,6 +16,7 @@ use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Outcome, Reply, Resp};
 use crate::session::{ClientId, Closing, Hold, Session};
 use crate::time::Now;
+use crate::txn::waiters::WaitId;
 
 /// An answer that is not complete yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,11 +117,20 @@ impl Engine {
                 out.push(Effect::Send { to: from, message: Message::Received });
             }
             Message::Received => {}
+            Message::InLine { token } => self.got_in_line(token, now, out),
+            Message::Wake { token, entry } => self.woken(from, token, entry, now, out),
+            Message::Serve { token, entry } => self.serve(from, token, entry, now, out),
+            Message::Pass { token, entry, tries } => self.pass(from, token, entry, tries),
+            Message::Served { token, reply } => self.end_wait(token, reply, Some(from), now, out),
+            Message::Leave { token } => {
+                self.node.shard.waiters.leave(WaitId { core: from, token });
+                out.push(Effect::Send { to: from, message: Message::Received });
+            }
             Message::Done { token, reply, slow } => {
                 if let (Some(call), Some(session)) = (slow, self.sessions.get_mut(token.conn)) {
                     self.node.keep_slow(*call, session);
                 }
-                self.arrived(token, reply, now, out);
+                self.end_wait(token, reply, Some(from), now, out);
             }
             Message::Ask { token, request } => {
                 self.node.clock = self.node.clock.max(request.clock);
@@ -169,9 +179,13 @@ impl Engine {
             resp: asking.resp,
             ended: Vec::new(),
             released: Vec::new(),
+            unblocked: Vec::new(),
         };
         let part = part(&mut asked, args);
-        let (ended, released) = (asked.ended, asked.released);
+        let (ended, released, unblocked) = (asked.ended, asked.released, asked.unblocked);
+        for (conn, with_error) in unblocked {
+            self.unblock(conn, with_error, now, out);
+        }
         for conn in released {
             if let Some(session) = self.sessions.get_mut(conn) {
                 release(session, out);

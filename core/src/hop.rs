@@ -3,12 +3,12 @@
 //! It gives the command its view of the shard and turns what it says into reply bytes. It does not know who waits for them.
 
 use crate::args::Args;
-use crate::command::row::{Flags, Plan, Run, Touch};
+use crate::command::row::{Flags, Next, Plan, Run, Touch};
 use crate::command::table::CommandId;
 use crate::hash::placement_part;
 use crate::node::Node;
 use crate::protocol::chunks::Chunks;
-use crate::protocol::reply::{Ends, Failure, Outcome, Reply};
+use crate::protocol::reply::{Ends, Failure, Reply};
 use crate::shard::{Cx, KeyRef};
 use crate::slowlog::SlowCall;
 use crate::time::UnixMillis;
@@ -95,7 +95,15 @@ pub(crate) fn run_hop(
             Run::Hop(apply) | Run::Visit { apply, .. } | Run::Spread { apply, .. } | Run::Watch(apply) => {
                 apply(&mut cx, args, &mut reply)
             }
-            Run::Plan(plan) => run_alone(plan, &mut cx, args, &mut reply),
+            Run::Plan(plan) => all_steps(plan, &mut cx, args, &mut reply).map(drop),
+            // Within a transaction nobody waits.
+            Run::Block(block) => (block.timeout)(args)
+                .and_then(|_| all_steps(&block.plan, &mut cx, args, &mut reply))
+                .map(|found| {
+                    if !found {
+                        (block.empty)(&mut reply);
+                    }
+                }),
             _ => unreachable!("only commands with keys run on a shard"),
         };
         cx.remove_due(args);
@@ -115,22 +123,48 @@ pub(crate) fn run_hop(
     node.ran(hop.command, args, nanos, failed)
 }
 
-/// All steps of a plan whose keys lie on one shard.
-fn run_alone(plan: &Plan, cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    use crate::command::row::Next;
+/// All steps of a plan whose keys lie on one shard; false if there is nothing to be had.
+fn all_steps(plan: &Plan, cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<bool, Failure> {
     (plan.check)(args, cx.settings)?;
     let mut orders = vec![Order { step: 0, key: None, given: Finding::Nothing }];
     let mut step = 0;
     loop {
         let findings = orders.into_iter().map(|order| (plan.act)(cx, args, order)).collect();
         match (plan.next)(args, step, findings, reply) {
-            Next::Done => return Ok(()),
+            Next::Done => return Ok(true),
             Next::Failed(failure) => return Err(failure),
+            Next::Wait => return Ok(false),
             Next::Step(next) => orders = next,
         }
         step += 1;
         orders.iter_mut().for_each(|order| order.step = step);
     }
+}
+
+/// A command that may wait, on those of its keys that lie here; false, and nothing is written, if there is nothing to be had.
+pub(crate) fn run_alone(
+    node: &mut Node,
+    keys: &[KeyRef],
+    hop: &Hop<'_>,
+    args: Args<'_>,
+    chunks: &mut Chunks,
+) -> bool {
+    let Some(plan) = hop.command.row().plan() else {
+        unreachable!("only commands with plans wait");
+    };
+    let started = (node.instruments.stopwatch)();
+    let (start, resp) = (chunks.len(), hop.circumstances.resp);
+    let mut cx = node.cx(hop, keys);
+    let outcome = all_steps(plan, &mut cx, args, &mut Reply::new(chunks, resp));
+    cx.remove_due(args);
+    if let Err(failure) = &outcome {
+        chunks.truncate(start);
+        Reply::new(chunks, resp).error(failure);
+        node.statistics.error(failure.code());
+    }
+    let nanos = (node.instruments.stopwatch)().saturating_sub(started);
+    node.statistics.ran_share(hop.command, nanos);
+    outcome.unwrap_or(true)
 }
 
 /// One step of a plan on this shard: of each order what was found.
@@ -142,7 +176,7 @@ pub(crate) fn act(
     orders: impl IntoIterator<Item = Order>,
 ) -> Vec<Finding> {
     let started = (node.instruments.stopwatch)();
-    let Run::Plan(plan) = hop.command.row().run else {
+    let Some(plan) = hop.command.row().plan() else {
         unreachable!("only plans have steps");
     };
     let mut cx = node.cx(hop, keys);

@@ -4,6 +4,7 @@
 //! hands it events and carries out its effects.
 
 pub mod args;
+mod block;
 pub mod command;
 pub mod config;
 pub mod database;

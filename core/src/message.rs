@@ -136,6 +136,47 @@ pub enum Message {
         /// Your name for what you hold.
         entry: EntryId,
     },
+    /// Answers `Direct` of a command that waits: it is in line.
+    InLine {
+        /// Of the `Direct`.
+        token: Token,
+    },
+    /// There is something for the first in line, your client; the key is held until you answer by `Serve` or `Pass`, at once.
+    Wake {
+        /// Of the waiter.
+        token: Token,
+        /// The sender's name for what it holds.
+        entry: EntryId,
+    },
+    /// Answers `Wake`: it is to be served. Followed by `Served`.
+    Serve {
+        /// Of the waiter.
+        token: Token,
+        /// Your name for what you hold.
+        entry: EntryId,
+    },
+    /// Answers `Wake`: it is not to be served.
+    Pass {
+        /// Of the waiter.
+        token: Token,
+        /// Your name for what you hold.
+        entry: EntryId,
+        /// It tries again by a transaction and keeps its place in line; else it waits no more.
+        tries: bool,
+    },
+    /// Your client was served; it is in line here no more. Not answered: it follows the answer to a `Wake`, and so do not more of these than
+    /// there are credits.
+    Served {
+        /// Of the waiter.
+        token: Token,
+        /// The reply, encoded in the client's protocol.
+        reply: Chunks,
+    },
+    /// A waiter waits no more. Answered by `Received`.
+    Leave {
+        /// Of the waiter.
+        token: Token,
+    },
     /// A client's round of WATCH is over. Answered by `Received`.
     Unwatch {
         /// Which.
@@ -178,7 +219,16 @@ pub struct MonitorLine(pub Vec<u8>);
 impl Message {
     /// True for answers that give back the credit of what they answer. A transaction's credits come back when it is released.
     pub fn is_answer(&self) -> bool {
-        matches!(self, Message::Done { .. } | Message::Answer { .. } | Message::Noted | Message::Received)
+        matches!(
+            self,
+            Message::Done { .. }
+                | Message::Answer { .. }
+                | Message::Noted
+                | Message::Received
+                | Message::InLine { .. }
+                | Message::Serve { .. }
+                | Message::Pass { .. }
+        )
     }
 
     /// The sender has drawn tickets, from `first` on: called for every message of a flush before it is pushed.

@@ -55,6 +55,13 @@ pub enum Applied {
         /// The reply.
         token: Token,
     },
+    /// A client of core `from` that waited was served.
+    Served {
+        /// Whose client.
+        from: CoreId,
+        /// The reply.
+        token: Token,
+    },
     /// A step of a transaction that core `from` coordinates.
     Part {
         /// Who coordinates.
@@ -110,6 +117,8 @@ pub struct Node {
     clients_made: u64,
     /// Rounds of WATCH that are over, to be told to their shards.
     pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
+    /// Waiters that wait no more, to be told to the shards where they are in line.
+    pub(crate) leaving: VecDeque<(CoreId, Token)>,
     /// What ran, in order, if a driver wants to know.
     journal: Option<Vec<Applied>>,
 }
@@ -144,6 +153,7 @@ impl Node {
             frequency: None,
             clients_made: 0,
             unwatched: VecDeque::new(),
+            leaving: VecDeque::new(),
             journal: None,
         };
         node.settings_changed();
@@ -308,12 +318,19 @@ pub struct Asked<'a> {
     pub(crate) ended: Vec<(ConnId, Closing)>,
     /// Clients whose wait is over.
     pub(crate) released: Vec<ConnId>,
+    /// Clients whose wait ends, and whether with an error.
+    pub(crate) unblocked: Vec<(ConnId, bool)>,
 }
 
 impl Asked<'_> {
     /// Ends a client of this core: the one that asks, after its reply; another, now.
     pub fn end(&mut self, conn: ConnId, is_caller: bool) {
         self.ended.push((conn, if is_caller { Closing::AfterReplies } else { Closing::Now }));
+    }
+
+    /// Ends a client's wait, with an error or as if its time were up.
+    pub fn unblock(&mut self, conn: ConnId, with_error: bool) {
+        self.unblocked.push((conn, with_error));
     }
 
     /// Lets a client's held request be looked at again.

@@ -3,7 +3,7 @@
 //! It routes between the queue, which knows the order, and the rooms that run things. See `docs/TRANSACTIONS.md`.
 
 use crate::args::Args;
-use crate::command::row::Command;
+use crate::command::row::{Command, Run};
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::gather::Asking;
@@ -137,8 +137,11 @@ impl Engine {
     /// Runs everything whose turn has come, and what follows from it.
     pub(crate) fn pump(&mut self, now: Now, out: &mut Effects) {
         loop {
+            self.serve_ready(now, out);
             while let Some(Granted { entry, work }) = self.node.queue.next_granted() {
                 self.run_work(entry, work, now, out);
+                // Before anybody else takes what has come.
+                self.serve_ready(now, out);
             }
             let Some((tx, entry, ran)) = self.own_answers.pop_front() else { return };
             self.heard(self.node.core, tx, entry, ran, now, out);
@@ -173,6 +176,9 @@ impl Engine {
     }
 
     fn run_request(&mut self, from: CoreId, token: Token, request: &Request, now: Now, out: &mut Effects) {
+        if let Run::Block(block) = request.command.row().run {
+            return self.run_blocking(from, token, request, block, now, out);
+        }
         let mut spans = std::mem::take(&mut self.spans);
         let args = request.args.unpack(&mut spans);
         let circumstances = request.circumstances();
@@ -254,6 +260,10 @@ impl Engine {
             Body::Lock => return Ran::default(),
             Body::Check(circumstances) => {
                 Ran { touched: self.node.end_watch(&circumstances), ..Ran::default() }
+            }
+            Body::Wait(wait) => {
+                self.wait_in_line(from, wait.0, &wait.1);
+                return Ran::default();
             }
             Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
             Body::Plan(step) => self.run_plan_step(*step),

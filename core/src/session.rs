@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+use crate::block::Blocked;
 use crate::command::CommandId;
 use crate::config::OutputLimit;
 use crate::event::{ConnId, CoreId, Peer};
@@ -152,6 +153,8 @@ pub struct Session {
     pub watched: Vec<(CoreId, Fingerprint)>,
     /// Counts the rounds of WATCH: EXEC, DISCARD and UNWATCH end one.
     pub watch_round: u64,
+    /// It waits for something to be had.
+    pub blocked: Option<Box<Blocked>>,
     /// Its next request waits until everything before it has been answered.
     pub waits_for_all: bool,
     awaited: VecDeque<Awaited>,
@@ -195,6 +198,7 @@ impl Session {
             queued: None,
             watched: Vec::new(),
             watch_round: 0,
+            blocked: None,
             waits_for_all: false,
             awaited: VecDeque::new(),
             first_awaited: 0,
@@ -208,6 +212,11 @@ impl Session {
             None => self.outbox.pending(),
             Some(last) => &mut last.after,
         }
+    }
+
+    /// The sequence that the next awaited reply will have.
+    pub fn next_sequence(&self) -> u64 {
+        self.first_awaited + self.awaited.len() as u64
     }
 
     /// Makes a place for a reply that other cores will give; its sequence.
@@ -290,6 +299,7 @@ impl Session {
         (self.hold, self.read_paused, self.again, self.ended, self.closing, self.close_said).hash(hasher);
         (&self.awaited, self.first_awaited).hash(hasher);
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
+        self.blocked.hash(hasher);
         self.outbox.digest(hasher);
     }
 

@@ -12,6 +12,7 @@ use crate::mutant::planted;
 use crate::random::Random;
 use crate::time::UnixMillis;
 use crate::trash::Trash;
+use crate::txn::waiters::Waiters;
 use crate::txn::watch::{Watcher, Watches};
 use crate::value::access::AccessRule;
 use crate::value::container::Container;
@@ -48,6 +49,8 @@ pub struct Shard {
     pub(crate) active_expire: bool,
     /// Who watches which keys.
     pub(crate) watches: Watches,
+    /// Who waits for which keys.
+    pub(crate) waiters: Waiters,
 }
 
 /// A key of the running command: the place among its arguments and its hash, made once.
@@ -72,6 +75,7 @@ impl Shard {
             found_due: false,
             active_expire: true,
             watches: Watches::default(),
+            waiters: Waiters::default(),
         }
     }
 
@@ -112,6 +116,16 @@ impl Shard {
     /// What was removed and is not freed yet, for drivers that check what they drive.
     pub fn trash(&self) -> &Trash {
         &self.trash
+    }
+
+    /// Who waits for keys of this shard.
+    pub fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// Who watches keys of this shard.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     /// The instant to judge expiry by, given a coordinator's.
@@ -297,6 +311,7 @@ impl<'a> Cx<'a> {
     fn changed(&mut self, database: usize, key: Key<'_>) {
         self.shard.counters.dirty += 1;
         self.shard.watches.changed(database as u16, key.bytes);
+        self.shard.waiters.changed(database as u16, key.bytes);
     }
 
     /// Stores a value, whatever lay there.

@@ -6,13 +6,15 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::args::Args;
+use crate::args::{Args, Packed};
+use crate::block::empty_reply;
 use crate::command::row::{Merge, Next, Run};
 use crate::command::table::CommandId;
 use crate::dispatch::Verdict;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
-use crate::message::{Message, Token};
+use crate::hash::KeyHash;
+use crate::message::{Message, Request, Token};
 use crate::mutant::planted;
 use crate::node::{Applied, Deferred};
 use crate::part::Part;
@@ -35,6 +37,10 @@ pub(crate) struct Draft {
     pub(crate) takes: SmallVec<[Take; 2]>,
     pub(crate) is_array: bool,
     pub(crate) calls: Calls,
+    /// The client waits if there is nothing to be had.
+    pub(crate) waits: bool,
+    /// The reply that is owed already.
+    pub(crate) token: Option<Token>,
 }
 
 impl Draft {
@@ -140,7 +146,7 @@ impl Engine {
             return;
         }
         match row.run {
-            Run::Plan(_) => {
+            Run::Plan(_) | Run::Block(_) => {
                 phase.close(draft, circumstances);
                 let owners = self.keys.iter().map(|key| key.place).zip(owners).collect();
                 draft.stages.push_back(Stage::Plan { call, take: draft.takes.len(), owners });
@@ -183,10 +189,12 @@ impl Engine {
             self.node.links.park(empty, session.conn);
             return Verdict::Held(Hold::Credits);
         }
-        let token = Token { conn: session.conn, sequence: session.await_reply() };
+        let token =
+            draft.token.unwrap_or_else(|| Token { conn: session.conn, sequence: session.await_reply() });
         let mut transaction = Transaction::new(token, circumstances, draft.cores.iter().copied());
         transaction.takes = std::mem::take(&mut draft.takes);
         transaction.is_array = draft.is_array;
+        transaction.waits = draft.waits;
         transaction.calls = std::mem::take(&mut draft.calls);
         transaction.stages = std::mem::take(&mut draft.stages);
         let mut bodies = next_bodies(&mut transaction);
@@ -257,7 +265,7 @@ impl Engine {
         let findings = transaction.take_findings();
         let mut spans = Vec::new();
         let (id, args) = transaction.calls.at(call, &mut spans);
-        let Run::Plan(plan) = id.command.row().run else {
+        let Some(plan) = id.command.row().plan() else {
             unreachable!("only plans have steps");
         };
         let resp = transaction.circumstances.resp;
@@ -270,6 +278,28 @@ impl Engine {
                 Reply::new(&mut reply, resp).error(&failure);
                 self.node.statistics.error(failure.code());
             }
+            Next::Wait if transaction.waits => {
+                // Everybody gets in line before anybody lets go: nothing is missed.
+                let (token, circumstances) = (transaction.token, transaction.circumstances);
+                let request = Request {
+                    command: id.command,
+                    database: id.database,
+                    resp,
+                    no_touch: circumstances.no_touch,
+                    client: circumstances.client,
+                    unix_micros: circumstances.unix_micros,
+                    clock: 0,
+                    first_hash: KeyHash(0),
+                    args: Packed::new(args),
+                };
+                let places = 0..transaction.participants.len() as u16;
+                let wait = |place| (place, Body::Wait(Box::new((token, request.clone()))));
+                let bodies = places.map(wait).collect();
+                transaction.in_vain = true;
+                transaction.stages.push_front(Stage::Bodies(bodies));
+                return;
+            }
+            Next::Wait => reply = empty_reply(id.command, resp),
             Next::Step(orders) => {
                 transaction.step += 1;
                 let step = transaction.step;
@@ -285,7 +315,9 @@ impl Engine {
     /// Everything is done: the reply, and everybody lets go.
     fn finish(&mut self, tx: TxId, mut transaction: Box<Transaction>, now: Now, out: &mut Effects) {
         let token = transaction.token;
-        if self.sessions.get_mut(token.conn).is_some_and(|session| session.awaits(token.sequence)) {
+        if transaction.in_vain {
+            self.tried_in_vain(token, now, out);
+        } else if self.sessions.get_mut(token.conn).is_some_and(|session| session.awaits(token.sequence)) {
             if let Some(session) = self.sessions.get_mut(token.conn) {
                 for call in std::mem::take(&mut transaction.slow) {
                     self.node.keep_slow(call, session);
@@ -295,8 +327,11 @@ impl Engine {
             let deferred = self.put_together(&mut transaction, &mut reply, now, out);
             match deferred {
                 Some(deferred) => self.defer(token, deferred, reply, out),
+                None if transaction.waits => self.end_wait(token, reply, None, now, out),
                 None => self.arrived(token, reply, now, out),
             }
+        } else if transaction.waits {
+            self.leave_lines_of(token);
         }
         for participant in &transaction.participants {
             let Some(entry) = participant.entry else { continue };
@@ -441,7 +476,7 @@ fn plan_bodies(
 ) -> Vec<(u16, Body)> {
     let mut spans = Vec::new();
     let (head, args) = transaction.calls.at(call, &mut spans);
-    let packed = crate::args::Packed::new(args);
+    let packed = Packed::new(args);
     let mut dealt: Vec<(u16, SmallVec<[Order; 1]>)> = Vec::new();
     let mut ordered = Vec::new();
     for order in orders {

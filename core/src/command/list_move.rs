@@ -1,11 +1,12 @@
 //! Lists: taking elements of one of several lists, and moving an element from list to list.
 
-use super::list::{fill, pop_many, pop_one, push_one, side};
+use super::list::{fill, pop_one, push_one, side};
 use super::parse::ranged;
-use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
+use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
 use crate::args::Args;
-use crate::protocol::reply::{Failure, Outcome, Reply};
+use crate::protocol::reply::{Failure, Reply};
 use crate::shard::Cx;
+use crate::txn::work::{Finding, Order};
 use crate::value::list::List;
 use crate::value::pack::Side;
 
@@ -28,10 +29,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "LMOVE {l}1 {l}2 LEFT RIGHT", reply: "one" },
             Example { call: "LRANGE {l}2 0 -1", reply: "three\none" },
         ],
-        run: Run::Hop(|cx, args, reply| {
-            let (from, to) = (side(args.at(3))?, side(args.at(4))?);
-            move_one(cx, args, from, to, reply)
-        }),
+        run: Run::Plan(&LMOVE),
         ..MOVE
     },
     Command {
@@ -46,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "RPOPLPUSH {l}1 {l}2", reply: "three" },
             Example { call: "LRANGE {l}2 0 -1", reply: "three" },
         ],
-        run: Run::Hop(|cx, args, reply| move_one(cx, args, Side::Right, Side::Left, reply)),
+        run: Run::Plan(&RPOPLPUSH),
         ..MOVE
     },
     Command {
@@ -64,38 +62,143 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "RPUSH {l}2 one two three", reply: "3" },
             Example { call: "LMPOP 2 {l}1 {l}2 RIGHT COUNT 2", reply: "{l}2\nthree\ntwo" },
         ],
-        run: Run::Hop(pop_of_several),
+        run: Run::Plan(&LMPOP),
         ..ROW
     },
 ];
 
-fn move_one(cx: &mut Cx<'_>, args: Args<'_>, from: Side, to: Side, reply: &mut Reply<'_>) -> Outcome {
-    let (source, target, fill) = (cx.key(args, 0), cx.key(args, 1), fill(cx));
-    let is_there = cx.peek_held::<List>(source)?.is_some();
-    if is_there {
-        // Both types are looked at before anything is changed.
-        cx.peek_held::<List>(target)?;
-    }
-    let moved = if source.bytes == target.bytes {
-        // The key, and its deadline, stay though the list may be empty for a moment.
-        cx.change_held(source, |list: &mut List| {
-            let element = list.end(from)?.to_vec();
-            list.drop_end(from, fill);
-            list.push(to, &element, fill);
-            Some(element)
-        })?
-    } else {
-        let popped = pop_one(cx, source, from)?;
-        if let Some(element) = &popped {
-            push_one(cx, target, to, element)?;
+const LMOVE: Plan = Plan {
+    check: |args, _| sides(args).map(drop),
+    reads: |_| false,
+    act: |cx, args, order| match sides(args) {
+        Ok((from, to)) => act_move(cx, args, order, from, to),
+        Err(failure) => Finding::Failed(failure),
+    },
+    next: |args, _, findings, reply| or_null(next_move(args, findings, reply), reply),
+};
+
+const RPOPLPUSH: Plan = Plan {
+    check: |_, _| Ok(()),
+    reads: |_| false,
+    act: |cx, args, order| act_move(cx, args, order, Side::Right, Side::Left),
+    next: |args, _, findings, reply| or_null(next_move(args, findings, reply), reply),
+};
+
+const LMPOP: Plan = Plan {
+    check: |args, _| Taking::parse(args, 1).map(drop),
+    reads: |_| false,
+    act: |cx, args, order| act_take(cx, args, order, Taking::parse(args, 1)),
+    next: |args, _, findings, reply| match next_take(args, findings, reply, true) {
+        Next::Wait => {
+            reply.null_array();
+            Next::Done
         }
-        popped
-    };
-    match moved {
-        Some(element) => reply.bulk(&element),
-        None => reply.null(),
+        next => next,
+    },
+};
+
+fn or_null(next: Next, reply: &mut Reply<'_>) -> Next {
+    match next {
+        Next::Wait => {
+            reply.null();
+            Next::Done
+        }
+        next => next,
     }
-    Ok(())
+}
+
+/// The two ends that LMOVE and BLMOVE name.
+pub(super) fn sides(args: Args<'_>) -> Result<(Side, Side), Failure> {
+    Ok((side(args.at(3))?, side(args.at(4))?))
+}
+
+/// Places of the keys of a move among the arguments.
+const SOURCE: u32 = 1;
+const TARGET: u32 = 2;
+
+/// A shard's part of a move. First both look: at the element, and at the type of the target. Then the one takes and the other pushes.
+pub(super) fn act_move(cx: &mut Cx<'_>, args: Args<'_>, order: Order, from: Side, to: Side) -> Finding {
+    let fill = fill(cx);
+    match (order.key, order.given) {
+        (Some(SOURCE), Finding::Flag(true)) => {
+            // The key, and its deadline, stay though the list may be empty for a moment.
+            let source = cx.key_of(args.at(SOURCE as usize));
+            let turned = cx.change_held(source, |list: &mut List| {
+                let element = list.end(from)?.to_vec();
+                list.drop_end(from, fill);
+                list.push(to, &element, fill);
+                Some(element)
+            });
+            found(turned)
+        }
+        (Some(SOURCE), _) => {
+            let source = cx.key_of(args.at(SOURCE as usize));
+            found(pop_one(cx, source, from))
+        }
+        (Some(_), Finding::Bytes(element)) => {
+            let target = cx.key_of(args.at(TARGET as usize));
+            match push_one(cx, target, to, &element) {
+                Ok(()) => Finding::Nothing,
+                Err(failure) => Finding::Failed(failure),
+            }
+        }
+        (Some(_), _) => Finding::Nothing,
+        (None, _) => {
+            let looked = (0..cx.keys.len()).map(|n| {
+                let (place, key) = (cx.keys[n].place, cx.key(args, n));
+                let finding = match cx.peek_held::<List>(key) {
+                    Err(failure) => Finding::Failed(failure),
+                    Ok(Some(list)) if place == SOURCE => {
+                        list.end(from).map_or(Finding::Nothing, |element| Finding::Bytes(element.to_vec()))
+                    }
+                    Ok(_) => Finding::Nothing,
+                };
+                (place, finding)
+            });
+            Finding::Keys(looked.collect())
+        }
+    }
+}
+
+fn found(element: Result<Option<Vec<u8>>, Failure>) -> Finding {
+    match element {
+        Ok(Some(element)) => Finding::Bytes(element),
+        Ok(None) => Finding::Nothing,
+        Err(failure) => Finding::Failed(failure),
+    }
+}
+
+/// What follows: waiting if the source is empty, else the move, else its element is the reply.
+pub(super) fn next_move(args: Args<'_>, findings: Vec<Finding>, reply: &mut Reply<'_>) -> Next {
+    let (mut source, mut target) = (Finding::Nothing, Finding::Nothing);
+    for finding in findings {
+        match finding {
+            Finding::Keys(keys) => {
+                for (place, finding) in keys {
+                    *(if place == SOURCE { &mut source } else { &mut target }) = finding;
+                }
+            }
+            Finding::Bytes(element) => {
+                reply.bulk(&element);
+                return Next::Done;
+            }
+            Finding::Failed(failure) => return Next::Failed(failure),
+            _ => {}
+        }
+    }
+    let element = match source {
+        Finding::Failed(failure) => return Next::Failed(failure),
+        Finding::Bytes(element) => element,
+        _ => return Next::Wait,
+    };
+    let order = |key, given| Order { step: 0, key: Some(key), given };
+    if args.at(SOURCE as usize) == args.at(TARGET as usize) {
+        return Next::Step(vec![order(SOURCE, Finding::Flag(true))]);
+    }
+    if let Finding::Failed(failure) = target {
+        return Next::Failed(failure);
+    }
+    Next::Step(vec![order(SOURCE, Finding::Nothing), order(TARGET, Finding::Bytes(element))])
 }
 
 /// What stands behind the keys of LMPOP: from which end, and how many.
@@ -126,19 +229,82 @@ impl Taking {
     }
 }
 
-fn pop_of_several(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let taking = Taking::parse(args, 1)?;
-    for n in 0..cx.keys.len() {
-        let key = cx.key(args, n);
-        if cx.peek_held::<List>(key)?.is_some() {
-            reply.array(2);
-            reply.bulk(key.bytes);
-            pop_many(cx, key, taking.side, taking.count, reply)?;
-            return Ok(());
+/// A shard's part of taking from the first of several lists that is there: it looks at its own keys, and then the one that was chosen
+/// gives.
+pub(super) fn act_take(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    order: Order,
+    taking: Result<Taking, Failure>,
+) -> Finding {
+    let taking = match taking {
+        Ok(taking) => taking,
+        Err(failure) => return Finding::Failed(failure),
+    };
+    let Some(place) = order.key else {
+        let looked = (0..cx.keys.len()).filter_map(|n| {
+            let (place, key) = (cx.keys[n].place, cx.key(args, n));
+            match cx.peek_held::<List>(key) {
+                Err(failure) => Some((place, Finding::Failed(failure))),
+                Ok(list) => list.map(|_| (place, Finding::Flag(true))),
+            }
+        });
+        return Finding::Keys(looked.collect());
+    };
+    let key = cx.key_of(args.at(place as usize));
+    let mut elements = vec![Finding::Count(u64::from(place))];
+    for _ in 0..taking.count {
+        match pop_one(cx, key, taking.side) {
+            Ok(Some(element)) => elements.push(Finding::Bytes(element)),
+            Ok(None) => break,
+            Err(failure) => return Finding::Failed(failure),
         }
     }
-    reply.null_array();
-    Ok(())
+    Finding::List(elements)
+}
+
+/// What follows: waiting if none of the lists is there, else the first of them gives, else what it gave is the reply, as an array
+/// (`is_many`) or alone.
+pub(super) fn next_take(
+    args: Args<'_>,
+    findings: Vec<Finding>,
+    reply: &mut Reply<'_>,
+    is_many: bool,
+) -> Next {
+    let mut first: Option<(u32, Finding)> = None;
+    for finding in findings {
+        match finding {
+            Finding::Failed(failure) => return Next::Failed(failure),
+            Finding::Keys(keys) => {
+                for (place, finding) in keys {
+                    if first.as_ref().is_none_or(|(other, _)| place < *other) {
+                        first = Some((place, finding));
+                    }
+                }
+            }
+            Finding::List(elements) => {
+                let mut elements = elements.into_iter();
+                let Some(Finding::Count(place)) = elements.next() else { continue };
+                reply.array(2);
+                reply.bulk(args.at(place as usize));
+                if is_many {
+                    reply.array(elements.len());
+                }
+                for element in elements {
+                    if let Finding::Bytes(element) = element {
+                        reply.bulk(&element);
+                    }
+                }
+                return Next::Done;
+            }
+            _ => {}
+        }
+    }
+    match first {
+        None => Next::Wait,
+        Some((_, Finding::Failed(failure))) => Next::Failed(failure),
+        Some((place, _)) => Next::Step(vec![Order { step: 0, key: Some(place), given: Finding::Nothing }]),
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod info;
 mod latency;
 mod lcs;
 mod list;
+mod list_block;
 mod list_edit;
 mod list_move;
 mod list_read;
@@ -52,6 +53,7 @@ const FAMILIES: &[&[Command]] = &[
     list_read::COMMANDS,
     list_edit::COMMANDS,
     list_move::COMMANDS,
+    list_block::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

@@ -87,6 +87,19 @@ pub fn range(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
     (len > 0 && from <= to && from < len).then(|| (from as usize, to as usize + 1))
 }
 
+/// How long a client wants to wait, in milliseconds; 0: for ever.
+pub fn seconds_to_wait(word: &[u8]) -> Result<u64, Failure> {
+    let seconds = float(word).map_err(|_| Failure::new("ERR timeout is not a float or out of range"))?;
+    let millis = (seconds * 1_000.0).ceil();
+    if millis > i64::MAX as f64 {
+        return Err(Failure::new("ERR timeout is out of range"));
+    }
+    if millis < 0.0 {
+        return Err(Failure::new("ERR timeout is negative"));
+    }
+    Ok(millis as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
 use crate::txn::intent::Mode;
 use crate::txn::work::{Finding, Order};
+use crate::value::record::Record;
 
 /// A set of properties, as COMMAND INFO shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,15 +46,18 @@ impl Flags {
     pub const PROTECTED: Flags = Flags(1 << 12);
     /// Its keys are found by looking at its arguments.
     pub const MOVABLE_KEYS: Flags = Flags(1 << 13);
+    /// May wait.
+    pub const BLOCKING: Flags = Flags(1 << 15);
     /// Answered at once by a client that has said MULTI, not queued.
     pub const AT_ONCE: Flags = Flags(1 << 14);
 
-    const NAMES: [(Flags, &'static str); 13] = [
+    const NAMES: [(Flags, &'static str); 14] = [
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
         (Flags::DENYOOM, "denyoom"),
         (Flags::ADMIN, "admin"),
         (Flags::NOSCRIPT, "noscript"),
+        (Flags::BLOCKING, "blocking"),
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
         (Flags::SKIP_MONITOR, "skip_monitor"),
@@ -280,8 +284,27 @@ pub enum Next {
     Done,
     /// The reply is this error.
     Failed(Failure),
+    /// There is nothing to be had: whoever may wait does.
+    Wait,
     /// Another step.
     Step(Vec<Order>),
+}
+
+/// A command that waits if there is nothing to be had.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// Looks for it and takes it.
+    pub plan: Plan,
+    /// How long to wait, milliseconds; 0: for ever.
+    pub timeout: fn(Args<'_>) -> Result<u64, Failure>,
+    /// True if it waits for the n-th key; the others are only changed.
+    pub waits_for: fn(usize) -> bool,
+    /// The shard of any key that it waits for can serve it by itself.
+    pub is_served_alone: bool,
+    /// True if a value is something to be had.
+    pub is_ready: fn(&Record) -> bool,
+    /// The reply if there was nothing.
+    pub empty: fn(&mut Reply<'_>),
 }
 
 /// How a command runs.
@@ -302,6 +325,8 @@ pub enum Run {
     },
     /// Steps on the shards that own the keys.
     Plan(&'static Plan),
+    /// The same, and waits if there is nothing.
+    Block(&'static Block),
     /// Ends what MULTI has begun: all that is queued takes effect as one.
     Exec,
     /// Like `Spread`, and the shards remember that the client watches the keys.
@@ -380,12 +405,22 @@ impl Command {
         subcommands: &[],
     };
 
+    /// Its steps, if it has more than one.
+    #[inline]
+    pub fn plan(&self) -> Option<&'static Plan> {
+        match self.run {
+            Run::Plan(plan) => Some(plan),
+            Run::Block(block) => Some(&block.plan),
+            _ => None,
+        }
+    }
+
     /// How the n-th key is locked.
     #[inline]
     pub fn mode(&self, n: usize) -> Mode {
-        let reads = match self.run {
-            Run::Plan(plan) => (plan.reads)(n),
-            _ => !self.flags.has(Flags::WRITE),
+        let reads = match self.plan() {
+            Some(plan) => (plan.reads)(n),
+            None => !self.flags.has(Flags::WRITE),
         };
         if reads { Mode::Shared } else { Mode::Exclusive }
     }
@@ -422,6 +457,9 @@ impl Command {
         categories.push(if flags.has(Flags::FAST) { "@fast" } else { "@slow" });
         if flags.has(Flags::ADMIN) {
             categories.push("@dangerous");
+        }
+        if flags.has(Flags::BLOCKING) {
+            categories.push("@blocking");
         }
         if self.group == Group::Connection {
             categories.push("@connection");

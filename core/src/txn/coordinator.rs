@@ -98,6 +98,10 @@ pub struct Transaction {
     pub calls: Calls,
     /// What was watched has changed: the reply is nil.
     pub touched: bool,
+    /// The client waits if there is nothing to be had.
+    pub waits: bool,
+    /// There was nothing: the client is in line on all shards.
+    pub in_vain: bool,
     /// Slow calls of all shards.
     pub slow: Vec<SlowCall>,
 }
@@ -133,6 +137,8 @@ impl Transaction {
             is_array: false,
             calls: Calls::default(),
             touched: false,
+            waits: false,
+            in_vain: false,
             slow: Vec::new(),
         }
     }

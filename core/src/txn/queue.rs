@@ -241,6 +241,13 @@ impl<W> Queue<W> {
         None
     }
 
+    /// Holds something at once, ahead of everything that waits; nobody else holds it.
+    pub fn hold(&mut self, client: ClientId, intents: Intents) -> EntryId {
+        self.directs += 1;
+        let place = Place { ticket: 0, behind: self.directs };
+        self.insert(Entry { place, client, intents, held: true, work: None })
+    }
+
     /// A transaction is over.
     pub fn release(&mut self, id: EntryId) {
         self.take(id);

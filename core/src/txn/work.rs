@@ -108,6 +108,8 @@ pub enum Body {
     Lock,
     /// Tells whether what the client watches here is untouched, and ends its round.
     Check(Circumstances),
+    /// Gets in line for those of a request's keys that lie here.
+    Wait(Box<(Token, Request)>),
     /// Runs commands.
     Calls(Box<Bundle>),
     /// Runs a step of a plan.

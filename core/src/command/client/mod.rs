@@ -18,9 +18,10 @@ use super::help::HELP;
 use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Run};
 use crate::args::Args;
-use crate::node::Local;
+use crate::node::{Asked, Local};
+use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
-use crate::session::ReplyMode;
+use crate::session::{ReplyMode, Session};
 
 const OPEN: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE);
 const ADMIN: Flags = OPEN.or(Flags::ADMIN);
@@ -152,7 +153,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Unblocks a client blocked by a blocking command from a different connection.",
             syntax: "client-id:integer [TIMEOUT | ERROR]",
             examples: &[Example { call: "CLIENT UNBLOCK 999999", reply: "0" }],
-            run: Run::Local(unblock),
+            run: Run::Gather { whole: None, check: check_unblock, part: unblock, merge: unblocked },
             ..ROW
         },
         Command { group: Group::Connection, since: "5.0.0", ..HELP },
@@ -226,16 +227,31 @@ fn switch(args: Args<'_>, which: &mut bool, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// No command blocks yet, so nobody is ever unblocked.
-fn unblock(_: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+fn check_unblock(_: &mut Local<'_>, args: Args<'_>) -> Outcome {
     match args.len() {
         3 => {}
         4 if args.is(3, "timeout") || args.is(3, "error") => {}
         4 => return Err(Failure::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
         _ => return Err(Failure::SYNTAX),
     }
-    integer(args.at(2))?;
-    reply.integer(0);
+    integer(args.at(2)).map(drop)
+}
+
+/// The core of the client that waits ends its wait.
+fn unblock(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
+    let id = integer(args.at(2)).unwrap_or(0);
+    let waits = |session: &&Session| {
+        session.id.0 as i64 == id && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end())
+    };
+    let found = asked.sessions.iter().find(waits).map(|session| session.conn);
+    if let Some(conn) = found {
+        asked.unblock(conn, args.is(3, "error"));
+    }
+    Part::Count(u64::from(found.is_some()))
+}
+
+fn unblocked(_: &mut Local<'_>, _: Args<'_>, parts: Vec<Part>, reply: &mut Reply<'_>) -> Outcome {
+    reply.integer(Part::total(&parts));
     Ok(())
 }
 

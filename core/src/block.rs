@@ -1,0 +1,600 @@
+//! Commands that wait: trying, waiting in line, being woken, served, timed out or gone.
+//!
+//! The shard keeps who is in line ([`crate::txn::waiters`]); the client's core decides once how the wait ends. Nothing here ever waits
+//! while something is held: a woken core answers at once. See `docs/TRANSACTIONS.md`.
+
+use smallvec::SmallVec;
+
+use crate::args::{Args, Packed};
+use crate::command::row::{Block, Run};
+use crate::command::table::CommandId;
+use crate::dispatch::{Verdict, request};
+use crate::engine::Engine;
+use crate::event::{ConnId, CoreId, Effect, Effects};
+use crate::hash::KeyHash;
+use crate::hop::{Hop, run_alone};
+use crate::message::{Message, Request, Token};
+use crate::mutant::planted;
+use crate::node::{Applied, Node};
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::{Failure, Reply, Resp};
+use crate::session::{Closing, Session};
+use crate::shard::KeyRef;
+use crate::time::{Instant, Now};
+use crate::transact::{Draft, Phase};
+use crate::txn::calls::Shape;
+use crate::txn::intent::{Fingerprint, Intents, Mode};
+use crate::txn::queue::EntryId;
+use crate::txn::waiters::{Progress, WaitId, WaitedKey};
+
+/// A client that waits, as its core knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Blocked {
+    /// The reply that it waits for.
+    pub token: Token,
+    /// Until when; `None`: for ever.
+    pub until: Option<Instant>,
+    /// The shards where it is in line, or will be.
+    pub shards: Vec<CoreId>,
+    /// In line; else it is being tried whether there is something already.
+    pub in_line: bool,
+    /// A shard serves it now: how it ends is decided.
+    pub served: bool,
+    /// It is tried again by a transaction when it is woken.
+    tries: bool,
+    /// For another try, and to know how it ends without one.
+    command: CommandId,
+    database: u16,
+    resp: Resp,
+    args: Packed,
+}
+
+impl Blocked {
+    /// True while nothing is decided about how the wait ends.
+    pub fn may_end(&self) -> bool {
+        self.in_line && !self.served
+    }
+}
+
+/// What became of a command that may wait, while its session is lent to the one that begins it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lent {
+    /// It waits behind a transaction.
+    Queued,
+    /// It is in line.
+    InLine,
+    /// It is answered.
+    Answered(Chunks),
+}
+
+/// The reply to a client that CLIENT UNBLOCK ends with an error.
+const UNBLOCKED: Failure = Failure::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+impl Engine {
+    /// Begins a command that may wait; its keys are in `self.keys` and `self.owners`.
+    pub(crate) fn begin_block(
+        &mut self,
+        session: &mut Session,
+        id: CommandId,
+        block: &'static Block,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<Verdict, Failure> {
+        (block.plan.check)(args, &self.node.settings)?;
+        let millis = (block.timeout)(args)?;
+        let until = (millis > 0).then(|| now.mono.after_millis(millis));
+        self.locate(id.row(), args);
+        let mut owners: SmallVec<[CoreId; 4]> = self.owners.iter().map(|owner| CoreId(*owner)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let mut shards: Vec<CoreId> = (0..self.owners.len())
+            .filter(|n| (block.waits_for)(*n))
+            .map(|n| CoreId(self.owners[n]))
+            .collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let blocked = Blocked {
+            token: Token { conn: session.conn, sequence: session.next_sequence() },
+            until,
+            shards,
+            in_line: false,
+            served: false,
+            tries: owners.len() > 1 && !block.is_served_alone,
+            command: id,
+            database: session.database,
+            resp: session.resp,
+            args: Packed::new(args),
+        };
+        let me = self.node.core;
+        match owners[..] {
+            [owner] if owner == me => {
+                self.show(session, id.row(), args, now, out);
+                session.await_reply();
+                let request = request(session, id, args, now, KeyHash(0));
+                let token = blocked.token;
+                session.blocked = Some(Box::new(blocked));
+                self.lent = Some((token, Lent::Queued));
+                self.direct(me, token, request, now, out);
+                // What becomes of a session that is lent is told by hand.
+                match self.lent.take() {
+                    Some((_, Lent::Answered(reply))) => {
+                        session.arrived(token.sequence, reply);
+                        session.blocked = None;
+                    }
+                    Some((_, Lent::InLine)) => {
+                        if let Some(blocked) = &mut session.blocked {
+                            blocked.in_line = true;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            [owner] => {
+                if !self.node.links.take(owner) {
+                    self.node.links.park(owner, session.conn);
+                    return Ok(Verdict::Held(crate::session::Hold::Credits));
+                }
+                self.show(session, id.row(), args, now, out);
+                session.await_reply();
+                let request = request(session, id, args, now, KeyHash(0));
+                let token = blocked.token;
+                session.blocked = Some(Box::new(blocked));
+                out.push(Effect::Send { to: owner, message: Message::Direct { token, request } });
+            }
+            _ => {
+                let verdict = self.try_by_transaction(session, &blocked, None, now, out);
+                if let Verdict::Held(_) = verdict {
+                    return Ok(verdict);
+                }
+                self.show(session, id.row(), args, now, out);
+                session.blocked = Some(Box::new(blocked));
+            }
+        }
+        if let Some(blocked) = &session.blocked {
+            session.waits_for_all = true;
+            if let Some(until) = blocked.until {
+                self.patience.insert((until, session.conn));
+            }
+        }
+        Ok(Verdict::Done)
+    }
+
+    /// Looks by a transaction over all its shards whether there is something, and gets in line if not.
+    fn try_by_transaction(
+        &mut self,
+        session: &mut Session,
+        blocked: &Blocked,
+        again: Option<Token>,
+        now: Now,
+        out: &mut Effects,
+    ) -> Verdict {
+        let mut spans = Vec::new();
+        let args = blocked.args.unpack(&mut spans);
+        let circumstances = self.circumstances(session, now);
+        let (mut draft, mut phase) = (Draft::default(), Phase::default());
+        draft.calls.push(blocked.command, blocked.database, Shape::Whole, args.iter());
+        draft.waits = true;
+        draft.token = again;
+        self.locate(blocked.command.row(), args);
+        self.draft_several(
+            &mut draft,
+            &mut phase,
+            0,
+            blocked.command,
+            &circumstances,
+            blocked.database,
+            args,
+        );
+        phase.close(&mut draft, &circumstances);
+        self.begin(session, draft, circumstances, now, out)
+    }
+
+    /// A command that may wait has come to the shard where all its keys lie: it is answered, or gets in line.
+    pub(crate) fn run_blocking(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        request: &Request,
+        block: &'static Block,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let id = WaitId { core: from, token };
+        let keys = self.waited_keys(request, block, false);
+        let is_behind =
+            keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
+        let served = match is_behind && !planted("a newcomer takes what somebody waits for") {
+            true => None,
+            false => self.serve_request(request, false),
+        };
+        if served.is_some() {
+            self.node.note_applied(Applied::Direct { from, token });
+        }
+        match served {
+            Some(reply) => self.answer_wait(from, token, reply, false, now, out),
+            None => {
+                // A client of this core may be gone by now, if its request was queued.
+                let is_gone = from == self.node.core && self.lent.is_none() && !self.is_blocked_on(token);
+                if is_gone {
+                    return;
+                }
+                self.node.shard.waiters.wait(id, request.clone(), false, keys);
+                if from == self.node.core {
+                    self.got_in_line(token, now, out);
+                } else {
+                    out.push(Effect::Send { to: from, message: Message::InLine { token } });
+                }
+            }
+        }
+    }
+
+    /// Gets in line for a transaction that has found nothing.
+    pub(crate) fn wait_in_line(&mut self, from: CoreId, token: Token, request: &Request) {
+        let Run::Block(block) = request.command.row().run else { return };
+        let keys = self.waited_keys(request, block, true);
+        if !keys.is_empty() {
+            let tries = !block.is_served_alone;
+            self.node.shard.waiters.wait(WaitId { core: from, token }, request.clone(), tries, keys);
+        }
+    }
+
+    /// The keys of this shard that a request waits for.
+    fn waited_keys(&mut self, request: &Request, block: &Block, only_own: bool) -> Vec<WaitedKey> {
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        let places = request.command.row().keys.places(args).enumerate();
+        places
+            .filter(|(n, _)| (block.waits_for)(*n))
+            .map(|(_, place)| args.at(place))
+            .filter(|key| !only_own || self.node.owner_of(key) == self.node.core.0)
+            .map(|key| (request.database, key.to_vec()))
+            .collect()
+    }
+
+    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had.
+    fn serve_request(&mut self, request: &Request, only_own: bool) -> Option<Chunks> {
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        let circumstances = request.circumstances();
+        let hop = Hop {
+            command: request.command,
+            database: request.database,
+            circumstances: &circumstances,
+            is_admitted: true,
+            is_share: false,
+        };
+        let mut keys: Vec<KeyRef> = Vec::new();
+        self.node.find_keys(&hop, args, only_own, &mut keys);
+        let mut reply = Chunks::with_buffer(Vec::new());
+        run_alone(&mut self.node, &keys, &hop, args, &mut reply).then_some(reply)
+    }
+
+    /// Serves those in line for keys that have changed, as far as the keys are free.
+    pub(crate) fn serve_ready(&mut self, now: Now, out: &mut Effects) {
+        let mut later = std::collections::VecDeque::new();
+        // Serving may make other keys ready: BLMOVE pushes.
+        while self.node.shard.waiters.has_ready() {
+            for key in self.node.shard.waiters.take_ready() {
+                if !self.serve_key(&key, now, out) {
+                    later.push_back(key);
+                }
+            }
+        }
+        self.node.shard.waiters.put_back(later);
+    }
+
+    /// Serves those in line for a key; false if it has to be looked at again later.
+    fn serve_key(&mut self, key: &WaitedKey, now: Now, out: &mut Effects) -> bool {
+        loop {
+            let hash = self.node.shard.hasher().hash(&key.1);
+            let fingerprint = Fingerprint::new(key.0, hash);
+            let Some((id, waiter)) = self.node.shard.waiters.first(key) else { return true };
+            if waiter.progress != Progress::Waiting {
+                // Whoever is ahead decides first; its end makes the key ready again.
+                return true;
+            }
+            let Run::Block(block) = waiter.request.command.row().run else { return true };
+            let record = self.node.shard.databases[usize::from(key.0)]
+                .get(crate::database::Key { bytes: &key.1, hash });
+            if !record.is_some_and(block.is_ready) {
+                return true;
+            }
+            if self.node.queue.is_held_by_another(fingerprint, None) {
+                return false;
+            }
+            let tries = waiter.tries;
+            if id.core == self.node.core {
+                if !self.claim(id.token) && !planted("a waiter is woken without its claim") {
+                    self.node.shard.waiters.leave(id);
+                    continue;
+                }
+                if tries {
+                    if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
+                        waiter.progress = Progress::Trying;
+                    }
+                    self.try_again(id.token, now, out);
+                    return true;
+                }
+                self.serve_first(id, now, out);
+                continue;
+            }
+            if !self.node.links.take(id.core) {
+                return false;
+            }
+            let mut intents = Intents::default();
+            intents.add(fingerprint, Mode::Exclusive);
+            let entry = self.node.queue.hold(waiter.request.client, intents);
+            if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
+                waiter.progress = Progress::Woken(entry);
+            }
+            out.push(Effect::Send { to: id.core, message: Message::Wake { token: id.token, entry } });
+            return true;
+        }
+    }
+
+    /// Gives a waiter whose claim holds what is there.
+    fn serve_first(&mut self, id: WaitId, now: Now, out: &mut Effects) {
+        let Some(mut waiter) = self.node.shard.waiters.leave(id) else { return };
+        waiter.request.unix_micros = now.unix_micros;
+        let reply = self.serve_request(&waiter.request, true).unwrap_or_else(|| {
+            // What was there is due by this instant's clock: it waited in vain, which it learns as if its time were up.
+            empty_reply(waiter.request.command, waiter.request.resp)
+        });
+        self.node.note_applied(Applied::Served { from: id.core, token: id.token });
+        self.answer_wait(id.core, id.token, reply, true, now, out);
+    }
+
+    fn answer_wait(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        reply: Chunks,
+        is_served: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if from == self.node.core {
+            return self.end_wait(token, reply, Some(from), now, out);
+        }
+        let message = match is_served {
+            true => Message::Served { token, reply },
+            false => Message::Done { token, reply, slow: None },
+        };
+        out.push(Effect::Send { to: from, message });
+    }
+
+    /// A client is in line on a shard, or on all of its shards.
+    pub(crate) fn got_in_line(&mut self, token: Token, now: Now, out: &mut Effects) {
+        if let Some((lent, outcome)) = &mut self.lent
+            && *lent == token
+        {
+            *outcome = Lent::InLine;
+            return;
+        }
+        if !self.is_blocked_on(token) {
+            return self.leave_lines_of(token);
+        }
+        let Some(session) = self.sessions.get_mut(token.conn) else { return };
+        let Some(blocked) = &mut session.blocked else { return };
+        blocked.in_line = true;
+        if blocked.until.is_some_and(|until| until <= now.mono) {
+            self.time_out(token, now, out);
+        }
+    }
+
+    fn is_blocked_on(&mut self, token: Token) -> bool {
+        let session = self.sessions.get_mut(token.conn);
+        session.and_then(|session| session.blocked.as_ref()).is_some_and(|blocked| blocked.token == token)
+    }
+
+    /// Decides that a client of this core is served, unless something else was decided before.
+    fn claim(&mut self, token: Token) -> bool {
+        let Some(session) = self.sessions.get_mut(token.conn) else { return false };
+        match &mut session.blocked {
+            Some(blocked) if blocked.token == token && blocked.in_line && !blocked.served => {
+                blocked.served = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Another shard has something for a client of this core.
+    pub(crate) fn woken(&mut self, from: CoreId, token: Token, entry: EntryId, now: Now, out: &mut Effects) {
+        let claimed = self.claim(token);
+        let tries = claimed && self.blocked(token).is_some_and(|blocked| blocked.tries);
+        let message = match (claimed, tries) {
+            (true, false) => Message::Serve { token, entry },
+            _ => Message::Pass { token, entry, tries },
+        };
+        out.push(Effect::Send { to: from, message });
+        if tries {
+            self.try_again(token, now, out);
+        }
+    }
+
+    fn blocked(&mut self, token: Token) -> Option<&mut Blocked> {
+        self.sessions.get_mut(token.conn)?.blocked.as_deref_mut().filter(|blocked| blocked.token == token)
+    }
+
+    /// The waiter's core says that it is to be served.
+    pub(crate) fn serve(&mut self, from: CoreId, token: Token, entry: EntryId, now: Now, out: &mut Effects) {
+        self.release_entry(entry);
+        self.serve_first(WaitId { core: from, token }, now, out);
+    }
+
+    /// The waiter's core says that it is not to be served, or that it tries again itself.
+    pub(crate) fn pass(&mut self, from: CoreId, token: Token, entry: EntryId, tries: bool) {
+        self.release_entry(entry);
+        let id = WaitId { core: from, token };
+        if !tries {
+            self.node.shard.waiters.leave(id);
+        } else if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
+            waiter.progress = Progress::Trying;
+        }
+    }
+
+    /// A transaction looks again for what a client waits for; when there are credits for it.
+    fn try_again(&mut self, token: Token, now: Now, out: &mut Effects) {
+        let Some(mut session) = self.sessions.take(token.conn) else {
+            // The session is lent to its own command, which cannot be since it waits.
+            return;
+        };
+        if let Some(blocked) = session.blocked.take() {
+            let mut blocked = blocked;
+            (blocked.in_line, blocked.served) = (false, false);
+            if let Verdict::Held(_) = self.try_by_transaction(&mut session, &blocked, Some(token), now, out) {
+                // It was put in the line for credits like a request that waits; it is tried from here instead.
+                self.node.links.forget(token.conn);
+                self.tries_later.push_back(token);
+            }
+            session.blocked = Some(blocked);
+        }
+        self.sessions.put_back(session);
+    }
+
+    /// Tries for which there were no credits.
+    pub(crate) fn try_those_left(&mut self, now: Now, out: &mut Effects) {
+        for _ in 0..self.tries_later.len() {
+            let Some(token) = self.tries_later.pop_front() else { return };
+            if self.is_blocked_on(token) {
+                self.try_again(token, now, out);
+            } else {
+                self.leave_lines_of(token);
+            }
+        }
+    }
+
+    /// A wait ends with this reply; `by`: the shard that has taken it out of its line already.
+    pub(crate) fn end_wait(
+        &mut self,
+        token: Token,
+        reply: Chunks,
+        by: Option<CoreId>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let Some((lent, outcome)) = &mut self.lent
+            && *lent == token
+        {
+            *outcome = Lent::Answered(reply);
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(token.conn) else { return };
+        if session.blocked.as_ref().is_some_and(|blocked| blocked.token == token)
+            && let Some(blocked) = session.blocked.take()
+        {
+            self.forget_wait(token, &blocked, by);
+        }
+        self.arrived(token, reply, now, out);
+    }
+
+    /// Takes a client out of all lines but that of `by`.
+    fn forget_wait(&mut self, token: Token, blocked: &Blocked, by: Option<CoreId>) {
+        if let Some(until) = blocked.until {
+            self.patience.remove(&(until, token.conn));
+        }
+        let lines: Vec<CoreId> = blocked.shards.iter().copied().filter(|core| Some(*core) != by).collect();
+        self.leave_lines(token, &lines);
+    }
+
+    fn leave_lines(&mut self, token: Token, shards: &[CoreId]) {
+        for &core in shards {
+            if core == self.node.core {
+                self.node.shard.waiters.leave(WaitId { core, token });
+            } else {
+                self.node.leaving.push_back((core, token));
+            }
+        }
+    }
+
+    /// The same for a client that is gone, whose lines nobody remembers.
+    pub(crate) fn leave_lines_of(&mut self, token: Token) {
+        let all: Vec<CoreId> = (0..self.node.cores).map(CoreId).collect();
+        self.leave_lines(token, &all);
+    }
+
+    /// A client that waits is gone.
+    pub(crate) fn abandon_wait(&mut self, session: &mut Session) {
+        let Some(blocked) = session.blocked.take() else { return };
+        if let Some(until) = blocked.until {
+            self.patience.remove(&(until, session.conn));
+        }
+        // Whoever is only being tried gets in line later, if at all, and leaves then.
+        if blocked.may_end() {
+            self.leave_lines(blocked.token, &blocked.shards);
+        }
+    }
+
+    /// A transaction that looked for something has found nothing, and its client is in line everywhere.
+    pub(crate) fn tried_in_vain(&mut self, token: Token, now: Now, out: &mut Effects) {
+        self.got_in_line(token, now, out);
+    }
+
+    /// Those whose time is up.
+    pub(crate) fn time_out_due(&mut self, now: Now, out: &mut Effects) {
+        while let Some(&(until, conn)) = self.patience.first()
+            && until <= now.mono
+        {
+            self.patience.pop_first();
+            let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_ref());
+            // Who is being tried is looked at when it gets in line.
+            if let Some(token) = blocked.filter(|blocked| blocked.may_end()).map(|blocked| blocked.token) {
+                self.time_out(token, now, out);
+            }
+        }
+    }
+
+    fn time_out(&mut self, token: Token, now: Now, out: &mut Effects) {
+        let Some(blocked) = self.blocked(token) else { return };
+        let reply = empty_reply(blocked.command, blocked.resp);
+        self.end_wait(token, reply, None, now, out);
+    }
+
+    /// CLIENT UNBLOCK.
+    pub(crate) fn unblock(&mut self, conn: ConnId, with_error: bool, now: Now, out: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Some(blocked) = &session.blocked else { return };
+        if !blocked.may_end() {
+            return;
+        }
+        let (token, resp) = (blocked.token, blocked.resp);
+        if !with_error {
+            return self.time_out(token, now, out);
+        }
+        let mut reply = Chunks::default();
+        Reply::new(&mut reply, resp).error(&UNBLOCKED);
+        self.node.statistics.error(UNBLOCKED.code());
+        self.end_wait(token, reply, None, now, out);
+    }
+
+    /// The server stops: nobody waits any longer.
+    pub(crate) fn end_waits(&mut self) {
+        for session in self.sessions.iter_mut().filter(|session| session.blocked.is_some()) {
+            session.close(Closing::Now);
+        }
+    }
+}
+
+impl Node {
+    /// Tells shards of clients that have left their lines, as far as there are credits.
+    pub(crate) fn speak_of_leaving(&mut self, out: &mut Effects) {
+        while let Some((core, token)) = self.leaving.front().copied() {
+            if !self.links.take(core) {
+                return;
+            }
+            self.leaving.pop_front();
+            out.push(Effect::Send { to: core, message: Message::Leave { token } });
+        }
+    }
+}
+
+/// What a command that waits answers when there was nothing.
+pub(crate) fn empty_reply(command: CommandId, resp: Resp) -> Chunks {
+    let mut reply = Chunks::default();
+    if let Run::Block(block) = command.row().run {
+        (block.empty)(&mut Reply::new(&mut reply, resp));
+    }
+    reply
+}

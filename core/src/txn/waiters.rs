@@ -1,0 +1,201 @@
+//! Who waits on one shard for keys to hold something, first come first served on each key.
+//!
+//! A waiter is known by the reply that its client's core owes. Whether it is served, has timed out or is gone is decided there, once;
+//! here it only waits in line. It knows keys by database and bytes. It does not know values.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::queue::EntryId;
+use crate::event::CoreId;
+use crate::message::{Request, Token};
+
+/// Names a waiter: the client's core, and the reply it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaitId {
+    /// The client's core.
+    pub core: CoreId,
+    /// The reply.
+    pub token: Token,
+}
+
+/// A key in a database.
+pub type WaitedKey = (u16, Vec<u8>);
+
+/// How far a waiter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Progress {
+    /// In line.
+    Waiting,
+    /// Its core was told that there is something; the key is held until it has answered.
+    Woken(EntryId),
+    /// Its core tries again with a transaction; its place in line is kept.
+    Trying,
+}
+
+/// One waiter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Waiter {
+    /// What is done when it is served.
+    pub request: Request,
+    /// It cannot be served by this shard alone: it is woken to try again.
+    pub tries: bool,
+    /// See [`Progress`].
+    pub progress: Progress,
+    keys: Vec<WaitedKey>,
+}
+
+/// All waiters of a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Waiters {
+    waiters: BTreeMap<WaitId, Waiter>,
+    lines: BTreeMap<WaitedKey, VecDeque<WaitId>>,
+    /// Keys that have changed while somebody waits for them, in the order of the changes.
+    ready: VecDeque<WaitedKey>,
+}
+
+impl Waiters {
+    /// True if nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// Waiters.
+    pub fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Somebody waits from now on, behind those who do. Who is in line already keeps its place.
+    pub fn wait(&mut self, id: WaitId, request: Request, tries: bool, keys: Vec<WaitedKey>) {
+        for key in &keys {
+            // There may be something already: it is looked at once.
+            self.ready.push_back(key.clone());
+        }
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.progress = Progress::Waiting;
+            return;
+        }
+        for key in &keys {
+            let line = self.lines.entry(key.clone()).or_default();
+            if line.back() != Some(&id) {
+                line.push_back(id);
+            }
+        }
+        self.waiters.insert(id, Waiter { request, tries, progress: Progress::Waiting, keys });
+    }
+
+    /// Somebody waits no more. Who stands behind may be next.
+    pub fn leave(&mut self, id: WaitId) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&id)?;
+        for key in &waiter.keys {
+            if let Some(line) = self.lines.get_mut(key) {
+                line.retain(|other| *other != id);
+                match line.is_empty() {
+                    true => drop(self.lines.remove(key)),
+                    false => self.ready.push_back(key.clone()),
+                }
+            }
+        }
+        Some(waiter)
+    }
+
+    /// A waiter.
+    pub fn get_mut(&mut self, id: WaitId) -> Option<&mut Waiter> {
+        self.waiters.get_mut(&id)
+    }
+
+    /// The first in line for a key.
+    pub fn first(&self, key: &WaitedKey) -> Option<(WaitId, &Waiter)> {
+        let id = *self.lines.get(key)?.front()?;
+        Some((id, self.waiters.get(&id)?))
+    }
+
+    /// True if somebody waits for this key.
+    pub fn is_waited_for(&self, database: u16, key: &[u8]) -> bool {
+        !self.lines.is_empty() && self.lines.contains_key(&(database, key.to_vec()))
+    }
+
+    /// A key has changed.
+    #[inline]
+    pub fn changed(&mut self, database: u16, key: &[u8]) {
+        if self.is_waited_for(database, key) {
+            self.ready.push_back((database, key.to_vec()));
+        }
+    }
+
+    /// All keys of a database have changed.
+    pub fn all_changed(&mut self, database: u16) {
+        let of = self.lines.range((database, Vec::new())..);
+        self.ready.extend(of.take_while(|(key, _)| key.0 == database).map(|(key, _)| key.clone()));
+    }
+
+    /// True if a key has changed that somebody waits for.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The keys that have changed, oldest first.
+    pub fn take_ready(&mut self) -> VecDeque<WaitedKey> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// These could not be served yet.
+    pub fn put_back(&mut self, mut later: VecDeque<WaitedKey>) {
+        later.append(&mut self.ready);
+        self.ready = later;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{OwnedArgs, Packed};
+    use crate::command::CommandId;
+    use crate::event::ConnId;
+    use crate::hash::KeyHash;
+    use crate::protocol::reply::Resp;
+    use crate::session::ClientId;
+
+    fn request() -> Request {
+        Request {
+            command: CommandId(0),
+            database: 0,
+            resp: Resp::V2,
+            no_touch: false,
+            client: ClientId(1),
+            unix_micros: 0,
+            clock: 0,
+            first_hash: KeyHash(0),
+            args: Packed::new(OwnedArgs::new(&["x"]).view()),
+        }
+    }
+
+    fn id(sequence: u64) -> WaitId {
+        WaitId { core: CoreId(0), token: Token { conn: ConnId::default(), sequence } }
+    }
+
+    #[test]
+    fn each_key_has_a_line_of_its_own() {
+        let key = |name: &str| (0, name.as_bytes().to_vec());
+        let mut waiters = Waiters::default();
+        waiters.wait(id(1), request(), false, vec![key("a"), key("b"), key("a")]);
+        waiters.wait(id(2), request(), false, vec![key("b"), key("c")]);
+        assert_eq!(waiters.take_ready().len(), 5, "all are looked at once");
+        waiters.changed(0, b"c");
+        waiters.changed(1, b"c");
+        waiters.changed(0, b"d");
+        assert_eq!(waiters.take_ready(), [key("c")]);
+        assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(1)));
+        assert!(waiters.leave(id(1)).is_some() && waiters.leave(id(1)).is_none());
+        assert_eq!(waiters.take_ready(), [key("b")], "who stands behind may be next");
+        assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)));
+        waiters.wait(id(3), request(), false, vec![key("b")]);
+        waiters.wait(id(2), request(), true, vec![key("b")]);
+        assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)), "the place in line is kept");
+        waiters.all_changed(0);
+        assert!(waiters.has_ready() && !waiters.is_waited_for(0, b"a"));
+        assert!(waiters.leave(id(2)).is_some() && waiters.leave(id(3)).is_some());
+        assert!(waiters.is_empty() && waiters.first(&key("b")).is_none());
+    }
+}
