@@ -171,6 +171,7 @@ impl Engine {
         let mut asked = Asked {
             node: &mut self.node,
             sessions: &mut self.sessions,
+            transactions: &self.transactions,
             now,
             out,
             client: asking.client,

@@ -20,6 +20,7 @@ use crate::shard::Shard;
 use crate::slowlog::{SlowCall, SlowEntry, Slowlog};
 use crate::statistics::Statistics;
 use crate::time::{Instant, Now, UnixMillis};
+use crate::txn::coordinator::Coordinator;
 use crate::txn::intent::Fingerprint;
 use crate::txn::queue::Queue;
 use crate::txn::watch::Watcher;
@@ -302,6 +303,8 @@ pub struct Asked<'a> {
     pub node: &'a mut Node,
     /// Its clients, the one included that asks.
     pub sessions: &'a mut Sessions,
+    /// The transactions that it coordinates.
+    pub transactions: &'a Coordinator,
     /// The instant of the turn.
     pub now: Now,
     /// What the driver is asked to do.

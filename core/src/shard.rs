@@ -94,6 +94,25 @@ impl Shard {
         self.databases.iter().map(Database::len).sum()
     }
 
+    /// Two databases change their numbers. Whoever watches a key that is in one of them sees it change; whoever waits may find
+    /// something.
+    pub fn swap(&mut self, one: usize, other: usize) {
+        if one == other {
+            return;
+        }
+        for database in [one, other] {
+            for key in self.watches.keys_of(database as u16) {
+                let place = Key { bytes: &key, hash: self.hasher.hash(&key) };
+                if [one, other].iter().any(|database| self.databases[*database].get(place).is_some()) {
+                    self.watches.changed(database as u16, &key);
+                }
+            }
+            self.waiters.all_changed(database as u16);
+        }
+        self.databases.swap(one, other);
+        self.counters.dirty += 1;
+    }
+
     /// Puts an empty database in the place of this one; the old one is freed by [`Shard::free_some`].
     pub fn flush(&mut self, database: usize) {
         for key in self.watches.keys_of(database as u16) {

@@ -24,6 +24,33 @@ pub struct CommandCounters {
 /// Different error codes that are counted each for itself.
 const ERROR_CODES_MAX: usize = 128;
 
+/// What keeps operations of several shards in order, as INFO shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct OrderFigures {
+    /// Transactions over several shards that were begun.
+    pub transactions: u64,
+    /// Operations on one shard that had to wait for a transaction.
+    pub queued_directs: u64,
+    /// Transactions that are not over.
+    pub in_flight: u64,
+    /// Credits that they hold.
+    pub credits_out: u64,
+    /// Clients that wait for credits.
+    pub parked: u64,
+    /// What waits on shards and what they hold.
+    pub queue: u64,
+    /// Keys, and whole shards, that somebody has an intent on.
+    pub locks: u64,
+    /// Clients that wait for something to be had.
+    pub blocked_clients: u64,
+    /// Keys that they wait for.
+    pub waited_keys: u64,
+    /// Clients that watch keys.
+    pub watching_clients: u64,
+    /// Keys that are watched.
+    pub watched_keys: u64,
+}
+
 /// Everything a core counts while it runs.
 #[derive(Clone, Debug)]
 pub struct Statistics {
@@ -225,6 +252,8 @@ pub struct CoreStatistics {
     pub databases: BTreeMap<u16, DatabaseCounts>,
     /// Credits that other cores owe: unanswered requests.
     pub outstanding: u64,
+    /// What transactions have begun and hold.
+    pub order: OrderFigures,
     /// Lines of MONITOR that were left out because a core did not keep up.
     pub lines_dropped: u64,
     /// Keys of flushed databases that wait to be freed.
@@ -257,6 +286,17 @@ impl CoreStatistics {
             (&mut self.table_bytes, other.table_bytes),
             (&mut self.client_bytes, other.client_bytes),
             (&mut self.outstanding, other.outstanding),
+            (&mut self.order.transactions, other.order.transactions),
+            (&mut self.order.queued_directs, other.order.queued_directs),
+            (&mut self.order.in_flight, other.order.in_flight),
+            (&mut self.order.credits_out, other.order.credits_out),
+            (&mut self.order.parked, other.order.parked),
+            (&mut self.order.queue, other.order.queue),
+            (&mut self.order.locks, other.order.locks),
+            (&mut self.order.blocked_clients, other.order.blocked_clients),
+            (&mut self.order.waited_keys, other.order.waited_keys),
+            (&mut self.order.watching_clients, other.order.watching_clients),
+            (&mut self.order.watched_keys, other.order.watched_keys),
             (&mut self.lines_dropped, other.lines_dropped),
             (&mut self.trash_keys, other.trash_keys),
             (&mut self.shard.hits, other.shard.hits),

@@ -246,6 +246,12 @@ impl Coordinator {
         self.len
     }
 
+    /// Credits at other cores that they hold.
+    pub fn credits_out(&self, me: CoreId) -> usize {
+        let transactions = self.places.iter().filter_map(|(_, transaction)| transaction.as_ref());
+        transactions.flat_map(|transaction| &transaction.participants).filter(|p| p.core != me).count()
+    }
+
     /// True if all are over.
     pub fn is_empty(&self) -> bool {
         self.len == 0

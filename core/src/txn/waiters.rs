@@ -65,6 +65,11 @@ impl Waiters {
         self.waiters.len()
     }
 
+    /// Keys that somebody waits for.
+    pub fn keys(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Somebody waits from now on, behind those who do. Who is in line already keeps its place.
     pub fn wait(&mut self, id: WaitId, request: Request, tries: bool, keys: Vec<WaitedKey>) {
         for key in &keys {

@@ -44,6 +44,11 @@ impl Watches {
         self.watchers.len()
     }
 
+    /// Keys that somebody watches.
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
     /// From now on a change of this key counts.
     pub fn watch(&mut self, watcher: Watcher, database: u16, key: &[u8], is_due: bool) {
         let watched = self.watchers.entry(watcher).or_default();

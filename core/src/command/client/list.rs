@@ -147,8 +147,8 @@ fn line(session: &Session, now: Instant) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 qbuf={} qbuf-free=0 \
-         argv-mem={} multi-mem=0 rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={} events={} cmd={} user=default redir=-1 resp={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} qbuf-free=0 \
+         argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={} events={} cmd={} user=default redir=-1 resp={} \
          lib-name={} lib-ver={}",
         session.id.0,
         session.peer.address,
@@ -159,8 +159,10 @@ fn line(session: &Session, now: Instant) -> String {
         now.millis_since(session.last_active) / 1_000,
         flags(session),
         session.database,
+        session.queued.as_ref().map_or(-1, |queued| queued.calls.len() as i64),
         session.unconsumed,
         session.parser.allocated_bytes(),
+        session.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes()),
         session.outbox.held_bytes(),
         session.outbox.held_bytes(),
         output,
@@ -182,6 +184,8 @@ fn line(session: &Session, now: Instant) -> String {
 fn flags(session: &Session) -> String {
     let letters: String = [
         ('O', session.monitor),
+        ('x', session.queued.is_some()),
+        ('b', session.blocked.is_some()),
         ('c', session.closing == Closing::AfterReplies),
         ('A', session.closing == Closing::Now),
         ('U', session.peer.origin == Origin::Unix),

@@ -4,7 +4,7 @@ use crate::database::Database;
 use crate::node::Asked;
 use crate::part::Part;
 use crate::session::Hold;
-use crate::statistics::{CoreStatistics, DatabaseCounts};
+use crate::statistics::{CoreStatistics, DatabaseCounts, OrderFigures};
 
 /// The shares of all cores, and their sum.
 pub struct Collected {
@@ -37,12 +37,27 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         shard: node.shard.counters,
         outstanding: node.links.outstanding() as u64,
         lines_dropped: node.feed.dropped(),
+        order: OrderFigures {
+            transactions: node.statistics.transactions,
+            queued_directs: node.statistics.queued_directs,
+            in_flight: asked.transactions.len() as u64,
+            credits_out: asked.transactions.credits_out(node.core) as u64,
+            parked: node.links.parked() as u64,
+            queue: node.queue.len() as u64,
+            locks: node.queue.locks() as u64,
+            waited_keys: node.shard.waiters.keys() as u64,
+            watched_keys: node.shard.watches.keys() as u64,
+            ..OrderFigures::default()
+        },
         trash_keys: node.shard.trash.objects() as u64,
         ..node.statistics.snapshot(asked.now.mono)
     };
     for session in asked.sessions.iter() {
         share.longest_input = share.longest_input.max(session.unconsumed as u64);
         share.longest_output = share.longest_output.max(session.output_len() as u64);
+        let waits = session.blocked.as_ref().is_some_and(|blocked| blocked.in_line);
+        share.order.blocked_clients += u64::from(waits);
+        share.order.watching_clients += u64::from(!session.watched.is_empty());
         share.held_clients += u64::from(session.hold.is_some());
         share.paused_clients += u64::from(session.hold == Some(Hold::Pause));
         share.client_bytes += (session.held_bytes() + session.unconsumed) as u64;

@@ -7,7 +7,7 @@
 //! | `collect.rs` | one core's share |
 //! | `process.rs` | Server, Persistence, Replication, CPU, Darter |
 //! | `memory.rs` | Memory, and the figures that MEMORY STATS shows too |
-//! | `traffic.rs` | Clients, Stats, Keyspace |
+//! | `traffic.rs` | Clients, Stats, Keyspace, Transactions |
 //! | `calls.rs` | Commandstats, Errorstats, Latencystats |
 
 mod calls;
@@ -66,6 +66,7 @@ const SECTIONS: &[(&str, Shown, Write)] = &[
     ("Latencystats", Shown::All, calls::latencies),
     ("Cluster", Shown::Default, process::cluster),
     ("Keyspace", Shown::Default, traffic::keyspace),
+    ("Transactions", Shown::Default, traffic::transactions),
     ("Darter", Shown::Default, process::darter),
 ];
 
@@ -140,7 +141,7 @@ mod tests {
     fn sections_are_chosen_as_in_redis() {
         let mut world = World::new(2);
         let client = world.connect(0);
-        let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace Darter";
+        let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace Transactions Darter";
         for (call, expected) in [
             ("INFO", default),
             ("INFO default", default),

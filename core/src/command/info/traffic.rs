@@ -9,16 +9,24 @@ pub(super) fn clients(section: &mut Section<'_>) {
     section.field("maxclients", section.node.settings.maxclients);
     section.field("client_recent_max_input_buffer", sum.longest_input);
     section.field("client_recent_max_output_buffer", sum.longest_output);
-    section.field("blocked_clients", sum.paused_clients);
-    section.fixed(&[
-        ("tracking_clients", "0"),
-        ("pubsub_clients", "0"),
-        ("watching_clients", "0"),
-        ("clients_in_timeout_table", "0"),
-        ("total_watched_keys", "0"),
-        ("total_blocking_keys", "0"),
-        ("total_blocking_keys_on_nokey", "0"),
-    ]);
+    section.field("blocked_clients", sum.order.blocked_clients + sum.paused_clients);
+    section.fixed(&[("tracking_clients", "0"), ("pubsub_clients", "0")]);
+    section.field("watching_clients", sum.order.watching_clients);
+    section.fixed(&[("clients_in_timeout_table", "0")]);
+    section.field("total_watched_keys", sum.order.watched_keys);
+    section.field("total_blocking_keys", sum.order.waited_keys);
+    section.fixed(&[("total_blocking_keys_on_nokey", "0")]);
+}
+
+pub(super) fn transactions(section: &mut Section<'_>) {
+    let order = section.sum.order;
+    section.field("tx_started", order.transactions);
+    section.field("tx_in_flight", order.in_flight);
+    section.field("tx_queue", order.queue);
+    section.field("tx_locks", order.locks);
+    section.field("tx_credits_out", order.credits_out);
+    section.field("tx_parked", order.parked);
+    section.field("tx_queued_directs", order.queued_directs);
 }
 
 pub(super) fn stats(section: &mut Section<'_>) {
