@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(headings(&text).join(" "), expected, "{call}");
         }
         for call in ["INFO all", "INFO everything", "INFO default all"] {
-            assert_eq!(headings(&world.say(client, call)).len(), 14, "{call}");
+            assert_eq!(headings(&world.say(client, call)).len(), 15, "{call}");
         }
         world.call(client, "HELLO 3");
         assert_eq!(world.call(client, "INFO cluster"), "=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n");
