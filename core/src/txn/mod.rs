@@ -8,5 +8,6 @@ pub mod intent;
 pub mod pieces;
 pub mod queue;
 pub mod stability;
+pub mod turn;
 pub mod watch;
 pub mod work;
