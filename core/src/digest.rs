@@ -24,7 +24,7 @@ impl Engine {
             records.sort_by_key(|(key, ..)| *key);
             records.hash(hasher);
         }
-        node.shard.trash.len().hash(hasher);
+        (node.shard.trash.len(), node.shard.judged()).hash(hasher);
     }
 }
 

@@ -103,6 +103,9 @@ impl Engine {
         if message.is_answer() && !planted("an answer does not give the credit back") {
             self.node.links.give_back(from);
         }
+        if matches!(message, Message::Ran { .. }) && planted("a transaction gives its credits back before its release") {
+            self.node.links.give_back(from);
+        }
         match message {
             Message::Direct { token, request } => self.direct(from, token, request, now, out),
             Message::Batch { token, bundle } => self.batch(from, token, bundle, now, out),

@@ -106,6 +106,12 @@ impl Engine {
         intents: Intents,
         body: Body,
     ) {
+        if let Body::Check(circumstances) = &body
+            && planted("what is watched is looked at before the grant")
+        {
+            let Circumstances { client, round, .. } = *circumstances;
+            self.node.shard.watches.look_once(Watcher { client, round });
+        }
         self.node.queue.schedule(ticket, client, intents, Work::Part { from, tx, body });
     }
 

@@ -157,6 +157,11 @@ impl Shard {
         self.clock.latest()
     }
 
+    /// Rounds of WATCH that have keys here.
+    pub fn watchers(&self) -> usize {
+        self.watches.len()
+    }
+
     /// What it has counted.
     pub fn counters(&self) -> ShardCounters {
         self.counters

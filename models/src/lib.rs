@@ -10,6 +10,7 @@
 //! | [`pressure`] | the model of direct operations under back-pressure, and its properties |
 //! | [`scenarios`] | the worlds it is explored in |
 
+pub mod coordination;
 pub mod pressure;
 pub mod scenarios;
 pub mod script;

@@ -8,6 +8,7 @@ pub mod intent;
 pub mod pieces;
 pub mod queue;
 pub mod stability;
+pub mod turn;
 pub mod waiters;
 pub mod watch;
 pub mod work;

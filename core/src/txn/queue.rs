@@ -55,6 +55,21 @@ pub struct Granted<W> {
     pub work: W,
 }
 
+/// An entry as drivers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// Its ticket, a Direct's that of the transaction that it stands behind; `None`: not drawn yet.
+    pub ticket: Option<Ticket>,
+    /// Whose it is.
+    pub client: ClientId,
+    /// What it locks.
+    pub intents: &'a Intents,
+    /// Not a transaction.
+    pub is_direct: bool,
+    /// Granted, and not released.
+    pub is_held: bool,
+}
+
 /// Fingerprints are hashes already.
 #[derive(Clone, Default)]
 struct AsItIs(u64);
@@ -192,6 +207,7 @@ impl<W> Queue<W> {
             || planted("a limit without the next ticket")
             || planted("a ticket is announced after it was drawn")
             || planted("a core is silent before it has pushed")
+            || planted("the rings are drained before the limit is observed")
     }
 
     /// This core has drawn tickets, from `first` on: each of its undrawn entries gets its own, where it stands.
@@ -269,6 +285,22 @@ impl<W> Queue<W> {
         claims.iter().chain(&self.wholes).any(|id| Some(*id) != mine && self.is_held(*id))
     }
 
+    /// Everything that waits or is held, in the order of places, for drivers that check what they drive.
+    pub fn shown(&self) -> Vec<Shown<'_>> {
+        let mut order: Vec<(Place, &Entry<W>)> = self.iter().map(|(_, entry)| (entry.place, entry)).collect();
+        order.sort_unstable_by_key(|(place, _)| *place);
+        order
+            .into_iter()
+            .map(|(place, entry)| Shown {
+                ticket: (place.ticket < UNDRAWN).then_some(place.ticket),
+                client: entry.client,
+                intents: &entry.intents,
+                is_direct: entry.is_direct(),
+                is_held: entry.held,
+            })
+            .collect()
+    }
+
     fn iter(&self) -> impl Iterator<Item = (EntryId, &Entry<W>)> {
         self.entries.iter().enumerate().filter_map(|(n, entry)| Some((EntryId(n as u32), entry.as_ref()?)))
     }
@@ -292,10 +324,15 @@ impl<W> Queue<W> {
             };
             let is_overtaken =
                 entry.place.ticket >= UNDRAWN && planted("a direct overtakes its own undrawn ticket");
-            own && ordered
+            let waits_for_others = conflicts
+                && (entry.is_direct() && planted("a direct waits for the directs of others")
+                    || !entry.is_direct() && planted("a direct waits for transactions of others"));
+            let is_ahead = own
+                && ordered
                 && !is_overtaken
                 && entry.intents.shares(intents)
-                && !(planted("a direct overtakes its own transaction") && !entry.is_direct())
+                && !(planted("a direct overtakes its own transaction") && !entry.is_direct());
+            is_ahead || waits_for_others
         };
         self.around(intents)
             .filter(|id| self.at(*id).is_some_and(ahead))
@@ -317,7 +354,12 @@ impl<W> Queue<W> {
                 return false;
             }
             if conflicts {
-                return !(planted("a transaction barges past who waits") && !entry.is_direct());
+                let is_overtaken = match ahead.is_direct() {
+                    true => planted("a ticket goes before the directs of a lower one"),
+                    false => false,
+                };
+                return !((is_overtaken || planted("a transaction barges past who waits"))
+                    && !entry.is_direct());
             }
             let ordered = !planted("reads of one client overtake each other");
             ahead.client == entry.client && ordered && entry.intents.shares(&ahead.intents)

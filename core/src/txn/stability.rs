@@ -18,6 +18,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::CoreId;
+use crate::mutant::planted;
 
 /// Said by a core that pushes nothing; above every ticket.
 pub const NONE: u64 = u64::MAX;
@@ -133,13 +134,22 @@ impl<C: Counter> Tickets<C> {
     /// Says that `core` may push tickets from now on: the first access of a flush that has any.
     #[inline]
     pub fn announce(&self, core: CoreId) {
-        self.low(core).store(self.next.0.load());
+        self.announcement().say(self, core);
+    }
+
+    /// The first half of [`Tickets::announce`]: what there is to say.
+    #[inline]
+    pub fn announcement(&self) -> Announcement {
+        Announcement { low: self.next.0.load() }
     }
 
     /// Draws `n` tickets, one behind the other, and returns the first.
     #[inline]
     pub fn draw(&self, core: CoreId, n: u64) -> u64 {
-        assert_ne!(self.low(core).load(), NONE, "a core announces before it draws");
+        assert!(
+            self.low(core).load() != NONE || planted("a ticket is announced after it was drawn"),
+            "a core announces before it draws"
+        );
         self.next.0.add(n)
     }
 
@@ -152,7 +162,7 @@ impl<C: Counter> Tickets<C> {
     /// Begins to find a limit, by reading the counter.
     #[inline]
     pub fn observe(&self) -> Observation {
-        Observation { below: self.next.0.load() }
+        Observation { below: if planted("a limit without the next ticket") { NONE } else { self.next.0.load() } }
     }
 
     /// The whole of it: all tickets below are in the rings or have been drained. The caller drains all its rings and only then goes by it.
@@ -164,6 +174,20 @@ impl<C: Counter> Tickets<C> {
 
     fn low(&self, core: CoreId) -> &C {
         &self.low[core.index()].0
+    }
+}
+
+/// What a core is about to say of the tickets that it will draw. Apart, so that a model can let others act in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Announcement {
+    low: u64,
+}
+
+impl Announcement {
+    /// Says it.
+    #[inline]
+    pub fn say<C: Counter>(self, tickets: &Tickets<C>, core: CoreId) {
+        tickets.low(core).store(self.low);
     }
 }
 

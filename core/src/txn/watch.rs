@@ -96,6 +96,13 @@ impl Watches {
         self.watchers.get(&watcher).map(|watched| watched.keys.clone()).unwrap_or_default()
     }
 
+    /// What happens from now on does not count. Only for a planted fault.
+    pub(crate) fn look_once(&mut self, watcher: Watcher) {
+        if self.watchers.get(&watcher).is_some_and(|watched| !watched.touched) {
+            self.end(watcher);
+        }
+    }
+
     /// Ends a round; true if something it watched has changed.
     pub fn end(&mut self, watcher: Watcher) -> bool {
         let Some(watched) = self.watchers.remove(&watcher) else { return false };
