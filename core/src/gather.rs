@@ -10,7 +10,7 @@ use crate::feed::FeedWord;
 use crate::hash::KeyHash;
 use crate::message::{Message, MonitorLine, Request, Stamp, Token};
 use crate::mutant::planted;
-use crate::node::{Asked, Local};
+use crate::node::{Applied, Asked, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Outcome, Reply, Resp};
@@ -78,6 +78,7 @@ impl Engine {
         let conn = session.conn;
         self.sessions.put_back(session);
         let own = self.give_part_of(self.node.core, &request, now, out);
+        self.node.note_applied(Applied::Here { conn, refused: false });
         gather.parts[self.node.core.index()] = Some(own);
         self.gathers.insert(token, gather);
         self.end_gather_if_whole(token, now, out);

@@ -250,16 +250,20 @@ impl Engine {
 
     /// Runs what a transaction has for this shard.
     fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: Body, now: Now, out: &mut Effects) -> Ran {
+        let mut number = 0;
         let ran = match body {
             Body::Lock => return Ran::default(),
             Body::Check(circumstances) => {
                 Ran { touched: self.node.end_watch(&circumstances), ..Ran::default() }
             }
             Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
-            Body::Plan(step) => self.run_plan_step(*step),
+            Body::Plan(step) => {
+                number = step.orders.first().map_or(0, |order| order.step);
+                self.run_plan_step(*step)
+            }
         };
         if let Some(tx) = tx {
-            self.node.note_applied(Applied::Part { from, tx });
+            self.node.note_applied(Applied::Part { from, tx, step: number });
         }
         ran
     }

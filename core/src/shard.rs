@@ -124,6 +124,11 @@ impl Shard {
         self.clock.latest()
     }
 
+    /// Rounds of WATCH that are not over.
+    pub fn watchers(&self) -> usize {
+        self.watches.len()
+    }
+
     /// What it has counted.
     pub fn counters(&self) -> ShardCounters {
         self.counters

@@ -124,6 +124,8 @@ pub struct Machine {
     pub bytes_at_start: usize,
     /// The most bytes that the tables of each database took.
     pub table_bytes: Vec<usize>,
+    /// The highest ticket that has arrived.
+    pub highest_ticket: u64,
 }
 
 impl Machine {
@@ -131,7 +133,7 @@ impl Machine {
     pub fn new(core: u16, swarm: &Swarm, hash_seeds: [u64; 4], dice: &mut Dice) -> Machine {
         let mut random_seed = [0; 32];
         random_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.bits().to_le_bytes()));
-        let engine = Engine::new(EngineConfig {
+        let mut engine = Engine::new(EngineConfig {
             core: CoreId(core),
             cores: swarm.cores,
             credits: swarm.credits,
@@ -141,6 +143,7 @@ impl Machine {
             process: std::sync::Arc::new(Process::default()),
             instruments: Instruments::still(),
         });
+        engine.node_mut().keep_journal();
         Machine {
             bytes_at_start: engine.node().shard.used_bytes(),
             table_bytes: vec![0; usize::from(swarm.databases)],
@@ -158,6 +161,7 @@ impl Machine {
             next_turn: u64::MAX,
             idle_wakes: 0,
             exited: false,
+            highest_ticket: 0,
         }
     }
 
