@@ -5,7 +5,7 @@ use darter_core::event::ConnId;
 use crate::check::scan::Scan;
 use crate::client::{Op, encode};
 use crate::decoder::Reply;
-use crate::dialogue::{Kind, scan_reply};
+use crate::dialogue::{Kind, Request, scan_reply};
 use crate::machine::Input;
 use crate::world::{Happening, World};
 
@@ -185,6 +185,11 @@ impl World<'_> {
     pub(crate) fn vanish(&mut self, number: usize) {
         let Some((conn, dialogue)) = self.clients[number].open else { return };
         self.sometimes.met("a client vanished");
+        let here = &self.witness.dialogues[dialogue];
+        let is_exec = |request: &Request| request.words[0].eq_ignore_ascii_case(b"exec");
+        if here.requests[here.answered..].iter().any(is_exec) {
+            self.sometimes.met("a client vanished while its EXEC was on its way");
+        }
         if let Err(text) = self.witness.over(dialogue) {
             self.fail(text);
         }

@@ -124,6 +124,8 @@ pub struct Machine {
     pub bytes_at_start: usize,
     /// The most bytes that the tables of each database took.
     pub table_bytes: Vec<usize>,
+    /// In the middle of a turn: what it has read of the tickets.
+    pub limit_read: Option<u64>,
     /// The highest ticket that has arrived.
     pub highest_ticket: u64,
 }
@@ -161,6 +163,7 @@ impl Machine {
             next_turn: u64::MAX,
             idle_wakes: 0,
             exited: false,
+            limit_read: None,
             highest_ticket: 0,
         }
     }
@@ -185,6 +188,8 @@ impl Machine {
     pub fn is_idle(&self) -> bool {
         self.inbox.is_empty()
             && self.again.is_empty()
+            && self.limit_read.is_none()
+            && self.pending.is_empty()
             && self.outputs.is_empty()
             && self.closed.is_empty()
             && self.connections.values().all(|connection| connection.sending.is_none() && !connection.closing)

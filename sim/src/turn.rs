@@ -26,6 +26,9 @@ impl World<'_> {
         if self.machines[core].frozen_until > self.now {
             return self.wake(core, self.now);
         }
+        if let Some(below) = self.machines[core].limit_read.take() {
+            return self.finish_turn(core, below, true);
+        }
         let mut is_busy = false;
         if self.machines[core].engine.deadline() <= self.clocks().mono {
             self.handle(core, Event::Wake);
@@ -38,7 +41,23 @@ impl World<'_> {
             self.take_in(core, input);
         }
         let below = self.tickets.limit();
+        if self.swarm.faults.late_limit && !self.calm && self.schedule.chance(100) {
+            let machine = &mut self.machines[core];
+            machine.limit_read = Some(below);
+            let delay = self.span(0, 20 * self.swarm.hop);
+            self.machines[core].busy_until = self.now + delay;
+            return self.wake(core, self.now + delay);
+        }
+        self.finish_turn(core, below, is_busy);
+    }
+
+    /// The turn from the taking out of messages on; no ticket below this can arrive after that.
+    fn finish_turn(&mut self, core: usize, below: u64, mut is_busy: bool) {
+        let is_late = below < self.tickets.limit();
         is_busy |= self.receive_messages(core);
+        if is_late && is_busy {
+            self.sometimes.met("a limit was older than what the rings held");
+        }
         if self.machines[core].engine.has_unstable() {
             self.handle(core, Event::Stable { below });
         }
@@ -70,7 +89,11 @@ impl World<'_> {
 
     /// When the core has its next turn.
     fn rest_until(&mut self, core: usize, is_busy: bool) {
-        let cost = self.span(1_000, 6_000);
+        let mut cost = self.span(1_000, 6_000);
+        if self.swarm.faults.slow && core == 0 && !self.calm {
+            cost *= 40;
+            self.sometimes.met("a core was slow");
+        }
         let now = self.now;
         let seen = (0..self.rings.len()).filter_map(|from| self.rings[from][core].next_at()).min();
         let machine = &mut self.machines[core];
@@ -327,14 +350,21 @@ impl World<'_> {
             first = Some(drawn);
             self.handle(core, Event::Tickets { first: drawn });
         }
-        let mut pushed_at = self.now;
+        // A core that has drawn tickets pushes one message after the other; it may stand still in between.
+        let stalls = self.swarm.faults.stall_pushes && !self.calm;
+        let (mut begun_at, mut pushed_at, mut sent) = (self.now, self.now, 0);
         for effect in std::mem::take(&mut self.machines[core].pending) {
             match effect {
                 Effect::Send { to, mut message } => {
                     if let Some(first) = first {
                         message.stamp(first);
                     }
-                    pushed_at = pushed_at.max(self.push(core, to.index(), message));
+                    if first.is_some() && sent > 0 && stalls && self.schedule.chance(200) {
+                        begun_at = pushed_at + self.span(0, 100 * self.swarm.hop);
+                        self.sometimes.met("a core stalled between its pushes");
+                    }
+                    sent += 1;
+                    pushed_at = pushed_at.max(self.push(core, to.index(), begun_at, message));
                 }
                 Effect::Disk { operation, .. } => {
                     // There are no files in this world.
@@ -393,14 +423,14 @@ impl World<'_> {
         }
     }
 
-    /// Puts a message into a ring; how long until it can be seen is chance, but never earlier than the one before it.
-    fn push(&mut self, from: usize, to: usize, message: Message) -> u64 {
+    /// Puts a message into a ring at this moment; how long until it can be seen is chance, but never earlier than the one before it.
+    fn push(&mut self, from: usize, to: usize, begun_at: u64, message: Message) -> u64 {
         let hop = self.swarm.hop;
         let delay = match self.swarm.faults.delay && !self.calm {
             true => *self.schedule.pick(&[0, hop, hop, 5 * hop, 50 * hop]),
             false => hop,
         };
-        let at = self.now + self.span(delay / 2, delay);
+        let at = begun_at + self.span(delay / 2, delay);
         let ring = &mut self.rings[from][to];
         if let Err(text) = ring.push(at, message) {
             self.fail(format!("core {from} to core {to}: {text}"));
