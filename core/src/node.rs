@@ -143,6 +143,8 @@ pub struct Node {
     clients_made: u64,
     /// Rounds of WATCH that are over, to be told to their shards.
     pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
+    /// By which instant each transaction that is held here has judged, by its entry's index.
+    pub(crate) instants: Vec<Option<UnixMillis>>,
     /// What ran, in order, if a driver wants to know.
     journal: Option<Vec<Noted>>,
 }
@@ -177,6 +179,7 @@ impl Node {
             frequency: None,
             clients_made: 0,
             unwatched: VecDeque::new(),
+            instants: Vec::new(),
             journal: None,
         };
         node.settings_changed();

@@ -119,6 +119,11 @@ impl Shard {
         self.clock.advance(unix)
     }
 
+    /// Until this is said again expiry is judged by this instant.
+    pub(crate) fn pin(&mut self, instant: Option<UnixMillis>) {
+        self.clock.pin(instant);
+    }
+
     /// The latest instant that this shard has judged expiry by.
     pub fn judged(&self) -> UnixMillis {
         self.clock.latest()

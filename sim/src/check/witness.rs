@@ -51,6 +51,8 @@ struct UnderWay {
     is_of_one_step: bool,
     /// The shards on which parts of it ran, each as often as they did.
     ran: Vec<u16>,
+    /// By which instant each has judged.
+    instants: BTreeMap<u16, u64>,
     /// Nothing of it will run any more.
     done: bool,
 }
@@ -324,9 +326,11 @@ impl Witness {
             Deed::Exec { commands, .. } => session.executes(&commands, self.databases),
             Deed::Command(_) | Deed::Expired(_) => {}
         }
-        let (ran, done) = (Vec::new(), false);
-        self.under_way
-            .insert(op, UnderWay { taking, footprint, is_exec, is_of_one_step: is_one_step, ran, done });
+        let (ran, instants, done) = (Vec::new(), BTreeMap::new(), false);
+        self.under_way.insert(
+            op,
+            UnderWay { taking, footprint, is_exec, is_of_one_step: is_one_step, instants, ran, done },
+        );
         op
     }
 
@@ -422,6 +426,9 @@ impl Witness {
             return self.clocks.ran(shard, judged, taking.at, turn.unix_millis, false);
         };
         let op = taking.op.expect("only who has a name is under way");
+        if under_way.instants.insert(core, judged).is_some_and(|before| before != judged) {
+            return Err(format!("core {core} judges by {judged} in a later step of a transaction"));
+        }
         let (mut looks, mut all) = (false, false);
         for (database, touch) in under_way.footprint.on(core) {
             looks |= !touch.reads.is_empty() || !touch.writes.is_empty();
@@ -436,7 +443,10 @@ impl Witness {
         if judged > taking.at {
             turn.sometimes.met("a shard judged by a later instant than the request's");
         }
-        let ran = self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all);
+        let ran = match () {
+            _ if under_way.ran.iter().filter(|other| **other == core).count() > 1 => Ok(()),
+            _ => self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all),
+        };
         let words = &self.dialogues[taking.dialogue].requests[taking.request].words;
         ran.map_err(|text| format!("{}: {text}", spoken(words)))
     }
@@ -599,8 +609,17 @@ impl UnderWay {
         // Steps of a plan and what EXEC refuses leave shards alone.
         let missing = shards.iter().find(|shard| times(shard) == 0);
         match missing.filter(|_| self.is_of_one_step || self.ran.is_empty()) {
-            Some(shard) if !matches!(reply, Reply::Error(_)) => wrong(*shard, "never"),
+            Some(shard) if !is_refused(reply) => wrong(*shard, "never"),
             _ => Ok(()),
         }
+    }
+}
+
+/// True for an error, and for what EXEC answers if all its commands give one.
+fn is_refused(reply: &Reply) -> bool {
+    match reply {
+        Reply::Error(_) => true,
+        Reply::Array(elements) => elements.iter().all(|element| matches!(element, Reply::Error(_))),
+        _ => false,
     }
 }
