@@ -176,8 +176,8 @@ impl Database {
         self.table.iter()
     }
 
-    /// Removes records that are due, in about `steps` steps, and hands them on; those that are `spared` count as due a little later. Steps
-    /// used and records removed.
+    /// Removes records that are due, in about `steps` steps, and hands them on; those that are `spared` stay due. Steps used and records
+    /// removed.
     pub fn expire_some(
         &mut self,
         now: UnixMillis,
@@ -186,11 +186,8 @@ impl Database {
         bury: &mut dyn FnMut(Record),
     ) -> (usize, usize) {
         let (mut expired, mut bytes) = (0, 0);
-        let deadline = |record: &Record| {
-            let at = record.deadline()?;
-            Some(if at <= now && spared(record.key()) { UnixMillis(now.0 + BOUND_UNIT_MILLIS) } else { at })
-        };
-        let used = self.table.sweep(now, steps, &deadline, &mut |record| {
+        let spared = |record: &Record| spared(record.key());
+        let used = self.table.sweep(now, steps, &Record::deadline, &spared, &mut |record| {
             expired += 1;
             bytes += record.owned_bytes();
             bury(record);

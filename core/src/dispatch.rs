@@ -16,7 +16,7 @@ use crate::hash::{KeyHash, placement_part};
 use crate::hop::{Hop, run_hop};
 use crate::limits;
 use crate::message::{Message, Request, Token};
-use crate::node::{Deferred, Local, Node};
+use crate::node::{Applied, Deferred, Local, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::serve::intents_of;
@@ -74,6 +74,7 @@ impl Engine {
             Ok(id) => id,
             Err((id, refusal)) => {
                 self.refuse(&mut session, id, args, &refusal, out);
+                self.node.note_applied(Applied::Taken { conn: session.conn, sequence: None });
                 return (session, Verdict::Done);
             }
         };
@@ -103,6 +104,8 @@ impl Engine {
             self.serve_ready(now, out);
         }
         if verdict == Verdict::Done {
+            let sequence = (session.in_flight() > awaited).then(|| session.last_awaited());
+            self.node.note_applied(Applied::Taken { conn: session.conn, sequence });
             session.commands += 1;
             self.node.statistics.commands += 1;
             if before != ReplyMode::On {
@@ -279,6 +282,7 @@ impl Engine {
             is_share: false,
         };
         let slow = run_hop(&mut self.node, &self.keys, &hop, args, session.reply_end(), None);
+        self.node.note_applied(Applied::Here { conn: session.conn, refused: false });
         if let Some(call) = slow {
             self.node.keep_slow(*call, session);
         }
@@ -349,6 +353,7 @@ impl Engine {
                         is_share: false,
                     };
                     run_hop(&mut self.node, &self.keys, &hop, args, session.reply_end(), None);
+                    self.node.note_applied(Applied::Here { conn: session.conn, refused: false });
                 } else {
                     let token = Token { conn: session.conn, sequence: session.await_reply() };
                     let work = Work::Batch { from: self.node.core, token, bundle: Box::new(bundle) };

@@ -12,6 +12,7 @@ use crate::event::{CoreId, Effect, Effects};
 use crate::gather::Asking;
 use crate::hop::{Hop, run_hop};
 use crate::message::{Message, Token};
+use crate::node::Applied;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply};
 use crate::session::{Hold, Session};
@@ -223,6 +224,7 @@ impl Engine {
         let resp = session.resp;
         if bundle.is_watched && self.node.end_watch(&bundle.circumstances) {
             Reply::new(session.reply_end(), resp).null_array();
+            self.node.note_applied(Applied::Here { conn: session.conn, refused: true });
             return;
         }
         // Commands may end in other replies of this session, so that this one is written aside.
@@ -303,6 +305,7 @@ impl Engine {
             }
         }
         self.spans = spans;
+        self.node.note_applied(Applied::Here { conn: session.conn, refused: false });
         match later {
             Some(deferred) => {
                 let token = Token { conn: session.conn, sequence: session.await_reply() };

@@ -6,27 +6,40 @@ use crate::time::UnixMillis;
 /// The latest instant that a shard has judged by. Requests bring their coordinator's instant, and coordinators read their
 /// clocks at different moments; a shard never goes back, so nobody sees a key come to life again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ExpiryClock(UnixMillis);
+pub struct ExpiryClock {
+    latest: UnixMillis,
+    /// What runs now has judged by this before.
+    pinned: Option<UnixMillis>,
+}
 
 /// A wall clock that was set back by more than this is believed: keys would otherwise expire early until it has caught up.
 const BELIEVED_STEP_BACK_MILLIS: u64 = 2_000;
 
 impl ExpiryClock {
-    /// The latest instant that was judged by.
+    /// The latest instant that was judged by; of what has judged before, the instant of then.
     pub fn latest(self) -> UnixMillis {
-        self.0
+        self.pinned.unwrap_or(self.latest)
     }
 
     /// The instant to judge by: the given one, or the latest so far if that is a little later.
     #[inline]
     pub fn advance(&mut self, unix: UnixMillis) -> UnixMillis {
-        if planted("a shard judges by an earlier instant")
-            || unix > self.0
-            || self.0.0 - unix.0 > BELIEVED_STEP_BACK_MILLIS
-        {
-            self.0 = unix;
+        if let Some(pinned) = self.pinned {
+            return pinned;
         }
-        self.0
+        if planted("a shard judges by an earlier instant")
+            || unix > self.latest
+            || self.latest.0 - unix.0 > BELIEVED_STEP_BACK_MILLIS
+        {
+            self.latest = unix;
+        }
+        self.latest
+    }
+
+    /// What runs until this is said again judges by this instant: a transaction of several steps sees no key's time come between
+    /// them, whoever else looks meanwhile.
+    pub fn pin(&mut self, instant: Option<UnixMillis>) {
+        self.pinned = instant.filter(|_| !planted("the steps of a transaction judge by different instants"));
     }
 }
 
@@ -42,5 +55,15 @@ mod tests {
             .map(|unix| clock.advance(UnixMillis(unix)).0)
             .collect();
         assert_eq!(judged, [5_000, 5_000, 5_001, 5_001, 1_000, 1_001]);
+    }
+
+    #[test]
+    fn who_has_judged_before_judges_by_the_same_instant() {
+        let mut clock = ExpiryClock::default();
+        clock.advance(UnixMillis(10));
+        clock.pin(Some(UnixMillis(5)));
+        assert_eq!((clock.advance(UnixMillis(20)), clock.latest()), (UnixMillis(5), UnixMillis(5)));
+        clock.pin(None);
+        assert_eq!((clock.latest(), clock.advance(UnixMillis(9))), (UnixMillis(10), UnixMillis(10)));
     }
 }

@@ -10,7 +10,7 @@ use crate::feed::FeedWord;
 use crate::hash::KeyHash;
 use crate::message::{Message, MonitorLine, Request, Stamp, Token};
 use crate::mutant::planted;
-use crate::node::{Asked, Local};
+use crate::node::{Applied, Asked, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Outcome, Reply, Resp};
@@ -79,6 +79,7 @@ impl Engine {
         let conn = session.conn;
         self.sessions.put_back(session);
         let own = self.give_part_of(self.node.core, &request, now, out);
+        self.node.note_applied(Applied::Here { conn, refused: false });
         gather.parts[self.node.core.index()] = Some(own);
         self.gathers.insert(token, gather);
         self.end_gather_if_whole(token, now, out);
@@ -103,7 +104,9 @@ impl Engine {
         if message.is_answer() && !planted("an answer does not give the credit back") {
             self.node.links.give_back(from);
         }
-        if matches!(message, Message::Ran { .. }) && planted("a transaction gives its credits back before its release") {
+        if matches!(message, Message::Ran { .. })
+            && planted("a transaction gives its credits back before its release")
+        {
             self.node.links.give_back(from);
         }
         match message {

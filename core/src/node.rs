@@ -39,10 +39,25 @@ pub struct Pause {
     pub all: bool,
 }
 
-/// A run on a shard, for drivers that check the order.
+/// What a core has done, for drivers that check the order.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Applied {
-    /// A transaction of this core has begun; it will answer this.
+    /// The next request of this core's client runs at once on its own shard; it is taken when it has.
+    Here {
+        /// The client's connection.
+        conn: ConnId,
+        /// It is an EXEC, and what was watched has changed: nothing was done.
+        refused: bool,
+    },
+    /// The next request of this core's client was taken.
+    Taken {
+        /// The client's connection.
+        conn: ConnId,
+        /// Of its reply, if it is still awaited: [`Token::sequence`].
+        sequence: Option<u64>,
+    },
+    /// A transaction of this core has begun; it will answer this. The request is taken after that.
     Began {
         /// The transaction.
         tx: TxId,
@@ -69,7 +84,25 @@ pub enum Applied {
         from: CoreId,
         /// The transaction.
         tx: TxId,
+        /// Of a plan, which step, from 0.
+        step: u8,
     },
+    /// A transaction of this core is over.
+    Ended {
+        /// The transaction.
+        tx: TxId,
+        /// What was watched has changed: nothing was done.
+        refused: bool,
+    },
+}
+
+/// A line of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Noted {
+    /// What was done.
+    pub applied: Applied,
+    /// By which instant the shard judges expiry from then on.
+    pub judged: UnixMillis,
 }
 
 /// One core without its clients.
@@ -120,8 +153,10 @@ pub struct Node {
     pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
     /// Waiters that wait no more, to be told to the shards where they are in line.
     pub(crate) leaving: VecDeque<(CoreId, Token)>,
+    /// By which instant each transaction that is held here has judged, by its entry's index.
+    pub(crate) instants: Vec<Option<UnixMillis>>,
     /// What ran, in order, if a driver wants to know.
-    journal: Option<Vec<Applied>>,
+    journal: Option<Vec<Noted>>,
 }
 
 impl Node {
@@ -155,6 +190,7 @@ impl Node {
             clients_made: 0,
             unwatched: VecDeque::new(),
             leaving: VecDeque::new(),
+            instants: Vec::new(),
             journal: None,
         };
         node.settings_changed();
@@ -174,14 +210,14 @@ impl Node {
     }
 
     /// What ran since the last time, in order.
-    pub fn take_journal(&mut self) -> Vec<Applied> {
+    pub fn take_journal(&mut self) -> Vec<Noted> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     #[inline]
     pub(crate) fn note_applied(&mut self, applied: Applied) {
         if let Some(journal) = &mut self.journal {
-            journal.push(applied);
+            journal.push(Noted { applied, judged: self.shard.judged() });
         }
     }
 

@@ -129,7 +129,11 @@ impl Engine {
             self.node.queue.is_held(entry) || planted("a transaction of steps is released after its first"),
             "a step finds what it locked"
         );
+        let before = self.node.instants[entry.index()];
+        self.node.shard.pin(before);
         let ran = self.run_body(from, Some(tx), body, now, out);
+        self.node.instants[entry.index()] = Some(self.node.shard.judged());
+        self.node.shard.pin(None);
         self.answer_part(from, tx, entry, ran, out);
     }
 
@@ -164,7 +168,11 @@ impl Engine {
                     Body::Plan(_) => planted("a transaction of steps is released after its first"),
                     _ => planted("locks are released at execution"),
                 };
+                let looks = !matches!(body, Body::Lock);
                 let ran = self.run_body(from, Some(tx), body, now, out);
+                let instants = &mut self.node.instants;
+                instants.resize(instants.len().max(entry.index() + 1), None);
+                instants[entry.index()] = looks.then(|| self.node.shard.judged());
                 self.answer_part(from, tx, entry, ran, out);
                 if is_forgotten {
                     self.release_entry(entry);
@@ -262,6 +270,7 @@ impl Engine {
 
     /// Runs what a transaction has for this shard.
     fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: Body, now: Now, out: &mut Effects) -> Ran {
+        let mut number = 0;
         let ran = match body {
             Body::Lock => return Ran::default(),
             Body::Check(circumstances) => {
@@ -272,10 +281,13 @@ impl Engine {
                 return Ran::default();
             }
             Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
-            Body::Plan(step) => self.run_plan_step(*step),
+            Body::Plan(step) => {
+                number = step.orders.first().map_or(0, |order| order.step);
+                self.run_plan_step(*step)
+            }
         };
         if let Some(tx) = tx {
-            self.node.note_applied(Applied::Part { from, tx });
+            self.node.note_applied(Applied::Part { from, tx, step: number });
         }
         ran
     }
@@ -295,6 +307,8 @@ impl Engine {
                     resp: circumstances.resp,
                     clock: circumstances.clock,
                 };
+                // All shards and all commands of a transaction judge by the coordinator's instant.
+                let now = Now { unix_micros: circumstances.unix_micros, ..now };
                 ran.parts.push(self.give_part(from, &asking, args, now, out));
                 continue;
             }

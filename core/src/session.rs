@@ -222,7 +222,7 @@ impl Session {
     /// Makes a place for a reply that other cores will give; its sequence.
     pub fn await_reply(&mut self) -> u64 {
         self.awaited.push_back(Awaited::default());
-        self.first_awaited + self.awaited.len() as u64 - 1
+        self.last_awaited()
     }
 
     /// The reply that was awaited last will not be heard (CLIENT REPLY).
@@ -236,6 +236,12 @@ impl Session {
     #[inline]
     pub fn in_flight(&self) -> usize {
         self.awaited.len()
+    }
+
+    /// The sequence of the reply that was awaited last.
+    #[inline]
+    pub fn last_awaited(&self) -> u64 {
+        self.first_awaited + self.awaited.len() as u64 - 1
     }
 
     /// True if a reply with this sequence is awaited.

@@ -152,12 +152,17 @@ impl Shard {
         self.clock.advance(unix)
     }
 
+    /// Until this is said again expiry is judged by this instant.
+    pub(crate) fn pin(&mut self, instant: Option<UnixMillis>) {
+        self.clock.pin(instant);
+    }
+
     /// The latest instant that this shard has judged expiry by.
     pub fn judged(&self) -> UnixMillis {
         self.clock.latest()
     }
 
-    /// Rounds of WATCH that have keys here.
+    /// Rounds of WATCH that are not over.
     pub fn watchers(&self) -> usize {
         self.watches.len()
     }

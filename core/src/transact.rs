@@ -347,6 +347,7 @@ impl Engine {
             }
         }
         self.transactions.end(tx);
+        self.node.note_applied(Applied::Ended { tx, refused: transaction.touched });
     }
 
     /// Makes one reply of all pieces.

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use darter_core::event::ConnId;
 
-use crate::check::scan::Scan;
-
 /// Something that a client still has to say.
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -40,8 +38,6 @@ pub struct Client {
     pub stalled_until: u64,
     /// Has ended its sending half.
     pub half_closed: bool,
-    /// A scan under way, and the request whose reply continues it.
-    pub scan: Option<(Scan, usize)>,
     /// A tick is in the heap.
     pub ticking: bool,
 }
@@ -59,7 +55,6 @@ impl Client {
             last_arrival: 0,
             stalled_until: 0,
             half_closed: false,
-            scan: None,
             ticking: false,
         }
     }
@@ -69,7 +64,6 @@ impl Client {
         self.open = None;
         self.out.clear();
         self.half_closed = false;
-        self.scan = None;
         self.stalled_until = 0;
     }
 }

@@ -5,7 +5,7 @@ use darter_core::event::ConnId;
 use crate::check::scan::Scan;
 use crate::client::{Op, encode};
 use crate::decoder::Reply;
-use crate::dialogue::{Kind, scan_reply};
+use crate::dialogue::{Kind, Request, scan_reply};
 use crate::machine::Input;
 use crate::world::{Happening, World};
 
@@ -28,7 +28,7 @@ impl World<'_> {
             return;
         };
         while !client.half_closed
-            && client.scan.is_none()
+            && !self.witness.scans.contains_key(&dialogue)
             && self.witness.dialogues[dialogue].outstanding() < self.swarm.depth
         {
             let Some(op) = client.ops.pop_front() else { break };
@@ -46,14 +46,14 @@ impl World<'_> {
                     client.out.extend(bytes);
                 }
                 Op::Scan(count) => {
-                    let database = self.witness.dialogues[dialogue].database;
                     // What was said before must be answered first: a SELECT may be among it.
                     if self.witness.dialogues[dialogue].outstanding() > 0 {
                         client.ops.push_front(Op::Scan(count));
                         break;
                     }
-                    let scan = Scan { count, began: self.witness.moment(), database, ..Scan::default() };
-                    client.scan = Some((scan, 0));
+                    let database = self.witness.dialogues[dialogue].session.database;
+                    let engines = self.machines.iter().map(|machine| &machine.engine);
+                    self.witness.scans.insert(dialogue, Scan::new(count, database, engines));
                     self.say_scan(number, 0);
                     break;
                 }
@@ -70,12 +70,11 @@ impl World<'_> {
     /// The next call of a scan.
     fn say_scan(&mut self, number: usize, cursor: u64) {
         let client = &mut self.clients[number];
-        let (Some((scan, request)), Some((_, dialogue))) = (&mut client.scan, client.open) else { return };
-        scan.calls += 1;
-        let words = ["SCAN".to_string(), cursor.to_string(), "COUNT".into(), scan.count.to_string()];
-        let words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+        let Some((_, dialogue)) = client.open else { return };
+        let Some(scan) = self.witness.scans.get_mut(&dialogue) else { return };
+        let words = scan.call(cursor);
         let bytes = encode(&words, false);
-        *request = self.witness.dialogues[dialogue].say(words, Kind::Words, bytes.len() as u64);
+        scan.awaited = self.witness.dialogues[dialogue].say(words, Kind::Words, bytes.len() as u64);
         client.out.extend(bytes);
     }
 
@@ -145,7 +144,7 @@ impl World<'_> {
         });
         self.machines[core].inbox.push_back(Input::Sent { conn, bytes: Some(bytes.len()) });
         self.wake(core, self.now);
-        match self.witness.dialogues[dialogue].received(&bytes) {
+        match self.witness.hears(dialogue, &bytes, self.now, &mut self.sometimes) {
             Ok(answered) => {
                 answered.into_iter().for_each(|(request, reply)| self.hear(number, request, &reply))
             }
@@ -154,29 +153,29 @@ impl World<'_> {
         self.tick(number, 0);
     }
 
-    /// A client hears a reply, which is already known to be right.
+    /// A client hears a reply.
     fn hear(&mut self, number: usize, request: usize, reply: &Reply) {
-        let client = &mut self.clients[number];
-        if client.wild {
+        if self.clients[number].wild {
             self.sometimes.met("a wild command was answered");
         }
-        let Some((scan, awaited)) = &mut client.scan else { return };
-        if *awaited != request {
+        let Some((_, dialogue)) = self.clients[number].open else { return };
+        let Some(scan) = self.witness.scans.get_mut(&dialogue) else { return };
+        if scan.awaited != request {
             return;
         }
         let Some((cursor, keys)) = scan_reply(reply) else {
             return self.fail(format!("a scan hears {reply:?}"));
         };
-        scan.found.extend(keys);
+        scan.found(keys);
         if cursor > 0 {
             return self.say_scan(number, cursor);
         }
-        let checked = scan.check(&self.witness.shards);
-        if scan.began < self.witness.moment() - scan.calls {
+        let checked = scan.check(self.machines.iter().map(|machine| &machine.engine));
+        if scan.met_a_change {
             self.sometimes.met("a scan met a change");
         }
         self.sometimes.met("a scan was completed");
-        client.scan = None;
+        self.witness.scans.remove(&dialogue);
         if let Err(text) = checked {
             self.fail(text);
         }
@@ -186,7 +185,14 @@ impl World<'_> {
     pub(crate) fn vanish(&mut self, number: usize) {
         let Some((conn, dialogue)) = self.clients[number].open else { return };
         self.sometimes.met("a client vanished");
-        self.witness.dialogues[dialogue].over = true;
+        let here = &self.witness.dialogues[dialogue];
+        let is_exec = |request: &Request| request.words[0].eq_ignore_ascii_case(b"exec");
+        if here.requests[here.answered..].iter().any(is_exec) {
+            self.sometimes.met("a client vanished while its EXEC was on its way");
+        }
+        if let Err(text) = self.witness.over(dialogue) {
+            self.fail(text);
+        }
         let (core, last_arrival) = (self.clients[number].core, self.clients[number].last_arrival);
         let delay = self.span(1_000, 50_000);
         // A reset may overtake nothing on its own connection, but it may well come before the next request.
@@ -204,7 +210,8 @@ impl World<'_> {
         }
         let limited = self.swarm.output_limit > 0;
         let excused = limited || self.stopping;
-        if let Err(text) = self.witness.dialogues[dialogue].closed_by_server(excused) {
+        let closed = self.witness.dialogues[dialogue].closed_by_server(excused);
+        if let Err(text) = closed.and_then(|()| self.witness.over(dialogue)) {
             self.fail(text);
         }
         self.clients[number].lose();

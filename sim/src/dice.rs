@@ -16,6 +16,8 @@ pub enum Concern {
     Faults = 4,
     /// The engines' own seeds.
     Engines = 5,
+    /// Which families of commands are said.
+    Families = 6,
 }
 
 /// One stream of chance.

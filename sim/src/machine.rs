@@ -124,6 +124,10 @@ pub struct Machine {
     pub bytes_at_start: usize,
     /// The most bytes that the tables of each database took.
     pub table_bytes: Vec<usize>,
+    /// In the middle of a turn: what it has read of the tickets.
+    pub limit_read: Option<u64>,
+    /// The highest ticket that has arrived.
+    pub highest_ticket: u64,
 }
 
 impl Machine {
@@ -131,7 +135,7 @@ impl Machine {
     pub fn new(core: u16, swarm: &Swarm, hash_seeds: [u64; 4], dice: &mut Dice) -> Machine {
         let mut random_seed = [0; 32];
         random_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.bits().to_le_bytes()));
-        let engine = Engine::new(EngineConfig {
+        let mut engine = Engine::new(EngineConfig {
             core: CoreId(core),
             cores: swarm.cores,
             credits: swarm.credits,
@@ -141,6 +145,7 @@ impl Machine {
             process: std::sync::Arc::new(Process::default()),
             instruments: Instruments::still(),
         });
+        engine.node_mut().keep_journal();
         Machine {
             bytes_at_start: engine.node().shard.used_bytes(),
             table_bytes: vec![0; usize::from(swarm.databases)],
@@ -158,6 +163,8 @@ impl Machine {
             next_turn: u64::MAX,
             idle_wakes: 0,
             exited: false,
+            limit_read: None,
+            highest_ticket: 0,
         }
     }
 
@@ -181,6 +188,8 @@ impl Machine {
     pub fn is_idle(&self) -> bool {
         self.inbox.is_empty()
             && self.again.is_empty()
+            && self.limit_read.is_none()
+            && self.pending.is_empty()
             && self.outputs.is_empty()
             && self.closed.is_empty()
             && self.connections.values().all(|connection| connection.sending.is_none() && !connection.closing)

@@ -101,9 +101,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Panics of the engine are failures of their world, told below; until then they are quiet.
+    // Panics of the engine are failures of their world, told below; until then they are quiet. Where they end the process they are told
+    // at once.
     if !arguments.verbose {
-        std::panic::set_hook(Box::new(|_| {}));
+        std::panic::set_hook(Box::new(|info| {
+            if cfg!(panic = "abort") {
+                let how = HOW.lock().map(|how| how.clone()).unwrap_or_default();
+                println!("FAILED: {info}\nto reproduce: cargo run -p darter-sim -- {how}");
+            }
+        }));
     }
     if let Some(path) = &arguments.plan {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
@@ -144,8 +150,14 @@ fn main() -> ExitCode {
     code
 }
 
+/// How to see again what runs now.
+static HOW: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+
 /// Runs one plan and prints its line, or why it failed.
 fn one(arguments: &Arguments, plan: &Plan, how: &str, sometimes: &mut Sometimes) -> ExitCode {
+    if let Ok(mut now) = HOW.lock() {
+        *now = how.to_string();
+    }
     let detail = if arguments.verbose { Detail::All } else { Detail::Hash };
     let outcome = run::plan(plan, arguments.canary, detail);
     outcome.lines.iter().filter(|_| arguments.verbose).for_each(|line| println!("{line}"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 36] = [
+pub const ALL: [&str; 56] = [
     "a reply waited for a remote one",
     "credits ran out and a client was parked",
     "a parked client went on",
@@ -40,6 +40,26 @@ pub const ALL: [&str; 36] = [
     "a wild command was answered",
     "the server stopped with clients connected",
     "a reading pause was asked for",
+    "a direct waited for a transaction",
+    "a ticket arrived behind a higher one",
+    "a transaction was parked for credits",
+    "a client died with a transaction under way",
+    "a client was gone between MULTI and EXEC",
+    "an EXEC ran over several shards",
+    "two EXEC over several shards at once",
+    "an EXEC was refused after an error",
+    "a WATCH held",
+    "a WATCH failed",
+    "expiry failed a WATCH",
+    "a plan of steps found its target occupied",
+    "a plan of steps found no source",
+    "a value went to another shard",
+    "an MSETNX over several shards found a key",
+    "DBSIZE beside an MSET",
+    "a core stalled between its pushes",
+    "a core was slow",
+    "a limit was older than what the rings held",
+    "a client vanished while its EXEC was on its way",
 ];
 
 /// How often each situation was met.

@@ -3,39 +3,7 @@
 use darter_core::config::{OutputLimit, Settings};
 
 use crate::dice::{Concern, Dice};
-
-/// Families of commands that a workload draws from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Families {
-    /// SET, GET, APPEND and their like.
-    pub strings: bool,
-    /// Counters.
-    pub numbers: bool,
-    /// Deadlines.
-    pub deadlines: bool,
-    /// Several keys of one shard.
-    pub several: bool,
-    /// SCAN, KEYS, DBSIZE, RANDOMKEY.
-    pub keyspace: bool,
-    /// FLUSHDB and FLUSHALL.
-    pub flush: bool,
-    /// PING, ECHO, SELECT, HELLO, QUIT.
-    pub connection: bool,
-    /// Values above 16 KiB.
-    pub big: bool,
-    /// Many keys at once, so that tables split.
-    pub many: bool,
-    /// What is no command or not even a request.
-    pub nonsense: bool,
-    /// Everything else in the table, whose replies only have to be well formed.
-    pub wild: bool,
-    /// Several keys wherever they lie.
-    pub across: bool,
-    /// Lists.
-    pub lists: bool,
-    /// WATCH, MULTI and EXEC.
-    pub transactions: bool,
-}
+use crate::workload::families::Families;
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +28,31 @@ pub struct Faults {
     pub clock_jump: bool,
     /// Background work is withheld.
     pub no_slices: bool,
+    /// Cores that stand still between two messages of one flush, while others wait for their tickets.
+    pub stall_pushes: bool,
+    /// Cores that stand still between reading how far tickets are stable and taking out what has come.
+    pub late_limit: bool,
+    /// One core is slow.
+    pub slow: bool,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub const NONE: Faults = Faults {
+        freeze: false,
+        delay: false,
+        cut_input: false,
+        cut_output: false,
+        vanish: false,
+        stall: false,
+        half_close: false,
+        clock_step: false,
+        clock_jump: false,
+        no_slices: false,
+        stall_pushes: false,
+        late_limit: false,
+        slow: false,
+    };
 }
 
 /// The configuration of one world.
@@ -73,6 +66,8 @@ pub struct Swarm {
     pub credits: usize,
     /// Keys that the workload chooses from.
     pub keys: u64,
+    /// Most requests go to two of them.
+    pub hot: bool,
     /// Databases; the last one belongs to the wild clients.
     pub databases: u16,
     /// Requests that a client sends ahead of its replies.
@@ -95,23 +90,6 @@ impl Swarm {
         let mut dice = Dice::new(seed, Concern::Configuration);
         let cores = *dice.pick(&[1, 2, 2, 3, 3, 4, 5]);
         let mut on = |per_mille| dice.chance(per_mille);
-        let families = Families {
-            strings: true,
-            numbers: on(700),
-            deadlines: on(600),
-            several: on(500),
-            keyspace: on(400),
-            flush: on(250),
-            connection: on(500),
-            big: on(250),
-            many: on(150),
-            nonsense: on(300),
-            wild: on(300),
-            // Off until the engine knows them.
-            across: false,
-            lists: false,
-            transactions: false,
-        };
         let faults = Faults {
             freeze: on(400),
             delay: on(500),
@@ -123,6 +101,9 @@ impl Swarm {
             clock_step: on(300),
             clock_jump: on(150),
             no_slices: on(200),
+            stall_pushes: on(400),
+            late_limit: on(300),
+            slow: on(200),
         };
         Swarm {
             cores,
@@ -133,8 +114,9 @@ impl Swarm {
             depth: *dice.pick(&[1, 2, 5, 20, 100]),
             gap: *dice.pick(&[1_000, 20_000, 300_000, 3_000_000]),
             hop: *dice.pick(&[500, 5_000, 100_000]),
+            hot: dice.chance(500),
             output_limit: if dice.chance(150) { *dice.pick(&[1_000, 20_000, 60_000]) } else { 0 },
-            families,
+            families: Families::of_seed(seed),
             faults,
         }
     }
@@ -147,20 +129,8 @@ impl Swarm {
         swarm.credits = 2;
         swarm.depth = 4;
         swarm.output_limit = 0;
-        let no = Faults {
-            freeze: false,
-            delay: false,
-            cut_input: false,
-            cut_output: false,
-            vanish: false,
-            stall: false,
-            half_close: false,
-            clock_step: false,
-            clock_jump: false,
-            no_slices: false,
-        };
-        swarm.faults = no;
-        swarm.families.wild = false;
+        swarm.faults = Faults::NONE;
+        swarm.families = Families::default();
         swarm
     }
 
@@ -174,7 +144,7 @@ impl Swarm {
 
     /// Whether a client says whatever the command table knows, in a database of its own.
     pub fn is_wild(&self, client: usize) -> bool {
-        self.families.wild && client + 1 == self.clients && client > 0
+        self.families.has("wild") && client + 1 == self.clients && client > 0
     }
 
     /// The database of the wild clients.

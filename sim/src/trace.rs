@@ -47,6 +47,11 @@ impl Trace {
         }
     }
 
+    /// True if lines are kept as text.
+    pub fn describes(&self) -> bool {
+        self.recent.is_some()
+    }
+
     /// The hash of all so far.
     pub fn hash(&self) -> u64 {
         self.state

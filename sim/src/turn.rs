@@ -1,14 +1,17 @@
 //! The driver's turn, as in production: collect what is ready, read the clock, let the engine handle each, carry out the effects at the
 //! end, messages in one batch, one send operation per client.
 
+use std::hash::{Hash, Hasher};
+
+use darter_core::Engine;
 use darter_core::event::{ConnId, DiskOutcome, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::time::Now;
 
 use crate::canary::Canary;
-use crate::check::expiry;
-use crate::check::order::Turn;
+use crate::check::witness::Turn;
 use crate::machine::{Connection, Flight, Input};
+use crate::trace::Trace;
 use crate::world::{Happening, World};
 
 /// Turns in a row that nothing but a deadline has asked for; more means that a core spins.
@@ -23,6 +26,9 @@ impl World<'_> {
         if self.machines[core].frozen_until > self.now {
             return self.wake(core, self.now);
         }
+        if let Some(below) = self.machines[core].limit_read.take() {
+            return self.finish_turn(core, below, true);
+        }
         let mut is_busy = false;
         if self.machines[core].engine.deadline() <= self.clocks().mono {
             self.handle(core, Event::Wake);
@@ -35,7 +41,23 @@ impl World<'_> {
             self.take_in(core, input);
         }
         let below = self.tickets.limit();
+        if self.swarm.faults.late_limit && !self.calm && self.schedule.chance(100) {
+            let machine = &mut self.machines[core];
+            machine.limit_read = Some(below);
+            let delay = self.span(0, 20 * self.swarm.hop);
+            self.machines[core].busy_until = self.now + delay;
+            return self.wake(core, self.now + delay);
+        }
+        self.finish_turn(core, below, is_busy);
+    }
+
+    /// The turn from the taking out of messages on; no ticket below this can arrive after that.
+    fn finish_turn(&mut self, core: usize, below: u64, mut is_busy: bool) {
+        let is_late = below < self.tickets.limit();
         is_busy |= self.receive_messages(core);
+        if is_late && is_busy {
+            self.sometimes.met("a limit was older than what the rings held");
+        }
         if self.machines[core].engine.has_unstable() {
             self.handle(core, Event::Stable { below });
         }
@@ -67,7 +89,11 @@ impl World<'_> {
 
     /// When the core has its next turn.
     fn rest_until(&mut self, core: usize, is_busy: bool) {
-        let cost = self.span(1_000, 6_000);
+        let mut cost = self.span(1_000, 6_000);
+        if self.swarm.faults.slow && core == 0 && !self.calm {
+            cost *= 40;
+            self.sometimes.met("a core was slow");
+        }
         let now = self.now;
         let seen = (0..self.rings.len()).filter_map(|from| self.rings[from][core].next_at()).min();
         let machine = &mut self.machines[core];
@@ -94,85 +120,69 @@ impl World<'_> {
     /// Lets the engine handle an event; its effects are kept for the end of the turn. Returns what was consumed.
     pub(crate) fn handle(&mut self, core: usize, event: Event<'_>) -> usize {
         let now = self.clocks();
-        let (connection, from_message) = match &event {
-            Event::Bytes { conn, .. } => (Some(*conn), None),
-            Event::Message { from, message } => (None, Some((from.0, message.clone()))),
-            _ => (None, None),
-        };
-        let request_micros = match &from_message {
-            Some((_, Message::Direct { request, .. })) => request.unix_micros,
-            _ => now.unix_micros,
-        };
+        let conn = if let Event::Bytes { conn, .. } = &event { Some(*conn) } else { None };
+        if let Event::Message { message, .. } = &event {
+            self.notice(core, message);
+        }
         let is_sweep = matches!(event, Event::Wake | Event::Slice { .. });
-        let text = self.describe(core, &event);
+        let text = self.trace.describes().then(|| describe(&event));
         let machine = &mut self.machines[core];
-        let moment = self.witness.moment();
-        expiry::before(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000, moment);
-        let expired = machine.engine.node().shard.counters().expired;
-        let parked = machine.engine.node().links.parked();
+        let before = Counts::of(&machine.engine);
         let given = match self.canary {
             Canary::LateExpiry if core == 0 => Now { unix_micros: now.unix_micros - LATE_MICROS, ..now },
             _ => now,
         };
+        let hashed = digest(&event);
         let consumed = machine.engine.handle(given, event, &mut machine.effects);
+        let lines = machine.engine.node_mut().take_journal();
         let effects: Vec<Effect> = machine.effects.drain().collect();
-        self.trace.note(self.now, (core, &text, consumed, &effects), || {
-            format!("core {core}: {text} -> {} {}", consumed, shown(&effects))
+        self.trace.note(self.now, (core, hashed, consumed, &effects, &lines), || {
+            let text = text.unwrap_or_default();
+            format!("core {core}: {text} -> {consumed} {} {}", shown(&lines), shown(&effects))
         });
-        let node = machine.engine.node();
-        if is_sweep && node.shard.counters().expired > expired {
+        let after = Counts::of(&machine.engine);
+        if is_sweep && after.expired > before.expired {
             self.sometimes.met("a key was found expired by the sweep");
         }
-        match node.links.parked() {
-            after if after > parked => self.sometimes.met("credits ran out and a client was parked"),
-            after if after < parked => self.sometimes.met("a parked client went on"),
+        if after.queued_directs > before.queued_directs {
+            self.sometimes.met("a direct waited for a transaction");
+        }
+        let dialogue = conn.and_then(|conn| machine.connection(conn)).map(|connection| connection.dialogue);
+        let mut turn = Turn {
+            engine: &machine.engine,
+            unix_millis: now.unix_micros / 1_000,
+            moment: self.now,
+            sometimes: &mut self.sometimes,
+        };
+        let mut checked = self.witness.reads(&mut turn, &lines);
+        for effect in &effects {
+            if let Effect::Close { conn } = effect
+                && let Some(connection) = machine.connections.get(&conn.index).filter(|c| c.conn == *conn)
+            {
+                self.witness.dialogues[connection.dialogue].shut = true;
+            }
+        }
+        if let (Some(dialogue), Ok(())) = (dialogue, &checked) {
+            checked = self.witness.consumed(&mut turn, dialogue, consumed);
+        }
+        match after.parked {
+            parked if parked > before.parked => {
+                self.sometimes.met("credits ran out and a client was parked");
+                if dialogue.is_some_and(|dialogue| self.witness.next_is_of_several(dialogue)) {
+                    self.sometimes.met("a transaction was parked for credits");
+                }
+            }
+            parked if parked < before.parked => self.sometimes.met("a parked client went on"),
             _ => {}
         }
         for (number, highest) in machine.table_bytes.iter_mut().enumerate() {
-            let bytes = node.shard.databases()[number].table_bytes();
+            let bytes = machine.engine.node().shard.databases()[number].table_bytes();
             if *highest > 0 && bytes > *highest {
                 self.sometimes.met("a table split");
             } else if bytes > 0 && bytes < *highest {
                 self.sometimes.met("a table merged");
             }
             *highest = bytes;
-        }
-        let closing = connection.map(|conn| Effect::Close { conn });
-        let mut turn =
-            Turn { core, unix_micros: now.unix_micros, effects: &effects, sometimes: &mut self.sometimes };
-        let dialogue =
-            connection.and_then(|conn| machine.connection(conn)).map(|connection| connection.dialogue);
-        let checked = match (dialogue, from_message) {
-            (Some(dialogue), _) => {
-                let is_closed = effects.iter().any(|effect| Some(effect) == closing.as_ref());
-                let session =
-                    machine.engine.sessions().iter().find(|session| Some(session.conn) == connection);
-                let commands = session.filter(|_| is_closed).map(|session| session.commands);
-                self.witness.bytes(&mut turn, dialogue, consumed, commands)
-            }
-            (_, Some((from, Message::Direct { token, request }))) => {
-                self.witness.direct(&mut turn, from, token, &request)
-            }
-            (_, Some((from, Message::Ask { token, request }))) => {
-                self.witness.ask(&mut turn, from, token, &request)
-            }
-            (_, Some((_, message @ (Message::Done { token, .. } | Message::Answer { token, .. })))) => {
-                let is_part = matches!(message, Message::Answer { .. });
-                let current = machine.connection(token.conn).is_some();
-                self.witness.answered(&mut turn, token, is_part, current);
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        let checked = checked.and_then(|()| {
-            expiry::after(&machine.engine, &mut self.witness.shards[core], request_micros / 1_000)
-        });
-        for effect in &effects {
-            if let Effect::Close { conn } = effect
-                && let Some(connection) = machine.connection(*conn)
-            {
-                self.witness.dialogues[connection.dialogue].shut = true;
-            }
         }
         machine.pending.extend(effects);
         if let Err(text) = checked {
@@ -181,18 +191,23 @@ impl World<'_> {
         consumed
     }
 
-    fn describe(&self, core: usize, event: &Event<'_>) -> String {
-        let _ = core;
-        match event {
-            Event::Bytes { conn, bytes } => {
-                let shown = &bytes[..bytes.len().min(60)];
-                format!("bytes {}.{} {} {}", conn.index, conn.generation, bytes.len(), shown.escape_ascii())
+    /// What is worth noticing about a message that a core is about to handle.
+    fn notice(&mut self, core: usize, message: &Message) {
+        match message {
+            Message::Done { token, .. } if self.machines[core].connection(token.conn).is_none() => {
+                self.sometimes.met("a message came for a connection that was gone");
             }
-            Event::Message { from, message } => {
-                let text = format!("{message:?}");
-                format!("from {}: {}", from.0, text.chars().take(200).collect::<String>())
+            Message::Answer { token, .. } if self.machines[core].connection(token.conn).is_none() => {
+                self.sometimes.met("a part came after the client had gone");
             }
-            other => format!("{other:?}").chars().take(200).collect(),
+            Message::Schedule { ticket, .. } => {
+                let highest = &mut self.machines[core].highest_ticket;
+                if *ticket < *highest {
+                    self.sometimes.met("a ticket arrived behind a higher one");
+                }
+                *highest = (*highest).max(*ticket);
+            }
+            _ => {}
         }
     }
 
@@ -237,9 +252,9 @@ impl World<'_> {
             self.sometimes.met("an index was used again");
         }
         self.clients[client].opening = false;
-        let dialogue = self.witness.dialogues.len();
         let wild = self.clients[client].wild;
-        self.witness.dialogues.push(crate::dialogue::Dialogue::new(client, core as u16, wild));
+        let dialogue = crate::dialogue::Dialogue::new(client, core as u16, wild);
+        let dialogue = self.witness.opens(conn, dialogue);
         self.clients[client].open = Some((conn, dialogue));
         let connection = Connection {
             conn,
@@ -335,14 +350,21 @@ impl World<'_> {
             first = Some(drawn);
             self.handle(core, Event::Tickets { first: drawn });
         }
-        let mut pushed_at = self.now;
+        // A core that has drawn tickets pushes one message after the other; it may stand still in between.
+        let stalls = self.swarm.faults.stall_pushes && !self.calm;
+        let (mut begun_at, mut pushed_at, mut sent) = (self.now, self.now, 0);
         for effect in std::mem::take(&mut self.machines[core].pending) {
             match effect {
                 Effect::Send { to, mut message } => {
                     if let Some(first) = first {
                         message.stamp(first);
                     }
-                    pushed_at = pushed_at.max(self.push(core, to.index(), message));
+                    if first.is_some() && sent > 0 && stalls && self.schedule.chance(200) {
+                        begun_at = pushed_at + self.span(0, 100 * self.swarm.hop);
+                        self.sometimes.met("a core stalled between its pushes");
+                    }
+                    sent += 1;
+                    pushed_at = pushed_at.max(self.push(core, to.index(), begun_at, message));
                 }
                 Effect::Disk { operation, .. } => {
                     // There are no files in this world.
@@ -401,14 +423,14 @@ impl World<'_> {
         }
     }
 
-    /// Puts a message into a ring; how long until it can be seen is chance, but never earlier than the one before it.
-    fn push(&mut self, from: usize, to: usize, message: Message) -> u64 {
+    /// Puts a message into a ring at this moment; how long until it can be seen is chance, but never earlier than the one before it.
+    fn push(&mut self, from: usize, to: usize, begun_at: u64, message: Message) -> u64 {
         let hop = self.swarm.hop;
         let delay = match self.swarm.faults.delay && !self.calm {
             true => *self.schedule.pick(&[0, hop, hop, 5 * hop, 50 * hop]),
             false => hop,
         };
-        let at = self.now + self.span(delay / 2, delay);
+        let at = begun_at + self.span(delay / 2, delay);
         let ring = &mut self.rings[from][to];
         if let Err(text) = ring.push(at, message) {
             self.fail(format!("core {from} to core {to}: {text}"));
@@ -456,8 +478,60 @@ impl World<'_> {
     }
 }
 
-/// Effects as text, cut.
-fn shown(effects: &[Effect]) -> String {
-    let text = format!("{effects:?}");
+/// A list as text, cut.
+fn shown(list: &[impl std::fmt::Debug]) -> String {
+    let text = format!("{list:?}");
     text.chars().take(400).collect()
+}
+
+fn describe(event: &Event<'_>) -> String {
+    match event {
+        Event::Bytes { conn, bytes } => {
+            let shown = &bytes[..bytes.len().min(60)];
+            format!("bytes {}.{} {} {}", conn.index, conn.generation, bytes.len(), shown.escape_ascii())
+        }
+        Event::Message { from, message } => {
+            let text = format!("{message:?}");
+            format!("from {}: {}", from.0, text.chars().take(200).collect::<String>())
+        }
+        other => format!("{other:?}").chars().take(200).collect(),
+    }
+}
+
+/// What an event is, for the trace.
+fn digest(event: &Event<'_>) -> u64 {
+    let mut hasher = Trace::new(false, false);
+    match event {
+        Event::Bytes { conn, bytes } => (0, conn, bytes).hash(&mut hasher),
+        Event::Message { from, message } => (1, from, message).hash(&mut hasher),
+        Event::Sent { conn, bytes } => (2, conn, bytes).hash(&mut hasher),
+        Event::Stable { below } => (3, below).hash(&mut hasher),
+        Event::Tickets { first } => (4, first).hash(&mut hasher),
+        Event::Slice { steps } => (5, steps).hash(&mut hasher),
+        Event::Opened { conn, .. } | Event::Ended { conn } | Event::Closed { conn } => {
+            (6, conn).hash(&mut hasher);
+        }
+        Event::Disk { operation, .. } => (7, operation).hash(&mut hasher),
+        Event::Wake | Event::Stop => 8.hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+/// What an engine has counted, to see what an event does.
+#[derive(Clone, Copy)]
+struct Counts {
+    expired: u64,
+    parked: usize,
+    queued_directs: u64,
+}
+
+impl Counts {
+    fn of(engine: &Engine) -> Counts {
+        let node = engine.node();
+        Counts {
+            expired: node.shard.counters().expired,
+            parked: node.links.parked(),
+            queued_directs: node.statistics.queued_directs,
+        }
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! The examples of the rows give the words. What they answer is not known here; it only has to be one well-formed reply.
 
+use darter_core::args::OwnedArgs;
 use darter_core::command::row::{Flags, Keys, Run};
-use darter_core::command::table::{self, CommandId};
+use darter_core::command::table::{self, CommandId, Found};
 use darter_core::quoting::split_args;
 
 use crate::dice::Dice;
@@ -71,8 +72,24 @@ pub fn is_wild(id: CommandId) -> bool {
         && !row.flags.has(Flags::PROTECTED)
 }
 
+/// False for a request whose keys may lie on several shards though its command runs on one.
+pub fn is_for_any_keys(words: &[Vec<u8>]) -> bool {
+    let args = OwnedArgs::new(words);
+    let Found::Command(id) = table::find(args.view()) else { return true };
+    !matches!(id.row().run, Run::Hop(_)) || id.row().keys.places(args.view()).count() <= 1
+}
+
 /// A request of any command: one of its examples, or its name with words that may make no sense.
 pub fn request(dice: &mut Dice) -> Vec<Vec<u8>> {
+    loop {
+        let words = draw(dice);
+        if is_for_any_keys(&words) {
+            return words;
+        }
+    }
+}
+
+fn draw(dice: &mut Dice) -> Vec<Vec<u8>> {
     let ids: Vec<CommandId> = table::all().filter(|id| is_wild(*id)).collect();
     let id = *dice.pick(&ids);
     let row = id.row();

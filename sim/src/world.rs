@@ -11,8 +11,9 @@ use darter_core::time::{Instant, Now};
 use darter_core::txn::stability::{SingleThreaded, Tickets};
 
 use crate::canary::{self, Canary, Tampering};
-use crate::check::order::Witness;
-use crate::check::{accounting, rest};
+use crate::check::footprint::Placement;
+use crate::check::witness::Witness;
+use crate::check::{accounting, content, rest};
 use crate::client::{Client, Op};
 use crate::dice::{Concern, Dice};
 use crate::machine::{Input, Machine};
@@ -116,7 +117,10 @@ impl<'p> World<'p> {
             tickets: Tickets::new(swarm.cores),
             pushing_until: vec![0; cores],
             rings: (0..cores).map(|_| (0..cores).map(|_| Ring::new(swarm.credits)).collect()).collect(),
-            witness: Witness::new(swarm.cores, swarm.databases, KeyHasher::new(hash_seeds)),
+            witness: Witness::new(
+                swarm.databases,
+                Placement { hasher: KeyHasher::new(hash_seeds), shards: swarm.cores },
+            ),
             plan,
             swarm,
             canary,
@@ -175,6 +179,17 @@ impl<'p> World<'p> {
             self.happen(happening);
         }
         self.settle("after the plan");
+        if self.failure.is_none() {
+            let engines = self.machines.iter().map(|machine| &machine.engine);
+            let (witness, databases) = (&self.witness, self.swarm.wild_database());
+            let same = match witness.replay.waiting() {
+                0 => content::check(engines, witness.replay.store(), databases, witness.placement()),
+                left => witness.replay.has_an_order().and(Err(format!("{left} requests have no place"))),
+            };
+            if let Err(text) = same {
+                self.fail(text);
+            }
+        }
     }
 
     /// Takes the world apart: no keys, then no clients, and nothing may be left of them.
@@ -213,6 +228,11 @@ impl<'p> World<'p> {
             if let Err(text) = rest::is_left(&self.machines[core].engine) {
                 self.fail(text);
             }
+        }
+        if self.failure.is_none()
+            && let Err(text) = self.witness.replay.finish()
+        {
+            self.fail(text);
         }
     }
 
@@ -348,7 +368,7 @@ impl<'p> World<'p> {
                     dialogue.over || dialogue.outstanding() == 0
                 });
                 let silent = client.ops.is_empty() && client.out.is_empty();
-                heard && silent && client.scan.is_none() && !client.opening && !client.half_closed
+                heard && silent && !client.opening && !client.half_closed
             })
     }
 

@@ -83,7 +83,8 @@ fn check_examples(shards: u16) {
             let lines: Vec<&str> = block.calls.iter().map(|(call, _)| call.as_str()).collect();
             let expected: String = block.calls.iter().map(|(_, expected)| expected.as_str()).collect();
             let found = redis_cli(server.port(), &lines.join("\n"));
-            let plain = |text: &str| text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+            let plain =
+                |text: &str| text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
             if plain(&found) != plain(&expected) {
                 wrong.push(format!("{}:\nexpected {expected:?}\nfound    {found:?}", block.name));
             }

@@ -1,10 +1,10 @@
 //! The longest common subsequence of two strings.
 
 use super::parse::integer;
-use super::row::{Command, Example, Flags, Group, Keys, Run};
+use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run};
 use crate::args::Args;
 use crate::protocol::reply::{Failure, Outcome, Reply};
-use crate::shard::Cx;
+use crate::txn::work::Finding;
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[Command {
@@ -26,7 +26,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "matches\n4\n7\n5\n8\n4\nlen\n6",
         },
     ],
-    run: Run::Hop(lcs),
+    run: Run::Plan(&LCS),
     ..Command::DEFAULT
 }];
 
@@ -128,23 +128,61 @@ impl Lengths {
     }
 }
 
-fn lcs(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let mut text = |n| match cx.read_string(cx.key(args, n)) {
-        Ok(view) => Ok(view.map(|view| view.to_vec()).unwrap_or_default()),
-        Err(_) => Err(Failure::new("ERR The specified keys must contain string values")),
-    };
-    let (a, b) = (text(0)?, text(1)?);
+/// Each shard gives the strings that it has of both.
+const LCS: Plan = Plan {
+    check: |_, _| Ok(()),
+    reads: |_| true,
+    act: |cx, args, _| {
+        let mut texts = Vec::new();
+        for n in 0..cx.keys.len() {
+            let place = cx.keys[n].place;
+            match cx.read_string(cx.key(args, n)) {
+                Ok(view) => {
+                    let text = view.map(|view| view.to_vec()).unwrap_or_default();
+                    texts.push((place, Finding::Bytes(text)));
+                }
+                Err(_) => return Finding::Failed(NO_STRING),
+            }
+        }
+        Finding::Keys(texts)
+    },
+    next: |args, _, findings, reply| {
+        let mut texts = [Vec::new(), Vec::new()];
+        for finding in findings {
+            match finding {
+                Finding::Failed(failure) => return Next::Failed(failure),
+                Finding::Keys(found) => {
+                    for (place, text) in found {
+                        if let Finding::Bytes(text) = text {
+                            texts[usize::from(place == 2)] = text;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let [a, b] = texts;
+        match lcs(&a, &b, args, reply) {
+            Ok(()) => Next::Done,
+            Err(failure) => Next::Failed(failure),
+        }
+    },
+};
+
+const NO_STRING: Failure = Failure::new("ERR The specified keys must contain string values");
+
+fn lcs(a: &[u8], b: &[u8], args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let options = Options::parse(args)?;
     if (a.len() + 1).saturating_mul(b.len() + 1) > CELLS_MAX {
         return Err(Failure::new("ERR Insufficient memory, transient memory for LCS exceeds the limit"));
     }
-    let lengths = Lengths::new(&a, &b);
+    let lengths = Lengths::new(a, b);
     let total = lengths.at(a.len(), b.len());
     if options.len {
         reply.integer(total.into());
         return Ok(());
     }
-    let (text, mut runs) = lengths.walk(&a, &b);
+    let (text, mut runs) = lengths.walk(a, b);
     if !options.idx {
         reply.bulk(&text);
         return Ok(());
@@ -172,6 +210,26 @@ fn lcs(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strings_may_lie_on_different_shards() {
+        let mut world = crate::testing::World::new(3);
+        let client = world.connect(0);
+        for n in 0..9 {
+            world.say(client, &format!("SET one:{n} ohmytext"));
+            world.say(client, &format!("SET other:{n} mynewtext"));
+            assert_eq!(world.say(client, &format!("LCS one:{n} other:{n}")), "mytext");
+            assert_eq!(world.say(client, &format!("LCS other:{n} nosuch LEN")), "0");
+            assert_eq!(
+                world.say(client, &format!("LCS one:{n} other:{n} LEN IDX")).split(' ').next(),
+                Some("ERR")
+            );
+            world.say(client, &format!("RPUSH list:{n} a"));
+            let refused = "ERR The specified keys must contain string values";
+            assert_eq!(world.say(client, &format!("LCS one:{n} list:{n}")), refused);
+        }
+        assert_eq!(world.unfinished(), [""; 0]);
+    }
 
     #[test]
     fn runs_are_found_from_the_end() {

@@ -18,17 +18,18 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     }
 
     /// Visits home buckets that may hold entries with a deadline of `now` or before, `steps` of them at the
-    /// most, removes these entries and hands them to `expired`. Returns how many buckets it visited; when that is
-    /// less than `steps`, nothing is left that is due. A later sweep goes on where this one has stopped.
+    /// most, removes these entries but those that are `spared`, and hands them to `expired`. Returns how many buckets it visited; when that is
+    /// less than `steps`, nothing else is left that is due. A later sweep goes on where this one has stopped.
     pub fn sweep(
         &mut self,
         now: UnixMillis,
         steps: usize,
         deadline_of: &dyn Fn(&E) -> Option<UnixMillis>,
+        spared: &dyn Fn(&E) -> bool,
         expired: &mut dyn FnMut(E),
     ) -> usize {
         let bound_of = |entry: &E| match deadline_of(entry) {
-            Some(deadline) if deadline <= now => None,
+            Some(deadline) if deadline <= now && !spared(entry) => None,
             deadline => Some(Bound::of_optional(deadline)),
         };
         // Once around: bounds that stay due, as those do in whose unit `now` falls, are not visited twice.

@@ -177,7 +177,9 @@ impl<const HOME: usize, const STASH: usize, const SLOTS: usize> World<HOME, STAS
             assert!(self.table.soonest_deadline().is_some_and(|bound| bound.0 <= soonest));
         }
         let mut expired = Vec::new();
-        let used = self.table.sweep(UnixMillis(now), steps, &Item::deadline, &mut |item| expired.push(item));
+        let used = self
+            .table
+            .sweep(UnixMillis(now), steps, &Item::deadline, &|_| false, &mut |item| expired.push(item));
         assert!(used <= steps);
         for item in expired {
             let known = self.model.remove(&item.key_number());
@@ -478,7 +480,7 @@ fn deadlines_long_ago_and_far_ahead_leave_in_their_turn() {
     // All bounds are saturated and stay due, and still nothing starves.
     for (now, left) in [(1_999, 3_000), (1_000_000, 2_000)] {
         for _ in 0..20 {
-            table.sweep(UnixMillis(now), 50, &deadline_of, &mut |_| {});
+            table.sweep(UnixMillis(now), 50, &deadline_of, &|_| false, &mut |_| {});
         }
         assert_eq!(table.len(), left);
     }
@@ -498,9 +500,12 @@ fn a_sweep_visits_only_buckets_that_seem_due() {
             table.note_deadline(table.hash(&key.to_be_bytes()), deadline);
         }
     }
-    assert_eq!(table.sweep(UnixMillis(TODAY - 1_000), 100, &deadline_of, &mut |_| unreachable!()), 0);
+    assert_eq!(
+        table.sweep(UnixMillis(TODAY - 1_000), 100, &deadline_of, &|_| false, &mut |_| unreachable!()),
+        0
+    );
     let mut expired = 0;
-    let used = table.sweep(UnixMillis(TODAY + 1_000), 100, &deadline_of, &mut |_| expired += 1);
+    let used = table.sweep(UnixMillis(TODAY + 1_000), 100, &deadline_of, &|_| false, &mut |_| expired += 1);
     assert_eq!(expired, 4);
     assert!(used <= 4, "{used}");
     assert_eq!(table.soonest_deadline(), None);
@@ -516,7 +521,7 @@ fn a_sweep_leaves_nothing_behind_in_segments_that_it_has_merged() {
         for key in 0..2_000u64 {
             table.note_deadline(table.hash(&key.to_be_bytes()), UnixMillis(TODAY));
         }
-        let used = table.sweep(UnixMillis(TODAY), 100_000, &deadline_of, &mut |_| {});
+        let used = table.sweep(UnixMillis(TODAY), 100_000, &deadline_of, &|_| false, &mut |_| {});
         assert!(used < 100_000);
         assert_eq!(table.len(), 8, "eight keys end in a zero byte");
         table.check();

@@ -29,6 +29,13 @@ struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(u32);
 
+impl EntryId {
+    /// Small and dense; used again after the release.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Something that waits or is held.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Entry<W> {

@@ -267,7 +267,16 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
             }
             let replies = if let Ask::Exec(calls) = ask { calls.len() + 2 } else { 1 };
             let bytes = compiler.bytes(ask);
-            ops.push(Op { client, place, bytes, replies, waits: say.waits, parts, is_watched, builds_on: on });
+            ops.push(Op {
+                client,
+                place,
+                bytes,
+                replies,
+                waits: say.waits,
+                parts,
+                is_watched,
+                builds_on: on,
+            });
         }
         of.push(own);
     }
@@ -333,7 +342,9 @@ impl Compiler<'_> {
             Ask::Flush | Ask::Count => {
                 let all: Vec<Key> = self.keys.all().collect();
                 let mut parts = self.one_step(&all, matches!(ask, Ask::Flush));
-                for shard in (0..self.cores).filter(|shard| !all.iter().any(|k| self.keys.shard(*k) == *shard)) {
+                for shard in
+                    (0..self.cores).filter(|shard| !all.iter().any(|k| self.keys.shard(*k) == *shard))
+                {
                     parts.push((shard, vec![Touched::default()]));
                 }
                 parts

@@ -236,13 +236,12 @@ impl Recall {
         let before = self.known(id);
         let mut engine = before.engine.clone();
         let mut outcome = Outcome { engine: id, ..Outcome::default() };
-        let ran =
-            catch_unwind(AssertUnwindSafe(|| self.handle(&mut engine, moment, input, &mut outcome)));
+        let ran = catch_unwind(AssertUnwindSafe(|| self.handle(&mut engine, moment, input, &mut outcome)));
         if ran.is_err() {
             outcome.broke = true;
             return outcome;
         }
-        outcome.applied = engine.node_mut().take_journal();
+        outcome.applied = engine.node_mut().take_journal().into_iter().map(|noted| noted.applied).collect();
         if let Input::Message { .. } = input {
             self.met.compare(&before.engine, &engine);
         }
@@ -327,9 +326,10 @@ impl Recall {
         let shown = queue.shown();
         let transactions: Vec<_> = shown.iter().filter(|entry| !entry.is_direct).collect();
         let has_chain = transactions.iter().enumerate().any(|(n, last)| {
-            let middles = transactions[..n].iter().enumerate().filter(|(_, middle)| {
-                !middle.is_held && middle.intents.conflicts(last.intents)
-            });
+            let middles = transactions[..n]
+                .iter()
+                .enumerate()
+                .filter(|(_, middle)| !middle.is_held && middle.intents.conflicts(last.intents));
             let mut middles = middles;
             !last.is_held
                 && middles.any(|(m, middle)| {

@@ -2,8 +2,8 @@
 
 use super::Coordination;
 use super::met::Situation::{
-    self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn, OwnWaiting,
-    Parked, Resumed,
+    self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn,
+    OwnWaiting, Parked, Resumed,
 };
 use super::program::{Ask, Program, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
 use super::world::World;
@@ -121,11 +121,8 @@ fn one_step() -> Vec<Scenario> {
             ],
         )
         .spins(),
-        three(
-            "3: MSETxy | @2 SETy MSETxy",
-            vec![on(0, &[write(&xy)]), on(2, &[write(&[Y]), write(&xy)])],
-        )
-        .spins(),
+        three("3: MSETxy | @2 SETy MSETxy", vec![on(0, &[write(&xy)]), on(2, &[write(&[Y]), write(&xy)])])
+            .spins(),
         three(
             "3: a ring without own entries, @2 xy | @0 yv | @1 vx",
             vec![on(2, &[write(&xy)]), on(0, &[write(&[Y, V])]), on(1, &[write(&[V, X])])],
@@ -172,30 +169,20 @@ fn one_step() -> Vec<Scenario> {
             vec![on(0, &[write(&xy)]), on(2, &[write(&xy)]), on(1, &[write(&[Z])])],
         )
         .spins(),
-        three(
-            "3: MSETxy | @2 MSETxy, turns for nothing",
-            vec![on(0, &[write(&xy)]), on(2, &[write(&xy)])],
-        )
-        .spins(),
+        three("3: MSETxy | @2 MSETxy, turns for nothing", vec![on(0, &[write(&xy)]), on(2, &[write(&xy)])])
+            .spins(),
         three(
             "3: SETy MSETxy | @2 MSETxy SETy",
             vec![on(0, &[write(&[Y]), write(&xy)]), on(2, &[write(&xy), write(&[Y])])],
         ),
         two(
             "2: MSETxy SETx | SETx | SETx MSETxy",
-            vec![
-                on(0, &[write(&xy), write(&[X])]),
-                on(0, &[write(&[X])]),
-                on(1, &[write(&[X]), write(&xy)]),
-            ],
+            vec![on(0, &[write(&xy), write(&[X])]), on(0, &[write(&[X])]), on(1, &[write(&[X]), write(&xy)])],
         )
         .spins(),
         two(
             "2: MSETxzy EXEC{xz} GETx | MSETxy MSETzw",
-            vec![
-                on(0, &[write(&[X, Z, Y]), exec(&[X, Z]), read(&[X])]),
-                on(1, &[write(&xy), write(&zw)]),
-            ],
+            vec![on(0, &[write(&[X, Z, Y]), exec(&[X, Z]), read(&[X])]), on(1, &[write(&xy), write(&zw)])],
         )
         .spins(),
         two(
@@ -209,34 +196,20 @@ fn one_step() -> Vec<Scenario> {
         .spins(),
         two(
             "2: MSETxy | MSETxzw | MSETzw GETz",
-            vec![
-                on(0, &[write(&xy)]),
-                on(1, &[write(&[X, Z, W])]),
-                on(0, &[write(&zw), read(&[Z])]),
-            ],
+            vec![on(0, &[write(&xy)]), on(1, &[write(&[X, Z, W])]), on(0, &[write(&zw), read(&[Z])])],
         ),
         three(
             "3: @2 MSETxy MSETyx GETy | @0 MSETxy GETx",
-            vec![
-                on(2, &[write(&xy), write(&yx), read(&[Y])]),
-                on(0, &[write(&xy), read(&[X])]),
-            ],
+            vec![on(2, &[write(&xy), write(&yx), read(&[Y])]), on(0, &[write(&xy), read(&[X])])],
         ),
         two(
             "2: MGETxy SETx | GETx SETx MSETxy",
-            vec![
-                on(0, &[read(&xy), write(&[X])]),
-                on(1, &[read(&[X]), write(&[X]), write(&xy)]),
-            ],
+            vec![on(0, &[read(&xy), write(&[X])]), on(1, &[read(&[X]), write(&[X]), write(&xy)])],
         )
         .spins(),
         three(
             "3: MSETxy | @2 MSETxy | @2 GETy;GETx",
-            vec![
-                on(0, &[write(&xy)]),
-                on(2, &[write(&xy)]),
-                on(2, &[read(&[Y]), read(&[X]).waits()]),
-            ],
+            vec![on(0, &[write(&xy)]), on(2, &[write(&xy)]), on(2, &[read(&[Y]), read(&[X]).waits()])],
         ),
         two(
             "2: MGETxy GETx | SETx | @1 MSETxy",
@@ -245,28 +218,17 @@ fn one_step() -> Vec<Scenario> {
         .spins(),
         two(
             "2: MGETxzy MGETxy | MSETzw | SETx",
-            vec![
-                on(0, &[read(&[X, Z, Y]), read(&xy)]),
-                on(1, &[write(&zw)]),
-                on(1, &[write(&[X])]),
-            ],
+            vec![on(0, &[read(&[X, Z, Y]), read(&xy)]), on(1, &[write(&zw)]), on(1, &[write(&[X])])],
         )
         .spins(),
         two(
             "2: MGETxy EXEC-read{xz} | SETz; SETy",
-            vec![
-                on(0, &[read(&xy), exec_reads(&[X, Z])]),
-                on(1, &[write(&[Z]), write(&[Y]).waits()]),
-            ],
+            vec![on(0, &[read(&xy), exec_reads(&[X, Z])]), on(1, &[write(&[Z]), write(&[Y]).waits()])],
         )
         .spins(),
         two(
             "2: MGETxy | @0 SETx GETx | MSETxy",
-            vec![
-                on(0, &[read(&xy)]),
-                on(0, &[write(&[X]), read(&[X])]),
-                on(1, &[write(&xy)]),
-            ],
+            vec![on(0, &[read(&xy)]), on(0, &[write(&[X]), read(&[X])]), on(1, &[write(&xy)])],
         )
         .spins(),
     ]

@@ -221,9 +221,11 @@ impl State {
         if self.wrong.is_some() {
             return;
         }
-        let is_live = self.sides.iter().zip(&world.of).any(|(side, of)| {
-            !side.gone && of.iter().any(|op| self.history.replied >> op & 1 == 0)
-        });
+        let is_live = self
+            .sides
+            .iter()
+            .zip(&world.of)
+            .any(|(side, of)| !side.gone && of.iter().any(|op| self.history.replied >> op & 1 == 0));
         if world.ticks && self.moment == 0 {
             steps.push(Step::Tick);
         }
@@ -293,7 +295,10 @@ impl State {
                 side.again = false;
                 next.waiting.retain(|other| *other != client);
                 next.tell(world, world.core_of(client), Input::Gone(client));
-                if next.transactions.iter().any(|(.., op)| world.ops[usize::from(*op)].client == usize::from(client))
+                if next
+                    .transactions
+                    .iter()
+                    .any(|(.., op)| world.ops[usize::from(*op)].client == usize::from(client))
                 {
                     world.recall.met.meet(Situation::GoneAmid);
                 }
@@ -331,7 +336,14 @@ impl State {
         }
     }
 
-    fn learn(&mut self, world: &World, core: usize, mut step: u8, mut next: u8, mut seen: Option<Observation>) {
+    fn learn(
+        &mut self,
+        world: &World,
+        core: usize,
+        mut step: u8,
+        mut next: u8,
+        mut seen: Option<Observation>,
+    ) {
         let order = Learn::order();
         let mut others = world.others(core).skip(usize::from(next));
         match (order[usize::from(step)], seen) {
@@ -525,11 +537,11 @@ impl State {
                 let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
                 self.transactions.push((core as u8, tx, op as u8));
             }
-            Applied::Direct { token, .. } => {
+            Applied::Direct { token, .. } | Applied::Served { token, .. } => {
                 let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
                 self.runs_whole(world, core, op, before);
             }
-            Applied::Part { from, tx } => {
+            Applied::Part { from, tx, .. } => {
                 let of = |(core, id, _): &&(u8, TxId, u8)| (u16::from(*core), *id) == (from.0, tx);
                 let Some((.., op)) = self.transactions.iter().find(of) else { return self.fail(PARTS) };
                 let ran = self.history.run_part(&world.ops, usize::from(*op), core as u16);
@@ -644,7 +656,8 @@ impl State {
         let mut should_lie = whole.contents();
         lies.sort_unstable();
         should_lie.sort_unstable();
-        let is_whole = order.iter().all(|op| world.ops[*op].is_watched || self.history.is_whole(&world.ops, *op));
+        let is_whole =
+            order.iter().all(|op| world.ops[*op].is_watched || self.history.is_whole(&world.ops, *op));
         heard_right && lies == should_lie && is_whole
     }
 

@@ -1,45 +1,136 @@
 //! By which instant a shard judges: never an earlier one than before, unless the wall clock was set back far, and always one that a
 //! core has really read. With the reference at the same instant every reply shows that no key is seen late and none goes early.
+//!
+//! It also tells which keys are gone because their time had come: when a clock is set back far, those live again that nobody has
+//! removed, and only those.
+
+use std::collections::BTreeMap;
 
 use darter_core::Engine;
+use darter_core::database::Key;
 
-use crate::reference::Shard;
+use super::footprint::Touch;
+use super::serial::Access;
+use crate::reference::judged_from;
 
-/// Before the engine handles an event that it may judge by the instant `at`, Unix milliseconds. When a clock goes back, keys whose
-/// time had come before and that are gone by now stay gone; those that nobody has removed live again.
-/// These begin anew at this `moment`.
-pub fn before(engine: &Engine, reference: &mut Shard, at: u64, moment: u64) {
-    let clock = reference.clock;
-    if reference.judged(at) >= clock {
-        return;
+/// A key of a database.
+pub type Named = (usize, Vec<u8>);
+
+/// One shard.
+#[derive(Clone, Debug, Default)]
+struct Clock {
+    /// The latest instant, Unix milliseconds.
+    judged: u64,
+    /// Keys with a deadline, as of what has run.
+    dated: BTreeMap<Named, u64>,
+    /// Keys removed because their time had come, as the engine counts them.
+    expired: u64,
+}
+
+/// All shards.
+#[derive(Clone, Debug)]
+pub struct Clocks(Vec<Clock>);
+
+impl Clocks {
+    /// Before anything was judged.
+    pub fn new(shards: u16) -> Clocks {
+        Clocks(vec![Clock::default(); usize::from(shards)])
     }
-    let shard = &engine.node().shard;
-    for (number, database) in reference.databases.iter_mut().enumerate() {
-        let real = &shard.databases()[number];
-        database.retain(|key, entry| {
-            let was_due = entry.deadline.is_some_and(|deadline| deadline <= clock);
-            let hash = shard.hasher().hash(key);
-            if was_due {
-                entry.born = moment;
+
+    /// Something has run that was taken at the instant `own`, while the core's clock stood at `now`; the shard judges by `judged` from then on. `strictly`:
+    /// it looked at keys, and at nothing else than its own instant. Unix milliseconds.
+    pub fn ran(
+        &mut self,
+        shard: usize,
+        judged: u64,
+        own: u64,
+        now: u64,
+        strictly: bool,
+    ) -> Result<(), String> {
+        let clock = &mut self.0[shard];
+        let before = std::mem::replace(&mut clock.judged, judged);
+        let later = judged_from(before, now);
+        let strict = [judged_from(before, own), judged_from(later, own)];
+        let loose = [before, later, judged_from(strict[0], now)];
+        if strict.contains(&judged) || !strictly && loose.contains(&judged) {
+            return Ok(());
+        }
+        Err(format!(
+            "core {shard} judges by {judged}, before by {before}; the request's instant is {own}, the core's {now}"
+        ))
+    }
+
+    /// An event is over.
+    pub fn rests(&mut self, engine: &Engine, now: u64) -> Result<(), String> {
+        let (shard, judged) = (engine.node().core.index(), engine.node().shard.judged().0);
+        let clock = &mut self.0[shard];
+        let before = std::mem::replace(&mut clock.judged, judged);
+        if judged == before || judged == judged_from(before, now) {
+            return Ok(());
+        }
+        Err(format!("core {shard} judges by {judged}, before by {before}; its clock stands at {now}"))
+    }
+
+    /// Something has run that touches this.
+    pub fn touched(&mut self, engine: &Engine, database: usize, touch: &Touch) {
+        let shard = &engine.node().shard;
+        let dated = &mut self.0[engine.node().core.index()].dated;
+        let table = &shard.databases()[database];
+        if touch.all == Some(Access::Writes) {
+            dated.retain(|(other, _), _| *other != database);
+            for record in table.iter() {
+                if let Some(at) = record.deadline() {
+                    dated.insert((database, record.key().to_vec()), at.0);
+                }
             }
-            !was_due || real.get(darter_core::database::Key { bytes: key, hash }).is_some()
+        }
+        for key in &touch.writes {
+            let record = table.get(Key { bytes: key, hash: shard.hasher().hash(key) });
+            match record.and_then(|record| record.deadline()) {
+                Some(at) => dated.insert((database, key.clone()), at.0),
+                None => dated.remove(&(database, key.clone())),
+            };
+        }
+    }
+
+    /// The keys that are gone since the last time because their time had come.
+    pub fn gone(&mut self, engine: &Engine) -> Vec<Named> {
+        let shard = &engine.node().shard;
+        let clock = &mut self.0[engine.node().core.index()];
+        let expired = shard.counters().expired;
+        if std::mem::replace(&mut clock.expired, expired) == expired {
+            return Vec::new();
+        }
+        let is_there = |(database, key): &Named| {
+            let key = Key { bytes: key, hash: shard.hasher().hash(key) };
+            shard.databases()[*database].get(key).is_some()
+        };
+        let latest = clock.judged.max(shard.judged().0);
+        let gone = clock.dated.iter().filter(|(key, at)| **at <= latest && !is_there(key));
+        let gone: Vec<Named> = gone.map(|(key, _)| key.clone()).collect();
+        gone.iter().for_each(|key| {
+            clock.dated.remove(key);
         });
+        gone
     }
 }
 
-/// After it has handled the event: it may have judged by `at` or not at all.
-pub fn after(engine: &Engine, reference: &mut Shard, at: u64) -> Result<(), String> {
-    let judged = engine.node().shard.judged().0;
-    if judged == reference.clock {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_shard_goes_back_and_none_invents_an_instant() {
+        let ran = |before: u64, judged, own, now, strictly| {
+            let mut clocks = Clocks::new(1);
+            clocks.0[0].judged = before;
+            clocks.ran(0, judged, own, now, strictly).is_ok()
+        };
+        assert!(ran(10, 20, 20, 30, true));
+        assert!(ran(10, 10, 5, 30, true), "a little back is not believed");
+        assert!(ran(10, 30, 20, 30, true), "it may have judged by its own clock before");
+        assert!(!ran(10, 5, 5, 30, true) && !ran(10, 25, 20, 30, true) && !ran(10, 10, 20, 30, true));
+        assert!(ran(10, 10, 20, 30, false));
+        assert!(ran(10_000, 5, 5, 5, true), "far back is believed");
     }
-    if judged != reference.judged(at) {
-        return Err(format!(
-            "core {} judges by {judged}, the reference by {}; the event's instant is {at}",
-            engine.node().core.0,
-            reference.judged(at)
-        ));
-    }
-    reference.clock = judged;
-    Ok(())
 }

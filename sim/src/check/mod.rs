@@ -2,11 +2,14 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`order`] | every reply is what the reference answers in the order in which the shards applied; each request runs once, in its connection's order on each shard, and between its saying and its reply |
-//! | [`expiry`] | no shard judges by another instant than the rules say, so no key is seen late or goes early |
+//! | [`witness`] | who has said what and what became of it: each request is taken in order and runs where its keys lie, once; feeds the others |
+//! | [`session`] | what a connection does alone: SELECT, MULTI and what it queues, WATCH |
+//! | [`footprint`] | which keys of which shards a request touches |
 //! | [`replay`] | what [`serial`] puts in order, run on the reference of one piece: every reply is what was heard |
 //! | [`serial`] | one order explains everything, across shards and in real time; each connection keeps its own order on each key |
+//! | [`expiry`] | no shard judges by another instant than the rules say, so no key is seen late or goes early |
 //! | [`scan`] | a full scan returns every key that was there throughout |
+//! | [`content`] | at rest the shards hold what the reference holds |
 //! | [`accounting`] | counted bytes and keys equal a recount; tables are well formed |
 //! | [`rest`] | when all is said nothing remains, and memory is back where it was |
 //!
@@ -14,9 +17,12 @@
 //! their bounds: [`crate::ring`]. That everything drains in time: [`crate::world`].
 
 pub mod accounting;
+pub mod content;
 pub mod expiry;
-pub mod order;
+pub mod footprint;
 pub mod replay;
 pub mod rest;
 pub mod scan;
 pub mod serial;
+pub mod session;
+pub mod witness;

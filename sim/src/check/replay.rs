@@ -29,6 +29,8 @@ pub enum Deed {
         /// The requests that watch for it: all WATCH since the last EXEC, DISCARD or UNWATCH.
         watches: Vec<Op>,
     },
+    /// Nobody's request: a shard has removed keys, each of a database, because their time had come.
+    Expired(Vec<(usize, Vec<u8>)>),
 }
 
 /// A request that has no place in the order yet.
@@ -40,6 +42,8 @@ struct Request {
     /// By which instant each shard ran it, Unix milliseconds.
     instants: BTreeMap<u16, u64>,
     heard: Option<Reply>,
+    /// Keys whose time had come and that it has removed.
+    expired: Vec<(usize, Vec<u8>)>,
 }
 
 /// The checker.
@@ -51,6 +55,8 @@ pub struct Replay {
     watched: BTreeMap<Op, Vec<Watched>>,
     /// Replies that were compared.
     pub compared: u64,
+    /// Situations that only the order shows.
+    pub situations: Vec<&'static str>,
 }
 
 /// A part of a request that a shard has run.
@@ -70,7 +76,8 @@ impl Replay {
     /// Upon a store without keys.
     pub fn new(store: Store) -> Replay {
         let (requests, watched) = (BTreeMap::new(), BTreeMap::new());
-        Replay { serial: Serial::default(), store, requests, watched, compared: 0 }
+        let (serial, situations) = (Serial::default(), Vec::new());
+        Replay { serial, store, requests, watched, compared: 0, situations }
     }
 
     /// A request was taken by its core, with this database selected.
@@ -80,8 +87,21 @@ impl Replay {
             watches.iter().for_each(|watch| self.serial.builds_on(op, *watch));
         }
         let instants = BTreeMap::new();
-        self.requests.insert(op, Request { said, database, deed, instants, heard: None });
+        self.requests
+            .insert(op, Request { said, database, deed, instants, heard: None, expired: Vec::new() });
         op
+    }
+
+    /// A request that is under way on a shard has removed a key because its time had come.
+    pub fn expired(&mut self, op: Op, database: usize, key: Vec<u8>) {
+        if let Some(request) = self.requests.get_mut(&op) {
+            request.expired.push((database, key));
+        }
+    }
+
+    /// Requests that have no place in the order yet.
+    pub fn waiting(&self) -> usize {
+        self.requests.len()
     }
 
     /// A shard ran a part of a request that touches keys, in the shard's order of running.
@@ -176,7 +196,12 @@ impl Replay {
             self.store.judge_by(usize::from(*shard), *unix_millis);
         }
         let mut database = request.database;
+        let found_due = self.store.all.found_due;
         let answer = match &request.deed {
+            Deed::Expired(keys) => {
+                keys.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
+                return Ok(());
+            }
             Deed::Command(words) => self.store.run_selected(&mut database, words),
             Deed::Watch(keys) => {
                 let watched = keys.iter().map(|key| self.store.watch(database, key));
@@ -186,11 +211,22 @@ impl Replay {
             Deed::Exec { commands, watches } => {
                 let watched = watches.iter().filter_map(|watch| self.watched.remove(watch));
                 let watched: Vec<Watched> = watched.flatten().collect();
+                let mut changed = watched.iter().filter(|watched| self.store.has_changed(watched)).peekable();
+                if changed.peek().is_none() {
+                    self.situations.extend((!watched.is_empty()).then_some("a WATCH held"));
+                } else if changed.all(|watched| self.store.has_only_expired(watched)) {
+                    self.situations.push("expiry failed a WATCH");
+                } else {
+                    self.situations.push("a WATCH failed");
+                }
                 self.store.exec(&mut database, commands, &watched)
             }
         };
-        let said = said(&request.deed);
-        let answer = answer.ok_or_else(|| format!("no reference for {said}"))?;
+        if self.store.all.found_due > found_due {
+            self.situations.push("a key was found expired by a command");
+        }
+        request.expired.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
+        let answer = answer.ok_or_else(|| format!("no reference for {}", said(&request.deed)))?;
         let Some(reply) = request.heard else { return Ok(()) };
         self.compared += 1;
         if answer.fits(&reply) {
@@ -198,8 +234,9 @@ impl Replay {
         }
         let Said { connection, number } = request.said;
         Err(format!(
-            "connection {connection} said {said} (request {number}) and hears {reply:?}, but in the order that explains \
-             everybody must hear {answer:?}"
+            "connection {connection} said {} (request {number}) and hears {reply:?}, but in the order that explains \
+             everybody must hear {answer:?}",
+            said(&request.deed)
         ))
     }
 
@@ -227,6 +264,10 @@ fn said(deed: &Deed) -> String {
         Deed::Exec { commands, .. } => {
             let commands: Vec<String> = commands.iter().map(|words| spoken(words)).collect();
             format!("EXEC of {}", commands.join("; "))
+        }
+        Deed::Expired(keys) => {
+            let keys: Vec<String> = keys.iter().map(|(_, key)| String::from_utf8_lossy(key).into()).collect();
+            format!("(expiry of {})", keys.join(", "))
         }
     }
 }

@@ -25,8 +25,12 @@ pub fn is_empty(engine: &Engine, bytes_at_start: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// After all clients have left: no session.
+/// After all clients have left: no session, and nobody watches.
 pub fn is_left(engine: &Engine) -> Result<(), String> {
+    let watchers = engine.node().shard.watchers();
+    if watchers > 0 {
+        return Err(format!("core {} has {watchers} rounds of WATCH without a client", engine.node().core.0));
+    }
     match engine.sessions().len() {
         0 => is_quiet(engine),
         left => Err(format!("core {} has {left} sessions without a client", engine.node().core.0)),

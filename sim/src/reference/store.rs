@@ -72,7 +72,8 @@ impl Store {
             b"randomkey" => {
                 let mut keys: Vec<Reply> =
                     self.all.living(database).map(|(key, _)| Reply::bulk(key)).collect();
-                if keys.is_empty() {
+                // Who meets nothing but keys whose time has come gives up.
+                if keys.len() < self.all.databases[database].len() || keys.is_empty() {
                     keys.push(Reply::Null);
                 }
                 Ok(Answer::OneOf(keys))
@@ -100,6 +101,11 @@ impl Store {
     pub fn has_changed(&self, watched: &Watched) -> bool {
         let Watched { database, key, version, lives } = watched;
         self.all.version(*database, key) != *version || *lives && !self.all.lives(*database, key)
+    }
+
+    /// True if that is because its time has come, and for no other reason.
+    pub fn has_only_expired(&self, watched: &Watched) -> bool {
+        self.has_changed(watched) && self.all.version(watched.database, &watched.key) == watched.version
     }
 
     /// EXEC: nothing if something watched has changed, else all commands, in the database that they leave selected. `None` if the reference does not

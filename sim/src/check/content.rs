@@ -1,0 +1,62 @@
+//! At rest the shards hold what the reference holds: the same keys, values and deadlines, each on its shard.
+
+use darter_core::Engine;
+use darter_core::value::container::Container;
+use darter_core::value::record::Record;
+
+use super::footprint::Placement;
+use crate::reference::store::Store;
+use crate::reference::{Entry, Value};
+
+/// Compares the databases that are followed, as far as keys live.
+pub fn check<'a>(
+    engines: impl Iterator<Item = &'a Engine>,
+    store: &Store,
+    databases: usize,
+    placement: &Placement,
+) -> Result<(), String> {
+    let mut found = vec![0; databases];
+    let mut judged = Vec::new();
+    for engine in engines {
+        let (core, shard) = (engine.node().core.0, &engine.node().shard);
+        judged.push(shard.judged().0);
+        for (number, database) in shard.databases().iter().enumerate().take(databases) {
+            for record in database.iter().filter(|r| r.deadline().is_none_or(|at| at > shard.judged())) {
+                let key = record.key();
+                let name = String::from_utf8_lossy(key);
+                if placement.home(key) != core {
+                    return Err(format!("{name} lies on core {core}, which is not its shard"));
+                }
+                let entry = store.all.databases[number].get(key);
+                if !entry.is_some_and(|entry| is_same(record, entry)) {
+                    return Err(format!(
+                        "core {core}, database {number}: {name} is {record:?}, must be {entry:?}"
+                    ));
+                }
+                found[number] += 1;
+            }
+        }
+    }
+    for (number, found) in found.into_iter().enumerate() {
+        let lives = |(key, entry): &(&Vec<u8>, &Entry)| {
+            entry.deadline.is_none_or(|at| at > judged[usize::from(placement.home(key))])
+        };
+        let living = store.all.databases[number].iter().filter(lives).count();
+        if living != found {
+            return Err(format!("database {number} has {found} keys, must have {living}"));
+        }
+    }
+    Ok(())
+}
+
+fn is_same(record: &Record, entry: &Entry) -> bool {
+    let is_value = match (&entry.value, record.string(), record.container()) {
+        (Value::Bytes(bytes), Some(string), _) => string.to_vec() == *bytes,
+        (Value::List(elements), _, Some(Container::List(list))) => {
+            list.len() == elements.len()
+                && list.iter().zip(elements).all(|(element, expected)| element.to_vec() == *expected)
+        }
+        _ => false,
+    };
+    is_value && record.deadline().map(|at| at.0) == entry.deadline
+}

@@ -1,0 +1,244 @@
+//! Where a request leads: which shards hold its keys, and whether it reads them or may write them.
+//!
+//! It knows which words of a request are keys. It shares no line with the engine's table, so that a key that the engine does not
+//! lock is noticed. What a request may do counts as done: who writes perhaps holds what others may not have meanwhile.
+
+use std::collections::BTreeMap;
+
+use darter_core::hash::{KeyHasher, placement_part};
+
+use super::replay::Deed;
+use super::serial::Access;
+
+/// The words of a request.
+type Words = Vec<Vec<u8>>;
+
+/// How keys lie on shards.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// The engines' own.
+    pub hasher: KeyHasher,
+    /// How many.
+    pub shards: u16,
+}
+
+impl Placement {
+    /// The shard of a key.
+    pub fn home(&self, key: &[u8]) -> u16 {
+        self.hasher.hash(placement_part(key)).shard(self.shards)
+    }
+}
+
+/// What is touched of one database on one shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// Keys that are read.
+    pub reads: Words,
+    /// Keys that may be written.
+    pub writes: Words,
+    /// All keys, and how.
+    pub all: Option<Access>,
+}
+
+/// All that a request touches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// By shard and database.
+    pub touches: BTreeMap<(u16, usize), Touch>,
+}
+
+/// Which words of a request are keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Roles {
+    reads: Vec<usize>,
+    writes: Vec<usize>,
+    /// Keys that may be written in another database.
+    elsewhere: Option<(usize, Vec<usize>)>,
+    /// All keys of these databases; `None`: of every one.
+    all: Option<(Access, Option<Vec<usize>>)>,
+}
+
+impl Footprint {
+    /// Of what a connection asks for with this database selected. `watched`: what EXEC looks at.
+    pub fn of(
+        deed: &Deed,
+        database: usize,
+        databases: usize,
+        watched: &[(usize, Words)],
+        placement: &Placement,
+    ) -> Footprint {
+        let mut footprint = Footprint::default();
+        match deed {
+            Deed::Command(words) => footprint.add(words, database, databases, placement),
+            Deed::Watch(keys) => footprint.reads(database, keys, placement),
+            Deed::Exec { commands, .. } => {
+                let mut selected = database;
+                for words in commands {
+                    selected = selects(words, databases).unwrap_or(selected);
+                    footprint.add(words, selected, databases, placement);
+                }
+                watched.iter().for_each(|(database, keys)| footprint.reads(*database, keys, placement));
+            }
+            Deed::Expired(_) => {}
+        }
+        footprint
+    }
+
+    /// The shards, each once.
+    pub fn shards(&self) -> Vec<u16> {
+        let mut shards: Vec<u16> = self.touches.keys().map(|(shard, _)| *shard).collect();
+        shards.dedup();
+        shards
+    }
+
+    /// What is touched on a shard, by database.
+    pub fn on(&self, shard: u16) -> impl Iterator<Item = (usize, &Touch)> {
+        self.touches.range((shard, 0)..=(shard, usize::MAX)).map(|((_, database), touch)| (*database, touch))
+    }
+
+    /// True if a key is among it.
+    pub fn touches(&self, shard: u16, database: usize, key: &[u8]) -> bool {
+        self.touches.get(&(shard, database)).is_some_and(|touch| {
+            touch.all.is_some() || touch.reads.iter().chain(&touch.writes).any(|other| other == key)
+        })
+    }
+
+    fn at(&mut self, shard: u16, database: usize) -> &mut Touch {
+        self.touches.entry((shard, database)).or_default()
+    }
+
+    fn reads(&mut self, database: usize, keys: &[Vec<u8>], placement: &Placement) {
+        for key in keys {
+            self.at(placement.home(key), database).reads.push(key.clone());
+        }
+    }
+
+    fn add(&mut self, words: &[Vec<u8>], database: usize, databases: usize, placement: &Placement) {
+        let roles = roles(words, database);
+        let keys = |places: &[usize]| -> Words {
+            places.iter().filter_map(|place| words.get(*place)).cloned().collect()
+        };
+        self.reads(database, &keys(&roles.reads), placement);
+        let mut writes = vec![(database, roles.writes)];
+        writes.extend(roles.elsewhere);
+        for (database, places) in writes.into_iter().filter(|(database, _)| *database < databases) {
+            for key in keys(&places) {
+                self.at(placement.home(&key), database).writes.push(key);
+            }
+        }
+        if let Some((access, of)) = roles.all {
+            for database in of.unwrap_or_else(|| (0..databases).collect()) {
+                for shard in 0..placement.shards {
+                    let all = &mut self.at(shard, database).all;
+                    *all = Some(if *all == Some(Access::Writes) { Access::Writes } else { access });
+                }
+            }
+        }
+    }
+}
+
+/// The database that a command inside EXEC selects, if it does.
+pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
+    let is_select = words.len() == 2 && words[0].eq_ignore_ascii_case(b"select");
+    number(words.get(1)?).filter(|&number| is_select && number < databases)
+}
+
+/// True for commands that run in one step on every shard that they touch.
+pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
+    let of_several: [&[u8]; 8] =
+        [b"rename", b"renamenx", b"copy", b"msetnx", b"msetex", b"lmove", b"rpoplpush", b"lmpop"];
+    !of_several.contains(&&words[0].to_ascii_lowercase()[..])
+}
+
+fn number(word: &[u8]) -> Option<usize> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// Places of `count` keys from `first` on, `step` apart, if there are so many.
+fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -> Vec<usize> {
+    let count = count.filter(|count| count.checked_mul(step).is_some_and(|len| first + len <= words.len()));
+    (0..count.unwrap_or(0)).map(|n| first + n * step).collect()
+}
+
+fn roles(words: &[Vec<u8>], database: usize) -> Roles {
+    let name = words[0].to_ascii_lowercase();
+    let mut roles = Roles::default();
+    let all = |access, of| Some((access, of));
+    match &name[..] {
+        b"get" | b"strlen" | b"getrange" | b"substr" | b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime"
+        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" => roles.reads = vec![1],
+        b"mget" | b"exists" | b"touch" => roles.reads = (1..words.len()).collect(),
+        b"del" | b"unlink" => roles.writes = (1..words.len()).collect(),
+        b"mset" | b"msetnx" => roles.writes = (1..words.len()).step_by(2).collect(),
+        b"msetex" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 2),
+        b"lmpop" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
+        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" => roles.writes = vec![1, 2],
+        b"copy" => {
+            roles.reads = vec![1];
+            let is_db = |pair: &&[Vec<u8>]| pair[0].eq_ignore_ascii_case(b"db");
+            let other = words.get(3..).and_then(|rest| rest.windows(2).rfind(is_db));
+            let to = other.map_or(Some(database), |pair| number(&pair[1]));
+            roles.elsewhere = to.map(|to| (to, vec![2]));
+        }
+        b"move" => {
+            roles.writes = vec![1];
+            roles.elsewhere = words.get(2).and_then(|word| number(word)).map(|to| (to, vec![1]));
+        }
+        b"dbsize" | b"keys" | b"randomkey" => roles.all = all(Access::Reads, Some(vec![database])),
+        b"flushdb" => roles.all = all(Access::Writes, Some(vec![database])),
+        b"flushall" => roles.all = all(Access::Writes, None),
+        b"swapdb" => {
+            let both: Vec<usize> = words[1..].iter().filter_map(|word| number(word)).collect();
+            roles.all = all(Access::Writes, Some(both));
+        }
+        b"ping" | b"echo" | b"select" | b"unwatch" | b"multi" | b"exec" | b"discard" | b"watch" => {}
+        // All others write their first key.
+        _ => roles.writes = vec![1],
+    }
+    roles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Words {
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn keys_are_where_the_commands_say() {
+        let text = |line: &str| {
+            let roles = roles(&words(line), 0);
+            format!("{:?} {:?} {:?}", roles.reads, roles.writes, roles.elsewhere)
+        };
+        for (line, expected) in [
+            ("GET k", "[1] [] None"),
+            ("MSET a 1 b 2", "[] [1, 3] None"),
+            ("MSETEX 2 a 1 b 2 NX", "[] [2, 4] None"),
+            ("LMPOP 2 a b LEFT", "[] [2, 3] None"),
+            ("LMPOP 7 a b LEFT", "[] [] None"),
+            ("COPY a b", "[1] [] Some((0, [2]))"),
+            ("COPY a b REPLACE DB 1", "[1] [] Some((1, [2]))"),
+            ("MOVE a 1", "[] [1] Some((1, [1]))"),
+            ("APPEND a 1", "[] [1] None"),
+            ("PING", "[] [] None"),
+        ] {
+            assert_eq!(text(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn exec_touches_what_its_commands_do_where_they_are_selected() {
+        let placement = Placement { hasher: KeyHasher::new([1, 2, 3, 4]), shards: 1 };
+        let commands = ["SET a 1", "SELECT 1", "GET b", "SELECT 9", "FLUSHDB"].map(words).to_vec();
+        let deed = Deed::Exec { commands, watches: Vec::new() };
+        let footprint = Footprint::of(&deed, 0, 2, &[(0, words("w"))], &placement);
+        assert_eq!(footprint.shards(), [0]);
+        let zero = Touch { reads: words("w"), writes: words("a"), all: None };
+        let one = Touch { reads: words("b"), writes: Vec::new(), all: Some(Access::Writes) };
+        assert_eq!(footprint.on(0).collect::<Vec<_>>(), [(0, &zero), (1, &one)]);
+        assert!(footprint.touches(0, 0, b"w") && !footprint.touches(0, 0, b"x"));
+        assert!(footprint.touches(0, 1, b"x"));
+    }
+}

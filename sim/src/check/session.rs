@@ -1,0 +1,219 @@
+//! What a connection does by itself, as it should be: its database, its protocol, what it has queued since MULTI, what it watches.
+//!
+//! It answers what needs no key, and says of everything else what it asks of the store. It does not know what the store answers.
+
+use super::footprint::selects;
+use super::replay::Deed;
+use super::serial::Op;
+use crate::decoder::Reply;
+use crate::dialogue::Expect;
+use crate::reference::store::refusal;
+
+/// The words of a request.
+type Words = Vec<Vec<u8>>;
+
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub enum Meaning {
+    /// The connection alone.
+    Alone(Expect),
+    /// The store.
+    Store(Deed),
+    /// A step of a scan.
+    Scan,
+    /// The connection, which ends.
+    Ends(Expect),
+}
+
+/// Keys that are watched.
+#[derive(Clone, Debug)]
+struct Watching {
+    op: Op,
+    database: usize,
+    keys: Words,
+}
+
+/// A connection, as of the requests taken.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// The selected database.
+    pub database: usize,
+    /// The protocol.
+    pub resp3: bool,
+    queue: Option<Vec<Words>>,
+    /// A command was refused since MULTI.
+    broken: bool,
+    watching: Vec<Watching>,
+    /// What an EXEC under way leaves selected, if it is not refused.
+    selects: Option<usize>,
+}
+
+impl Session {
+    /// True between MULTI and its end.
+    pub fn is_in_multi(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// What is watched, by database.
+    pub fn watched(&self) -> Vec<(usize, Words)> {
+        self.watching.iter().map(|watching| (watching.database, watching.keys.clone())).collect()
+    }
+
+    /// A WATCH has its name.
+    pub fn watches(&mut self, op: Op, keys: Words) {
+        self.watching.push(Watching { op, database: self.database, keys });
+    }
+
+    /// EXEC has its place: nothing is watched any more. `databases`: how many there are.
+    pub fn executes(&mut self, commands: &[Words], databases: usize) {
+        self.watching.clear();
+        self.selects = commands.iter().filter_map(|words| selects(words, databases)).next_back();
+    }
+
+    /// EXEC has run, or was refused.
+    pub fn executed(&mut self, refused: bool) {
+        if let (Some(database), false) = (self.selects.take(), refused) {
+            self.database = database;
+        }
+    }
+
+    /// The next request; the error says what should not be.
+    pub fn next(&mut self, words: &Words, databases: usize) -> Result<Meaning, String> {
+        if self.selects.is_some() {
+            return Err("a request is taken before an EXEC with SELECT is over".into());
+        }
+        let name = words[0].to_ascii_lowercase();
+        let exactly = |reply| Ok(Meaning::Alone(Expect::Exactly(reply)));
+        match &name[..] {
+            b"quit" => return Ok(Meaning::Ends(Expect::Exactly(Reply::ok()))),
+            b"hello" if self.queue.is_none() && words.len() == 2 => {
+                self.resp3 = words[1] == b"3";
+                return Ok(Meaning::Alone(Expect::Any));
+            }
+            b"scan" if self.queue.is_none() => return Ok(Meaning::Scan),
+            _ => {}
+        }
+        let Some(refused) = refusal(words) else {
+            self.broken |= self.queue.is_some();
+            return exactly(unknown(words));
+        };
+        if let Some(refused) = refused {
+            self.broken |= self.queue.is_some();
+            return exactly(refused);
+        }
+        let reply = match (&name[..], &mut self.queue) {
+            (b"multi", Some(_)) => Reply::error("ERR MULTI calls can not be nested"),
+            (b"multi", None) => {
+                self.queue = Some(Vec::new());
+                Reply::ok()
+            }
+            (b"watch", Some(_)) => Reply::error("ERR WATCH inside MULTI is not allowed"),
+            (b"watch", None) => return Ok(Meaning::Store(Deed::Watch(words[1..].to_vec()))),
+            (b"unwatch", None) => {
+                self.watching.clear();
+                Reply::ok()
+            }
+            (b"discard", None) => Reply::error("ERR DISCARD without MULTI"),
+            (b"discard", Some(_)) => {
+                self.end();
+                self.watching.clear();
+                Reply::ok()
+            }
+            (b"exec", None) => Reply::error("ERR EXEC without MULTI"),
+            (b"exec", Some(_)) => {
+                let (broken, commands) = self.end();
+                if broken {
+                    self.watching.clear();
+                    return exactly(Reply::error(ABORTED));
+                }
+                let watches = self.watching.iter().map(|watching| watching.op).collect();
+                return Ok(Meaning::Store(Deed::Exec { commands, watches }));
+            }
+            (_, Some(queue)) => {
+                queue.push(words.clone());
+                Reply::Simple("QUEUED".into())
+            }
+            (b"ping", None) => words.get(1).map_or(Reply::Simple("PONG".into()), |word| Reply::bulk(word)),
+            (b"echo", None) => Reply::bulk(&words[1]),
+            (b"select", None) => self.select(words, databases),
+            (_, None) => return Ok(Meaning::Store(Deed::Command(words.clone()))),
+        };
+        exactly(reply)
+    }
+
+    fn select(&mut self, words: &Words, databases: usize) -> Reply {
+        let number = std::str::from_utf8(&words[1]).ok().and_then(|text| text.parse::<i64>().ok());
+        match (number, selects(words, databases)) {
+            (None, _) => Reply::error("ERR value is not an integer or out of range"),
+            (_, None) => Reply::error("ERR DB index is out of range"),
+            (_, Some(database)) => {
+                self.database = database;
+                Reply::ok()
+            }
+        }
+    }
+
+    fn end(&mut self) -> (bool, Vec<Words>) {
+        (std::mem::take(&mut self.broken), self.queue.take().unwrap_or_default())
+    }
+}
+
+/// The error of an EXEC after a command that was refused.
+pub const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+
+fn unknown(words: &Words) -> Reply {
+    let rest: Vec<String> =
+        words[1..].iter().map(|word| format!("'{}' ", String::from_utf8_lossy(word))).collect();
+    Reply::Error(format!(
+        "ERR unknown command '{}', with args beginning with: {}",
+        String::from_utf8_lossy(&words[0]),
+        rest.concat()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exec_has_what_was_queued_and_selects_if_it_is_not_refused() {
+        for (refused, database) in [(false, 1), (true, 0)] {
+            let mut session = Session::default();
+            let mut say = |line: &str| {
+                let words: Words = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+                session.next(&words, 2)
+            };
+            assert!(matches!(say("MULTI"), Ok(Meaning::Alone(_))));
+            assert!(matches!(say("SELECT 1"), Ok(Meaning::Alone(_))));
+            assert!(matches!(say("SET k v"), Ok(Meaning::Alone(_))));
+            let Ok(Meaning::Store(Deed::Exec { commands, watches })) = say("EXEC") else { panic!("it runs") };
+            assert_eq!((commands.len(), watches.len()), (2, 0));
+            session.executes(&commands, 2);
+            assert!(session.next(&vec![b"PING".to_vec()], 2).is_err());
+            session.executed(refused);
+            assert_eq!(session.database, database);
+        }
+    }
+
+    #[test]
+    fn a_refused_command_spoils_what_is_queued() {
+        let mut session = Session::default();
+        for (line, expected) in [
+            ("MULTI", "OK"),
+            ("GET", "ERR wrong number of arguments for 'get' command"),
+            ("SET k v", "QUEUED"),
+            ("EXEC", ABORTED),
+            ("EXEC", "ERR EXEC without MULTI"),
+        ] {
+            let words: Words = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            let Ok(Meaning::Alone(Expect::Exactly(reply))) = session.next(&words, 2) else {
+                panic!("{line}")
+            };
+            let text = match reply {
+                Reply::Simple(text) | Reply::Error(text) => text,
+                other => format!("{other:?}"),
+            };
+            assert_eq!(text, expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,625 @@
+//! Who has said what, and what became of it: the witness reads what the engines note of their doings, line by line, and knows for each line
+//! whose request it was.
+//!
+//! Each request is taken once, in the order in which its connection said it, runs where its keys lie and nowhere twice, and is answered
+//! after that. What requests mean to their connection alone is judged here ([`Session`]); what they do to the store goes to [`Replay`], which
+//! finds the order and compares every reply. It does not know what commands answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use darter_core::Engine;
+use darter_core::event::ConnId;
+use darter_core::message::Token;
+use darter_core::node::{Applied, Noted};
+use darter_core::txn::work::TxId;
+
+use super::expiry::{Clocks, Named};
+use super::footprint::{Footprint, Placement, Touch, is_of_one_step};
+use super::replay::{Deed, Part, Replay};
+use super::scan::{Scan, living};
+use super::serial::{Op, Said};
+use super::session::Meaning;
+use crate::decoder::Reply;
+use crate::dialogue::{Dialogue, Expect, Kind, spoken};
+use crate::reference::store::Store;
+use crate::sometimes::Sometimes;
+
+/// Requests between two looks for a cycle.
+const LOOK_EVERY: u64 = 500;
+/// The connection of what nobody has asked for.
+const NOBODY: u64 = u64::MAX;
+
+/// A request that is taken or about to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking {
+    dialogue: usize,
+    request: usize,
+    /// The core's wall clock when it was taken, Unix milliseconds.
+    at: u64,
+    /// Its name, if the store has to do with it.
+    op: Option<Op>,
+    is_scan: bool,
+}
+
+/// A request that is under way.
+#[derive(Clone, Debug)]
+struct UnderWay {
+    taking: Taking,
+    footprint: Footprint,
+    is_exec: bool,
+    /// It runs once on each of its shards.
+    is_of_one_step: bool,
+    /// The shards on which parts of it ran, each as often as they did.
+    ran: Vec<u16>,
+    /// By which instant each has judged.
+    instants: BTreeMap<u16, u64>,
+    /// Nothing of it will run any more.
+    done: bool,
+}
+
+/// All connections, and what is under way.
+#[derive(Debug)]
+pub struct Witness {
+    /// Every connection there ever was.
+    pub dialogues: Vec<Dialogue>,
+    /// The order, and what follows from it.
+    pub replay: Replay,
+    /// Scans under way, by connection.
+    pub scans: BTreeMap<usize, Scan>,
+    clocks: Clocks,
+    placement: Placement,
+    databases: usize,
+    connections: BTreeMap<(u16, ConnId), usize>,
+    /// Replies that are awaited.
+    awaited: BTreeMap<(u16, Token), Taking>,
+    transactions: BTreeMap<(u16, TxId), Token>,
+    under_way: BTreeMap<Op, UnderWay>,
+    nobodys: u64,
+    compared: u64,
+    /// Requests that were taken.
+    pub runs: u64,
+}
+
+/// One event's circumstances.
+pub struct Turn<'a> {
+    /// The core after the event.
+    pub engine: &'a Engine,
+    /// The core's wall clock, Unix milliseconds.
+    pub unix_millis: u64,
+    /// Nanoseconds since the world's beginning.
+    pub moment: u64,
+    /// Situations.
+    pub sometimes: &'a mut Sometimes,
+}
+
+impl Turn<'_> {
+    fn core(&self) -> u16 {
+        self.engine.node().core.0
+    }
+}
+
+impl Witness {
+    /// Before anything has happened. The last database belongs to clients that are not followed.
+    pub fn new(databases: u16, placement: Placement) -> Witness {
+        let home = placement.clone();
+        let shards = usize::from(placement.shards);
+        let home = Box::new(move |key: &[u8]| usize::from(home.home(key)));
+        Witness {
+            dialogues: Vec::new(),
+            replay: Replay::new(Store::new(usize::from(databases), shards, home)),
+            scans: BTreeMap::new(),
+            clocks: Clocks::new(placement.shards),
+            placement,
+            databases: usize::from(databases),
+            connections: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            nobodys: 0,
+            compared: 0,
+            runs: 0,
+        }
+    }
+
+    /// How keys lie on shards.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// A connection begins; as the checkers call it.
+    pub fn opens(&mut self, conn: ConnId, dialogue: Dialogue) -> usize {
+        self.connections.insert((dialogue.core, conn), self.dialogues.len());
+        self.dialogues.push(dialogue);
+        self.dialogues.len() - 1
+    }
+
+    /// An event was handled, of which these are the lines.
+    ///
+    /// # Errors
+    /// What should not be.
+    pub fn reads(&mut self, turn: &mut Turn<'_>, lines: &[Noted]) -> Result<(), String> {
+        let mut ran = BTreeSet::new();
+        for Noted { applied, judged } in lines {
+            let op = match applied {
+                Applied::Here { conn, refused } => self.here(turn, *conn, *refused, judged.0)?,
+                Applied::Taken { conn, sequence } => {
+                    self.taken(turn, *conn, *sequence)?;
+                    None
+                }
+                Applied::Began { tx, token } => {
+                    self.transactions.insert((turn.core(), *tx), *token);
+                    None
+                }
+                Applied::Direct { from, token } => self.direct(turn, from.0, *token, judged.0)?,
+                Applied::Part { from, tx, .. } => self.part(turn, from.0, *tx, judged.0)?,
+                Applied::Ended { tx, refused } => {
+                    self.ended(turn, *tx, *refused)?;
+                    None
+                }
+                other => return Err(format!("nobody has told the witness of {other:?}")),
+            };
+            ran.extend(op);
+        }
+        let (core, placement) = (turn.core(), self.placement.clone());
+        let mut scans = std::mem::take(&mut self.scans);
+        for op in ran {
+            let Some(under_way) = self.under_way.get(&op) else { continue };
+            for (database, touch) in under_way.footprint.on(core) {
+                self.clocks.touched(turn.engine, database, touch);
+                for scan in scans.values_mut() {
+                    let Touch { writes, all, .. } = touch;
+                    writes.iter().for_each(|key| scan.changed(turn.engine, &placement, database, Some(key)));
+                    if *all == Some(super::serial::Access::Writes) {
+                        scan.changed(turn.engine, &placement, database, None);
+                    }
+                }
+            }
+        }
+        for (database, key) in self.expire(turn)? {
+            let changed = |scan: &mut Scan| scan.changed(turn.engine, &placement, database, Some(&key));
+            scans.values_mut().for_each(changed);
+        }
+        self.scans = scans;
+        self.clocks.rests(turn.engine, turn.unix_millis)?;
+        self.replay.situations.drain(..).for_each(|situation| turn.sometimes.met(situation));
+        Ok(())
+    }
+
+    /// The engine was given bytes of a connection, has consumed so many, and its lines were read.
+    ///
+    /// # Errors
+    /// When what was taken and what was consumed are not the same.
+    pub fn consumed(&mut self, turn: &mut Turn<'_>, dialogue: usize, consumed: usize) -> Result<(), String> {
+        let here = &mut self.dialogues[dialogue];
+        here.consumed += consumed as u64;
+        let next = here.next();
+        if let Some(last) = here.taken.checked_sub(1)
+            && here.requests[last].end > here.consumed
+            && here.requests[last].kind == Kind::Words
+        {
+            return Err(format!("{} is taken before its end", spoken(&here.requests[last].words)));
+        }
+        if here.ended_by.is_some() || here.shut {
+            return Ok(());
+        }
+        let Some(request) = here.requests.get_mut(next) else { return Ok(()) };
+        if request.kind == Kind::Malformed && here.consumed > request.start {
+            // What is no request may be found out before its end.
+            request.expect = Expect::AnyError;
+            request.resp3 = here.session.resp3;
+            here.taken = next + 1;
+            here.ended_by = Some(next);
+            turn.sometimes.met("a client said nonsense");
+        } else if request.kind == Kind::Words && here.consumed >= request.end {
+            return Err(format!("{} is consumed, but nobody has taken it", spoken(&request.words)));
+        }
+        Ok(())
+    }
+
+    /// The next request of a connection, which is about to be taken.
+    fn starts(&mut self, turn: &mut Turn<'_>, conn: ConnId) -> Result<Taking, String> {
+        let Some(dialogue) = self.connections.get(&(turn.core(), conn)).copied() else {
+            return Err(format!("core {} takes a request of {conn:?}, who is unknown", turn.core()));
+        };
+        let here = &mut self.dialogues[dialogue];
+        if let Some(taking) = here.taking {
+            return Ok(taking);
+        }
+        let number = here.next();
+        let said = here.requests.get(number).filter(|request| request.kind == Kind::Words);
+        let Some(words) = said.map(|request| request.words.clone()) else {
+            return Err(format!(
+                "core {} takes a request that client {} has not said",
+                turn.core(),
+                here.client
+            ));
+        };
+        if here.ended_by.is_some() {
+            return Err(format!("{} is taken behind the end of its connection", spoken(&words)));
+        }
+        if !here.remote.is_empty() {
+            turn.sometimes.met("a reply waited for a remote one");
+        }
+        let mut taking = Taking { dialogue, request: number, at: turn.unix_millis, op: None, is_scan: false };
+        here.taken = number + 1;
+        let meaning = match here.wild {
+            true => Meaning::Alone(Expect::Any),
+            false => here
+                .session
+                .next(&words, self.databases)
+                .map_err(|text| format!("{}: {text}", spoken(&words)))?,
+        };
+        let here = &mut self.dialogues[dialogue];
+        let expect = match meaning {
+            Meaning::Alone(expect) => {
+                if matches!(&expect, Expect::Exactly(Reply::Error(line)) if line == super::session::ABORTED) {
+                    turn.sometimes.met("an EXEC was refused after an error");
+                }
+                expect
+            }
+            Meaning::Ends(expect) => {
+                here.ended_by = Some(number);
+                turn.sometimes.met("a client quit");
+                expect
+            }
+            Meaning::Scan => {
+                taking.is_scan = true;
+                Expect::Unknown
+            }
+            Meaning::Store(deed) => {
+                let op = self.begins(turn, taking, deed);
+                taking.op = Some(op);
+                Expect::Replayed(op)
+            }
+        };
+        let here = &mut self.dialogues[dialogue];
+        here.requests[number].expect = expect;
+        here.requests[number].resp3 = here.session.resp3;
+        if here.session.resp3 {
+            turn.sometimes.met("RESP3 was spoken");
+        }
+        if here.session.database == 1 {
+            turn.sometimes.met("a second database was used");
+        }
+        here.taking = Some(taking);
+        self.runs += 1;
+        Ok(taking)
+    }
+
+    /// A request to the store is taken.
+    fn begins(&mut self, turn: &mut Turn<'_>, mut taking: Taking, deed: Deed) -> Op {
+        let Taking { dialogue, request, .. } = taking;
+        let session = &self.dialogues[dialogue].session;
+        let watched = if matches!(deed, Deed::Exec { .. }) { session.watched() } else { Vec::new() };
+        let database = session.database;
+        let footprint = Footprint::of(&deed, database, self.databases, &watched, &self.placement);
+        let is_one_step = match &deed {
+            Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
+            Deed::Watch(_) => true,
+            Deed::Exec { .. } | Deed::Expired(_) => false,
+        };
+        let said = Said { connection: dialogue as u64, number: request as u64 };
+        let op = self.replay.taken(said, database, deed.clone(), turn.moment);
+        taking.op = Some(op);
+        let is_exec = matches!(deed, Deed::Exec { .. });
+        let is_several = footprint.shards().len() > 1;
+        let beside = |name: &[u8]| {
+            let is = |other: &UnderWay| {
+                let Taking { dialogue, request, .. } = other.taking;
+                let words = &self.dialogues[dialogue].requests[request].words;
+                !other.done && other.footprint.shards().len() > 1 && words[0].eq_ignore_ascii_case(name)
+            };
+            self.under_way.values().any(is)
+        };
+        match &deed {
+            Deed::Command(words) if words[0].eq_ignore_ascii_case(b"dbsize") && beside(b"mset") => {
+                turn.sometimes.met("DBSIZE beside an MSET");
+            }
+            Deed::Exec { .. } if is_several && beside(b"exec") => {
+                turn.sometimes.met("two EXEC over several shards at once");
+            }
+            _ => {}
+        }
+        let session = &mut self.dialogues[dialogue].session;
+        match deed {
+            Deed::Watch(keys) => session.watches(op, keys),
+            Deed::Exec { commands, .. } => session.executes(&commands, self.databases),
+            Deed::Command(_) | Deed::Expired(_) => {}
+        }
+        let (ran, instants, done) = (Vec::new(), BTreeMap::new(), false);
+        self.under_way.insert(
+            op,
+            UnderWay { taking, footprint, is_exec, is_of_one_step: is_one_step, instants, ran, done },
+        );
+        op
+    }
+
+    /// The next request of a connection has run on its own shard.
+    fn here(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        refused: bool,
+        judged: u64,
+    ) -> Result<Option<Op>, String> {
+        let taking = self.starts(turn, conn)?;
+        self.ran(turn, taking, judged)?;
+        if taking.op.and_then(|op| self.under_way.get(&op)).is_some_and(|under_way| under_way.is_exec) {
+            self.dialogues[taking.dialogue].session.executed(refused);
+        }
+        Ok(taking.op)
+    }
+
+    /// The next request of a connection was taken.
+    fn taken(&mut self, turn: &mut Turn<'_>, conn: ConnId, sequence: Option<u64>) -> Result<(), String> {
+        let taking = self.starts(turn, conn)?;
+        let here = &mut self.dialogues[taking.dialogue];
+        here.taking = None;
+        match sequence {
+            Some(sequence) => {
+                here.remote.insert(taking.request);
+                self.awaited.insert((turn.core(), Token { conn, sequence }), taking);
+            }
+            None => self.done(taking)?,
+        }
+        Ok(())
+    }
+
+    /// A request, or all of a connection's that take effect as one, has run on the shard that owns its keys.
+    fn direct(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: u16,
+        token: Token,
+        judged: u64,
+    ) -> Result<Option<Op>, String> {
+        let Some(taking) = self.awaited.remove(&(from, token)) else {
+            return Err(format!(
+                "core {} runs {token:?} of core {from}, which is not on its way",
+                turn.core()
+            ));
+        };
+        self.ran(turn, taking, judged)?;
+        self.dialogues[taking.dialogue].remote.remove(&taking.request);
+        self.done(taking)?;
+        Ok(taking.op)
+    }
+
+    /// A shard has run a part of a transaction.
+    fn part(&mut self, turn: &mut Turn<'_>, from: u16, tx: TxId, judged: u64) -> Result<Option<Op>, String> {
+        let token = self.transactions.get(&(from, tx));
+        let Some(taking) = token.and_then(|token| self.awaited.get(&(from, *token))).copied() else {
+            return Err(format!("core {} runs {tx:?} of core {from}, which is not on its way", turn.core()));
+        };
+        self.ran(turn, taking, judged)?;
+        Ok(taking.op)
+    }
+
+    /// A transaction is over.
+    fn ended(&mut self, turn: &mut Turn<'_>, tx: TxId, refused: bool) -> Result<(), String> {
+        let key = self.transactions.remove(&(turn.core(), tx)).map(|token| (turn.core(), token));
+        let Some(taking) = key.and_then(|key| self.awaited.remove(&key)) else {
+            return Err(format!("core {} ends {tx:?}, which has not begun", turn.core()));
+        };
+        let here = &mut self.dialogues[taking.dialogue];
+        here.remote.remove(&taking.request);
+        let under_way = taking.op.and_then(|op| self.under_way.get(&op));
+        if let Some(under_way) = under_way.filter(|under_way| under_way.is_exec) {
+            here.session.executed(refused);
+            if under_way.footprint.shards().len() > 1 && !refused {
+                turn.sometimes.met("an EXEC ran over several shards");
+            }
+        }
+        self.done(taking)
+    }
+
+    /// Something of a request has run.
+    fn ran(&mut self, turn: &mut Turn<'_>, taking: Taking, judged: u64) -> Result<(), String> {
+        let (core, shard) = (turn.core(), usize::from(turn.core()));
+        if taking.is_scan {
+            let here = &mut self.dialogues[taking.dialogue];
+            let keys = living(turn.engine, here.session.database);
+            here.requests[taking.request].expect =
+                Expect::ScanOf(keys.map(|(key, _)| key.to_vec()).collect());
+        }
+        let Some(under_way) = taking.op.and_then(|op| self.under_way.get_mut(&op)) else {
+            return self.clocks.ran(shard, judged, taking.at, turn.unix_millis, false);
+        };
+        let op = taking.op.expect("only who has a name is under way");
+        if under_way.instants.insert(core, judged).is_some_and(|before| before != judged) {
+            return Err(format!("core {core} judges by {judged} in a later step of a transaction"));
+        }
+        let (mut looks, mut all) = (false, false);
+        for (database, touch) in under_way.footprint.on(core) {
+            looks |= !touch.reads.is_empty() || !touch.writes.is_empty();
+            all |= touch.all.is_some();
+            let part = Part { op, shard: core, database, unix_millis: judged };
+            if let Some(access) = touch.all {
+                self.replay.ran_on_all(part, access)?;
+            }
+            self.replay.ran(part, &touch.reads, &touch.writes)?;
+        }
+        under_way.ran.push(core);
+        if judged > taking.at {
+            turn.sometimes.met("a shard judged by a later instant than the request's");
+        }
+        let ran = match () {
+            _ if under_way.ran.iter().filter(|other| **other == core).count() > 1 => Ok(()),
+            _ => self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all),
+        };
+        let words = &self.dialogues[taking.dialogue].requests[taking.request].words;
+        ran.map_err(|text| format!("{}: {text}", spoken(words)))
+    }
+
+    /// Nothing of a request will run any more.
+    fn done(&mut self, taking: Taking) -> Result<(), String> {
+        let Some(op) = taking.op else { return Ok(()) };
+        if let Some(under_way) = self.under_way.get_mut(&op) {
+            under_way.done = true;
+        }
+        if self.dialogues[taking.dialogue].over { self.gone(op) } else { Ok(()) }
+    }
+
+    fn gone(&mut self, op: Op) -> Result<(), String> {
+        self.under_way.remove(&op);
+        self.replay.gone(op)
+    }
+
+    /// Keys that the event has removed because their time had come: each belongs to who is under way with it, or is nobody's doing.
+    fn expire(&mut self, turn: &Turn<'_>) -> Result<Vec<Named>, String> {
+        let core = turn.core();
+        let gone = self.clocks.gone(turn.engine);
+        let mut left = Vec::new();
+        for (database, key) in &gone {
+            let mut under_way = self.under_way.iter();
+            let owner = under_way.find(|(_, under_way)| {
+                !under_way.done
+                    && under_way.ran.contains(&core)
+                    && under_way.footprint.touches(core, *database, key)
+            });
+            match owner {
+                Some((op, _)) => self.replay.expired(*op, *database, key.clone()),
+                None => left.push((*database, key.clone())),
+            }
+        }
+        if !left.is_empty() {
+            self.nobodys += 1;
+            let said = Said { connection: NOBODY, number: self.nobodys };
+            let op = self.replay.taken(said, 0, Deed::Expired(left.clone()), turn.moment);
+            let unix_millis = turn.engine.node().shard.judged().0;
+            for (database, key) in &left {
+                let part = Part { op, shard: core, database: *database, unix_millis };
+                self.replay.ran(part, &[], std::slice::from_ref(key))?;
+            }
+            self.replay.gone(op)?;
+        }
+        Ok(gone)
+    }
+
+    /// The client has received bytes; the requests that they answer, with their replies, each of which is right as far as is known.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub fn hears(
+        &mut self,
+        dialogue: usize,
+        bytes: &[u8],
+        moment: u64,
+        sometimes: &mut Sometimes,
+    ) -> Result<Vec<(usize, Reply)>, String> {
+        let answered = self.dialogues[dialogue].received(bytes)?;
+        for (number, reply) in &answered {
+            let Expect::Replayed(op) = self.dialogues[dialogue].requests[*number].expect else { continue };
+            self.replay.heard(op, reply.clone(), moment)?;
+            if let Some(under_way) = self.under_way.remove(&op) {
+                let words = &self.dialogues[dialogue].requests[*number].words;
+                under_way.judge(words, reply, sometimes)?;
+            }
+            self.compared += 1;
+            if self.compared.is_multiple_of(LOOK_EVERY) {
+                self.replay.has_an_order()?;
+            }
+        }
+        self.replay.situations.drain(..).for_each(|situation| sometimes.met(situation));
+        Ok(answered)
+    }
+
+    /// A client will hear nothing more.
+    pub fn over(&mut self, dialogue: usize) -> Result<(), String> {
+        self.dialogues[dialogue].over = true;
+        self.scans.remove(&dialogue);
+        let done = self
+            .under_way
+            .iter()
+            .filter(|(_, under_way)| under_way.taking.dialogue == dialogue && under_way.done);
+        let done: Vec<Op> = done.map(|(op, _)| *op).collect();
+        done.into_iter().try_for_each(|op| self.gone(op))
+    }
+
+    /// The connection is gone from the engine.
+    pub fn closed(&mut self, dialogue: usize, sometimes: &mut Sometimes) {
+        let here = &self.dialogues[dialogue];
+        if !here.remote.is_empty() {
+            sometimes.met("a connection closed with replies in flight");
+        }
+        if here.session.is_in_multi() {
+            sometimes.met("a client was gone between MULTI and EXEC");
+        }
+        let is_transaction = |under_way: &UnderWay| {
+            under_way.taking.dialogue == dialogue && !under_way.done && under_way.footprint.shards().len() > 1
+        };
+        if self.under_way.values().any(is_transaction) {
+            sometimes.met("a client died with a transaction under way");
+        }
+    }
+
+    /// Whether the next request of a connection needs more than one shard, as far as its words tell.
+    pub fn next_is_of_several(&self, dialogue: usize) -> bool {
+        let here = &self.dialogues[dialogue];
+        let Some(request) = here.requests.get(here.next()) else { return false };
+        if here.wild || request.kind != Kind::Words {
+            return false;
+        }
+        let deed = Deed::Command(request.words.clone());
+        let footprint = Footprint::of(&deed, here.session.database, self.databases, &[], &self.placement);
+        footprint.shards().len() > 1
+    }
+
+    /// What is under way, for a report.
+    pub fn under_way(&self) -> Vec<String> {
+        let text = |taking: &Taking| spoken(&self.dialogues[taking.dialogue].requests[taking.request].words);
+        self.awaited.values().map(text).collect()
+    }
+}
+
+impl UnderWay {
+    /// It is answered: it must have run where its keys lie, once unless it takes several steps. What is refused need not run.
+    fn judge(&self, words: &[Vec<u8>], reply: &Reply, sometimes: &mut Sometimes) -> Result<(), String> {
+        let shards = self.footprint.shards();
+        let is_several = shards.len() > 1;
+        let name = words[0].to_ascii_lowercase();
+        match (&name[..], reply) {
+            (b"renamenx", Reply::Integer(0)) if is_several => {
+                sometimes.met("a plan of steps found its target occupied");
+            }
+            (b"rename", Reply::Error(_)) if is_several => {
+                sometimes.met("a plan of steps found no source");
+            }
+            (b"copy", Reply::Integer(1)) if is_several => {
+                sometimes.met("a value went to another shard");
+            }
+            (b"msetnx", Reply::Integer(0)) if is_several => {
+                sometimes.met("an MSETNX over several shards found a key");
+            }
+            _ => {}
+        }
+        if self.footprint.touches.values().any(|touch| touch.all.is_some()) && is_several {
+            sometimes.met("all cores gave a part");
+        }
+        if matches!(reply, Reply::Bulk(bytes) if bytes.len() >= 16 << 10) {
+            sometimes.met("a value above 16 KiB was shared");
+        }
+        let times = |shard: &u16| self.ran.iter().filter(|other| *other == shard).count();
+        let wrong = |shard: u16, what: &str| {
+            Err(format!("{} is answered by {reply:?}, but has run {what} on shard {shard}", spoken(words)))
+        };
+        if let (true, Some(shard)) = (self.is_of_one_step, self.ran.iter().find(|shard| times(shard) > 1)) {
+            return wrong(*shard, "more than once");
+        }
+        // Steps of a plan and what EXEC refuses leave shards alone.
+        let missing = shards.iter().find(|shard| times(shard) == 0);
+        match missing.filter(|_| self.is_of_one_step || self.ran.is_empty()) {
+            Some(shard) if !is_refused(reply) => wrong(*shard, "never"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// True for an error, and for what EXEC answers if all its commands give one.
+fn is_refused(reply: &Reply) -> bool {
+    match reply {
+        Reply::Error(_) => true,
+        Reply::Array(elements) => elements.iter().all(|element| matches!(element, Reply::Error(_))),
+        _ => false,
+    }
+}

@@ -1,0 +1,147 @@
+//! The families of requests, one row each. A world has each of them or not, so that rare things meet often.
+//!
+//! Whoever adds a family adds a row, at the end: which rows a seed has must not change with what comes later.
+
+use super::author::Author;
+use super::wide::{self, Request};
+use crate::dice::{Concern, Dice};
+use crate::plan::Deed;
+use crate::wild;
+
+/// What a family has a client do.
+pub enum Saying {
+    /// One request, which may as well stand inside MULTI.
+    One(Request),
+    /// Requests that belong together.
+    Several(Vec<Request>),
+    /// Something else, outside of MULTI.
+    Deed(Deed),
+}
+
+/// One family.
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// In so many of a thousand worlds.
+    pub worlds: u64,
+    /// How often it is drawn, compared with the others.
+    pub weight: u64,
+    /// A deed of this client.
+    pub draw: fn(&mut Author<'_>, usize) -> Saying,
+}
+
+/// All families.
+pub const ALL: &[Family] = &[
+    Family { name: "strings", worlds: 1_000, weight: 15, draw: |author, _| Saying::One(author.string()) },
+    Family { name: "numbers", worlds: 700, weight: 5, draw: |author, _| Saying::One(author.number()) },
+    Family { name: "deadlines", worlds: 600, weight: 8, draw: |author, _| Saying::One(author.deadline()) },
+    Family {
+        name: "several keys of one shard",
+        worlds: 500,
+        weight: 4,
+        draw: |author, _| Saying::One(author.several()),
+    },
+    Family {
+        name: "all keys",
+        worlds: 400,
+        weight: 2,
+        draw: |author, client| match author.dice.below(5) {
+            0 => Saying::Deed(Deed::Scan { client, count: author.dice.between(1, 12) }),
+            _ => Saying::One(author.all_keys()),
+        },
+    },
+    Family { name: "flush", worlds: 250, weight: 1, draw: |author, _| Saying::One(author.flush()) },
+    Family {
+        name: "connection",
+        worlds: 500,
+        weight: 2,
+        draw: |author, client| Saying::Deed(Deed::Say { client, words: author.connection() }),
+    },
+    Family { name: "big values", worlds: 250, weight: 1, draw: |author, _| Saying::One(author.big()) },
+    Family { name: "many keys", worlds: 150, weight: 1, draw: |author, _| Saying::One(author.many()) },
+    Family {
+        name: "nonsense",
+        worlds: 300,
+        weight: 1,
+        draw: |author, client| Saying::Deed(author.nonsense(client)),
+    },
+    // A client of its own says whatever the table knows; the others do not draw it.
+    Family {
+        name: "wild",
+        worlds: 300,
+        weight: 0,
+        draw: |author, _| Saying::One(wild::request(&mut author.dice)),
+    },
+    Family {
+        name: "several keys of several shards",
+        worlds: 600,
+        weight: 10,
+        draw: |author, _| Saying::One(author.across()),
+    },
+    Family {
+        name: "lists",
+        worlds: 500,
+        weight: 10,
+        draw: |author, _| Saying::One(author.with_keys(wide::lists)),
+    },
+    Family {
+        name: "transactions",
+        worlds: 600,
+        weight: 6,
+        draw: |author, client| Saying::Several(author.transaction(client)),
+    },
+    Family {
+        name: "databases change places",
+        worlds: 200,
+        weight: 1,
+        draw: |author, _| Saying::One(author.swap()),
+    },
+];
+
+/// Which families a world has, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Families(u64);
+
+impl Default for Families {
+    /// The first.
+    fn default() -> Families {
+        Families(1)
+    }
+}
+
+impl Families {
+    /// Those that a seed decides.
+    pub fn of_seed(seed: u64) -> Families {
+        let mut dice = Dice::new(seed, Concern::Families);
+        let mut bits = 0;
+        for (n, family) in ALL.iter().enumerate() {
+            bits |= u64::from(dice.chance(family.worlds)) << n;
+        }
+        Families(bits)
+    }
+
+    /// True if the world has the family of this name.
+    pub fn has(self, name: &str) -> bool {
+        self.iter().any(|family| family.name == name)
+    }
+
+    /// Those that the world has.
+    pub fn iter(self) -> impl Iterator<Item = &'static Family> {
+        ALL.iter().enumerate().filter(move |(n, _)| self.0 >> n & 1 == 1).map(|(_, family)| family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_have_names_and_fit_into_the_bits() {
+        assert!(ALL.len() <= 64);
+        let names: std::collections::BTreeSet<&str> = ALL.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(Families::default().has("strings") && !Families::default().has("wild"));
+        let with = (0..1_000).filter(|&seed| Families::of_seed(seed).has("lists")).count();
+        assert!((400..600).contains(&with), "{with}");
+    }
+}
