@@ -47,15 +47,17 @@ impl Flag for AtomicBool {
     }
 }
 
-/// Says whether a core sleeps. One core waits behind it, all others may ring.
+/// Says whether a core sleeps, and whether it wants to be woken for what may wait. One core waits behind it, all others may ring.
 #[derive(Debug)]
 pub struct Doorbell<F: Flag = AtomicBool> {
     asleep: F,
+    /// Also what may wait wakes it.
+    lightly: F,
 }
 
 impl<F: Flag> Default for Doorbell<F> {
     fn default() -> Self {
-        Doorbell { asleep: F::lowered() }
+        Doorbell { asleep: F::lowered(), lightly: F::lowered() }
     }
 }
 
@@ -65,6 +67,19 @@ impl<F: Flag> Doorbell<F> {
     pub fn must_ring(&self) -> bool {
         F::fence();
         self.asleep.is_raised() && self.asleep.take()
+    }
+
+    /// The same after pushing only what may wait until the core is awake anyway: it is woken for it only if it said so.
+    #[inline]
+    pub fn must_ring_lightly(&self) -> bool {
+        F::fence();
+        self.lightly.is_raised() && self.asleep.is_raised() && self.asleep.take()
+    }
+
+    /// Said before [`Doorbell::announce_sleep`]: whether what may wait is to wake the core.
+    #[inline]
+    pub fn sleep_lightly(&self, lightly: bool) {
+        self.lightly.set(lightly);
     }
 
     /// The core is about to sleep. It must look at everything that senders push once more after this call, and sleep only if
@@ -101,6 +116,19 @@ mod tests {
         bell.announce_sleep();
         bell.awake();
         assert!(!bell.must_ring());
+    }
+
+    #[test]
+    fn what_may_wait_wakes_only_who_sleeps_lightly() {
+        let bell: Doorbell = Doorbell::default();
+        bell.sleep_lightly(false);
+        bell.announce_sleep();
+        assert!(!bell.must_ring_lightly());
+        assert!(bell.must_ring());
+        bell.sleep_lightly(true);
+        bell.announce_sleep();
+        assert!(bell.must_ring_lightly());
+        assert!(!bell.must_ring_lightly() && !bell.must_ring());
     }
 
     #[allow(clippy::disallowed_methods, reason = "the race itself is tested, which takes two threads")]

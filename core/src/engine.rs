@@ -195,6 +195,13 @@ impl Engine {
         self.node.queue.has_unstable()
     }
 
+    /// True if somebody waits here for a transaction to let go, or in line for keys: then this core is to be woken for releases. Else
+    /// they may lie in its ring until it is awake for another reason.
+    #[inline]
+    pub fn wants_releases(&self) -> bool {
+        self.node.queue.has_waiting() || !self.node.shard.waiters.is_empty()
+    }
+
     /// Transactions of this core's clients that are not over.
     pub fn transactions(&self) -> &Coordinator {
         &self.transactions

@@ -20,13 +20,12 @@ use crate::listener::{self, Acceptor};
 use crate::mesh::Mesh;
 use crate::network::{Completion, Network, Token, Wait};
 use crate::parking::Parking;
+use crate::spin::{SPIN, Spin};
 
 /// Steps of background work between two turns.
 const SLICE_STEPS: u32 = 64;
 /// A core that always has clients to serve gives background work its turn after so many of theirs.
 const SLICE_EVERY: u32 = 4;
-/// How long a core that exchanges messages looks for the next before it sleeps: about what waking it would cost.
-const SPIN: Duration = Duration::from_micros(10);
 /// A busy core leaves its thread to glommio this often while that has file operations.
 const GLOMMIO_NANOS: u64 = 1_000_000;
 /// From the stop on, cores have so long to finish.
@@ -86,6 +85,7 @@ pub struct Driver {
     log_threshold: Arc<dyn Fn(LogLevel) + Send + Sync>,
     completions: Vec<Completion>,
     spin: bool,
+    waits: Spin,
     /// Messages came or went in this turn.
     exchanged: bool,
     /// Turns since background work had its own.
@@ -127,6 +127,7 @@ impl Driver {
             log_threshold: parts.log_threshold,
             completions: Vec::new(),
             spin: parts.spin && cores > 1,
+            waits: Spin::default(),
             exchanged: false,
             turns: 0,
             stop_by: None,
@@ -216,7 +217,7 @@ impl Driver {
             tickets.pushed(self.core);
         }
         let (commons, network) = (&self.commons, &mut self.network);
-        self.mesh.ring(|to| wake(commons, network, to));
+        self.mesh.ring(|to, only_releases| wake(commons, network, to, only_releases));
     }
 
     /// One operation of the ring has ended or goes on.
@@ -245,7 +246,7 @@ impl Driver {
                     self.open(socket);
                 } else {
                     self.commons.post(core, Parcel::Socket(socket));
-                    wake(&self.commons, &mut self.network, core);
+                    wake(&self.commons, &mut self.network, core, false);
                 }
             }
         }
@@ -282,7 +283,7 @@ impl Driver {
         }
         for core in (0..self.commons.cores()).map(CoreId).filter(|core| *core != self.core) {
             self.commons.post(core, Parcel::Stop);
-            wake(&self.commons, &mut self.network, core);
+            wake(&self.commons, &mut self.network, core, false);
         }
         self.stop_here();
     }
@@ -335,7 +336,7 @@ impl Driver {
             return;
         }
         for core in (0..self.commons.cores()).map(CoreId).filter(|core| *core != self.core) {
-            wake(&self.commons, &mut self.network, core);
+            wake(&self.commons, &mut self.network, core, false);
         }
     }
 
@@ -350,17 +351,23 @@ impl Driver {
         if self.has_work() {
             return self.submit();
         }
-        if self.spin && self.exchanged {
+        let exchanges = self.spin && self.exchanged;
+        if exchanges && self.waits.pays() {
             self.submit();
             let start = self.clock.instant();
             while self.clock.instant().0 - start.0 < SPIN.as_nanos() as u64 {
                 if self.network.has_completions() || self.mesh.has_arrivals() {
+                    self.waits.looked(true);
                     return self.submit();
                 }
                 std::hint::spin_loop();
             }
+            self.waits.looked(false);
         }
-        self.commons.doorbell(self.core).announce_sleep();
+        let asleep_from = exchanges.then(|| self.clock.instant());
+        let doorbell = self.commons.doorbell(self.core);
+        doorbell.sleep_lightly(self.engine.wants_releases());
+        doorbell.announce_sleep();
         if self.has_arrivals() {
             self.submit();
         } else if self.disk.is_busy() {
@@ -370,6 +377,9 @@ impl Driver {
             self.network.enter(wait);
         }
         self.commons.doorbell(self.core).awake();
+        if let Some(from) = asleep_from.filter(|_| !self.waits.pays()) {
+            self.waits.slept(Duration::from_nanos(self.clock.instant().0 - from.0));
+        }
     }
 
     /// Leaves the thread to glommio until a completion, the end of a file operation or the deadline.
@@ -425,8 +435,11 @@ impl Driver {
 }
 
 /// Rings at a core, after something was pushed for it, if it sleeps.
-fn wake(commons: &Commons, network: &mut Network, core: CoreId) {
-    if commons.doorbell(core).must_ring() {
+///
+/// `may_wait`: nothing but releases, for which a core gets up only if somebody waits for them there.
+fn wake(commons: &Commons, network: &mut Network, core: CoreId, may_wait: bool) {
+    let doorbell = commons.doorbell(core);
+    if if may_wait { doorbell.must_ring_lightly() } else { doorbell.must_ring() } {
         network.ring(commons.ring(core), core);
     }
 }

@@ -14,6 +14,7 @@ mod mesh;
 mod network;
 mod parking;
 mod process;
+mod spin;
 
 pub use listener::{BindError, bind_all};
 pub use process::{Failure, Placing, Start, Stop, probe, run};

@@ -21,6 +21,8 @@ struct Lane {
     gathered: Vec<Message>,
     /// Something was delivered, and its receiver has not been rung for it.
     rings: bool,
+    /// It was nothing but releases.
+    may_wait: bool,
     /// `None` leads from a core to itself.
     ring: Option<Producer<Message>>,
 }
@@ -37,7 +39,7 @@ pub fn connect(cores: u16) -> Vec<Mesh> {
                 meshes[to].incoming[from] = Some(consumer);
                 producer
             });
-            meshes[from].outgoing.push(Lane { gathered: Vec::new(), rings: false, ring });
+            meshes[from].outgoing.push(Lane { gathered: Vec::new(), rings: false, may_wait: false, ring });
         }
     }
     meshes
@@ -59,6 +61,7 @@ impl Mesh {
             if !lane.rings {
                 continue;
             }
+            lane.may_wait = lane.gathered.iter().all(|message| matches!(message, Message::Release { .. }));
             if let Some(first) = first {
                 lane.gathered.iter_mut().for_each(|message| message.stamp(first));
             }
@@ -71,11 +74,11 @@ impl Mesh {
         any
     }
 
-    /// The cores that got something in the last delivery.
-    pub fn ring(&mut self, mut delivered: impl FnMut(CoreId)) {
+    /// The cores that got something in the last delivery, and whether that is nothing but what may wait until they are awake anyway.
+    pub fn ring(&mut self, mut delivered: impl FnMut(CoreId, bool)) {
         for (to, lane) in self.outgoing.iter_mut().enumerate() {
             if std::mem::take(&mut lane.rings) {
-                delivered(CoreId(to as u16));
+                delivered(CoreId(to as u16), lane.may_wait);
             }
         }
     }
@@ -121,8 +124,8 @@ mod tests {
         assert!(!second.has_arrivals());
         let mut rung = Vec::new();
         assert!(first.deliver(None));
-        first.ring(|core| rung.push(core));
-        first.ring(|_| panic!("each is rung once"));
+        first.ring(|core, _| rung.push(core));
+        first.ring(|_, _| panic!("each is rung once"));
         assert_eq!(rung, [CoreId(1)]);
         assert!(second.has_arrivals());
         let mut got = Vec::new();

@@ -104,6 +104,8 @@ pub struct Queue<W> {
     entries: Vec<Option<Entry<W>>>,
     free: Vec<EntryId>,
     len: usize,
+    /// How many of them are held.
+    held: usize,
     locks: HashMap<Fingerprint, Claims, BuildHasherDefault<AsItIs>>,
     /// Entries with an intent on the whole shard, in the order of their places.
     wholes: Vec<EntryId>,
@@ -126,6 +128,7 @@ impl<W> Default for Queue<W> {
             entries: Vec::new(),
             free: Vec::new(),
             len: 0,
+            held: 0,
             locks: HashMap::default(),
             wholes: Vec::new(),
             unstable: BTreeMap::new(),
@@ -143,6 +146,11 @@ impl<W> Queue<W> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// True if something waits for its turn.
+    pub fn has_waiting(&self) -> bool {
+        self.len > self.held
     }
 
     /// What waits and what is held.
@@ -256,6 +264,7 @@ impl<W> Queue<W> {
             }
             let entry = self.entries[id.0 as usize].as_mut()?;
             entry.held = true;
+            self.held += 1;
             let work = entry.work.take();
             // Those of its own connection that only share a key with it wait no more.
             self.consider_neighbours(id);
@@ -268,6 +277,7 @@ impl<W> Queue<W> {
     pub fn hold(&mut self, client: ClientId, intents: Intents) -> EntryId {
         self.directs += 1;
         let place = Place { ticket: 0, behind: self.directs };
+        self.held += 1;
         self.insert(Entry { place, client, intents, held: true, work: None })
     }
 
@@ -412,6 +422,7 @@ impl<W> Queue<W> {
     fn take(&mut self, id: EntryId) -> Entry<W> {
         self.consider_neighbours(id);
         let entry = self.entries[id.0 as usize].take().expect("an entry is released once");
+        self.held -= usize::from(entry.held);
         for intent in entry.intents.keys() {
             if let Some(claims) = self.locks.get_mut(&intent.key) {
                 claims.retain(|claim| *claim != id);

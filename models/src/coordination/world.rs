@@ -547,6 +547,7 @@ impl State {
                 let ran = self.history.run_part(&world.ops, usize::from(*op), core as u16);
                 ran.unwrap_or_else(|wrong| self.fail(wrong));
             }
+            _ => {}
         }
     }
 
