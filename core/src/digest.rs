@@ -13,7 +13,7 @@ impl Engine {
         (&node.links, &node.feed, node.pause, node.asleep_until).hash(hasher);
         (&self.gathers, &self.sleepers, self.stopping).hash(hasher);
         (&node.queue, &self.transactions, &self.own_answers).hash(hasher);
-        (&node.unwatched, &node.shard.watches).hash(hasher);
+        (&node.unwatched, &node.late_rounds, &node.shard.watches).hash(hasher);
         for session in self.sessions.iter() {
             session.digest(hasher);
         }

@@ -219,7 +219,8 @@ impl Engine {
         let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
         let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
         let queue = &self.node.queue;
-        let transactions = (queue.len(), queue.locks(), self.transactions.len(), self.node.unwatched.len());
+        let rounds = self.node.unwatched.len() + self.node.late_rounds.len();
+        let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
         (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0)).then(|| {
             format!(
                 "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \

@@ -112,10 +112,7 @@ impl Engine {
             Message::Step { tx, entry, body } => self.step(from, tx, entry, body, now, out),
             Message::Ran { tx, entry, ran } => self.heard(from, tx, entry, ran, now, out),
             Message::Release { entry } => self.release_entry(entry),
-            Message::Unwatch { watcher } => {
-                self.node.shard.watches.end(watcher);
-                out.push(Effect::Send { to: from, message: Message::Received });
-            }
+            Message::Unwatch { watcher } => self.end_round(from, watcher, out),
             Message::Received => {}
             Message::Done { token, reply, slow } => {
                 if let (Some(call), Some(session)) = (slow, self.sessions.get_mut(token.conn)) {

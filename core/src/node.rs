@@ -143,6 +143,8 @@ pub struct Node {
     clients_made: u64,
     /// Rounds of WATCH that are over, to be told to their shards.
     pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
+    /// Rounds of WATCH, and of which core's clients, that end here when nothing of their clients waits any more.
+    pub(crate) late_rounds: Vec<(CoreId, Watcher)>,
     /// By which instant each transaction that is held here has judged, by its entry's index.
     pub(crate) instants: Vec<Option<UnixMillis>>,
     /// What ran, in order, if a driver wants to know.
@@ -179,6 +181,7 @@ impl Node {
             frequency: None,
             clients_made: 0,
             unwatched: VecDeque::new(),
+            late_rounds: Vec::new(),
             instants: Vec::new(),
             journal: None,
         };
@@ -222,7 +225,11 @@ impl Node {
         cores.dedup();
         for core in cores {
             if core == self.core {
-                self.shard.watches.end(watcher);
+                // What still waits may be a WATCH of this round.
+                match self.queue.has_waiting(watcher.client) {
+                    true => self.late_rounds.push((core, watcher)),
+                    false => drop(self.shard.watches.end(watcher)),
+                }
             } else {
                 self.unwatched.push_back((core, watcher));
             }
