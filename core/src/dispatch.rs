@@ -160,7 +160,9 @@ impl Engine {
                     Verdict::Done
                 }
             },
-            Run::Gather { whole, check, .. } if whole.is_none() || self.node.cores == 1 => {
+            Run::Gather { whole, check, .. }
+                if whole.is_none() || self.node.cores == 1 && self.node.queue.is_empty() =>
+            {
                 return self.begin_gather(session, id, args, check, now, out);
             }
             Run::Gather { whole, check, .. } => {

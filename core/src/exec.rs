@@ -173,9 +173,9 @@ impl Engine {
                     cores.extend(self.owners.iter().copied());
                 }
             }
-            cores.sort_unstable();
-            cores.dedup();
         }
+        cores.sort_unstable();
+        cores.dedup();
         match cores[..] {
             [] => Home::One(self.node.core, in_session),
             [core] => Home::One(CoreId(core), in_session),

@@ -3,7 +3,7 @@
 //! It routes between the queue, which knows the order, and the rooms that run things. See `docs/TRANSACTIONS.md`.
 
 use crate::args::Args;
-use crate::command::row::Command;
+use crate::command::row::{Command, Run};
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::gather::Asking;
@@ -387,6 +387,9 @@ impl Engine {
         intents: &mut Intents,
     ) {
         let row = command.row();
+        if let Run::Gather { whole, .. } = row.run {
+            intents.whole = intents.whole.max(whole);
+        }
         let hasher = self.node.shard.hasher();
         self.keys.clear();
         self.keys.extend(
