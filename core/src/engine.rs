@@ -99,6 +99,7 @@ impl Engine {
     /// Handles one event to completion, never waits. Returns how many of the bytes of [`Event::Bytes`] were consumed, else 0.
     pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Effects) -> usize {
         self.node.now = now;
+        self.node.shard.read_clock(now.unix());
         self.node.started_unix.get_or_insert(now.unix_seconds());
         if self.node.statistics.sample(now.mono) {
             self.node.note_peak();

@@ -138,6 +138,7 @@ impl Witness {
     /// # Errors
     /// What should not be.
     pub fn reads(&mut self, turn: &mut Turn<'_>, lines: &[Noted]) -> Result<(), String> {
+        self.clocks.begins(usize::from(turn.core()), turn.unix_millis);
         let mut ran = BTreeMap::new();
         for Noted { applied, judged } in lines {
             let taking = match applied {
