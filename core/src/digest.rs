@@ -13,8 +13,8 @@ impl Engine {
         (&node.links, &node.feed, node.pause, node.asleep_until).hash(hasher);
         (&self.gathers, &self.sleepers, self.stopping).hash(hasher);
         (&node.queue, &self.transactions, &self.own_answers).hash(hasher);
-        (&node.unwatched, &node.leaving, &node.shard.watches, &node.shard.waiters).hash(hasher);
-        self.tries_later.hash(hasher);
+        (&node.unwatched, &node.late_rounds, &node.leaving).hash(hasher);
+        (&node.shard.watches, &node.shard.waiters, &self.tries_later).hash(hasher);
         for session in self.sessions.iter() {
             session.digest(hasher);
         }

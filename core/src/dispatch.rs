@@ -174,7 +174,9 @@ impl Engine {
                     Verdict::Done
                 }
             },
-            Run::Gather { whole, check, .. } if whole.is_none() || self.node.cores == 1 => {
+            Run::Gather { whole, check, .. }
+                if whole.is_none() || self.node.cores == 1 && self.node.queue.is_empty() =>
+            {
                 return self.begin_gather(session, id, args, check, now, out);
             }
             Run::Gather { whole, check, .. } => {
@@ -342,7 +344,7 @@ impl Engine {
                 let circumstances = self.circumstances(session, now);
                 let mut calls = Calls::default();
                 calls.push(id, session.database, Shape::Whole, args.iter());
-                let bundle = Bundle { circumstances, is_watched: false, is_array: false, calls };
+                let bundle = Bundle { circumstances, watched: Vec::new(), is_array: false, calls };
                 let intents = self.intents_of_bundle(&bundle);
                 if self.node.queue.is_free(session.id, &intents) {
                     let hop = Hop {
@@ -371,7 +373,7 @@ impl Engine {
                 let circumstances = self.circumstances(session, now);
                 let mut calls = Calls::default();
                 calls.push(id, session.database, Shape::Whole, args.iter());
-                let bundle = Bundle { circumstances, is_watched: false, is_array: false, calls };
+                let bundle = Bundle { circumstances, watched: Vec::new(), is_array: false, calls };
                 let token = Token { conn: session.conn, sequence: session.await_reply() };
                 out.push(Effect::Send { to, message: Message::Batch { token, bundle: Box::new(bundle) } });
                 Verdict::Done

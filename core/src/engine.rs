@@ -109,6 +109,7 @@ impl Engine {
     /// Handles one event to completion, never waits. Returns how many of the bytes of [`Event::Bytes`] were consumed, else 0.
     pub fn handle(&mut self, now: Now, event: Event<'_>, out: &mut Effects) -> usize {
         self.node.now = now;
+        self.node.shard.read_clock(now.unix());
         self.node.started_unix.get_or_insert(now.unix_seconds());
         if self.node.statistics.sample(now.mono) {
             self.node.note_peak();
@@ -234,7 +235,8 @@ impl Engine {
         let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
         let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
         let queue = &self.node.queue;
-        let transactions = (queue.len(), queue.locks(), self.transactions.len(), self.node.unwatched.len());
+        let rounds = self.node.unwatched.len() + self.node.late_rounds.len();
+        let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
         let waits = (self.node.shard.waiters.len(), self.node.leaving.len(), self.tries_later.len());
         (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0) || waits != (0, 0, 0)).then(|| {
             format!(

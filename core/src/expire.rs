@@ -21,16 +21,21 @@ impl ExpiryClock {
         self.pinned.unwrap_or(self.latest)
     }
 
-    /// The instant to judge by: the given one, or the latest so far if that is a little later.
+    /// The core has read its wall clock. Only that can take the shard back, and only far: an instant that travels may simply be late.
+    #[inline]
+    pub fn read(&mut self, unix: UnixMillis) {
+        if unix.0.saturating_add(BELIEVED_STEP_BACK_MILLIS) < self.latest.0 {
+            self.latest = unix;
+        }
+    }
+
+    /// The instant to judge by: the given one, or the latest so far if that is later.
     #[inline]
     pub fn advance(&mut self, unix: UnixMillis) -> UnixMillis {
         if let Some(pinned) = self.pinned {
             return pinned;
         }
-        if planted("a shard judges by an earlier instant")
-            || unix > self.latest
-            || self.latest.0 - unix.0 > BELIEVED_STEP_BACK_MILLIS
-        {
+        if planted("a shard judges by an earlier instant") || unix > self.latest {
             self.latest = unix;
         }
         self.latest
@@ -50,11 +55,20 @@ mod tests {
     #[test]
     fn small_steps_back_are_not_seen() {
         let mut clock = ExpiryClock::default();
-        let judged: Vec<u64> = [5_000, 4_999, 5_001, 3_500, 1_000, 1_001]
-            .into_iter()
-            .map(|unix| clock.advance(UnixMillis(unix)).0)
-            .collect();
+        let mut judged = Vec::new();
+        for unix in [5_000, 4_999, 5_001, 3_500, 1_000, 1_001] {
+            clock.read(UnixMillis(unix));
+            judged.push(clock.advance(UnixMillis(unix)).0);
+        }
         assert_eq!(judged, [5_000, 5_000, 5_001, 5_001, 1_000, 1_001]);
+    }
+
+    #[test]
+    fn what_was_long_on_its_way_takes_nobody_back() {
+        let mut clock = ExpiryClock::default();
+        clock.read(UnixMillis(9_000));
+        assert_eq!(clock.advance(UnixMillis(9_000)), UnixMillis(9_000));
+        assert_eq!(clock.advance(UnixMillis(1_000)), UnixMillis(9_000));
     }
 
     #[test]

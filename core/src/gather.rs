@@ -118,10 +118,7 @@ impl Engine {
             Message::Step { tx, entry, body } => self.step(from, tx, entry, body, now, out),
             Message::Ran { tx, entry, ran } => self.heard(from, tx, entry, ran, now, out),
             Message::Release { entry } => self.release_entry(entry),
-            Message::Unwatch { watcher } => {
-                self.node.shard.watches.end(watcher);
-                out.push(Effect::Send { to: from, message: Message::Received });
-            }
+            Message::Unwatch { watcher } => self.end_round(from, watcher, out),
             Message::Received => {}
             Message::InLine { token } => self.got_in_line(token, now, out),
             Message::Wake { token, entry } => self.woken(from, token, entry, now, out),

@@ -153,6 +153,8 @@ pub struct Node {
     pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
     /// Waiters that wait no more, to be told to the shards where they are in line.
     pub(crate) leaving: VecDeque<(CoreId, Token)>,
+    /// Rounds of WATCH, and of which core's clients, that end here when nothing of their clients waits any more.
+    pub(crate) late_rounds: Vec<(CoreId, Watcher)>,
     /// By which instant each transaction that is held here has judged, by its entry's index.
     pub(crate) instants: Vec<Option<UnixMillis>>,
     /// What ran, in order, if a driver wants to know.
@@ -190,6 +192,7 @@ impl Node {
             clients_made: 0,
             unwatched: VecDeque::new(),
             leaving: VecDeque::new(),
+            late_rounds: Vec::new(),
             instants: Vec::new(),
             journal: None,
         };
@@ -233,7 +236,11 @@ impl Node {
         cores.dedup();
         for core in cores {
             if core == self.core {
-                self.shard.watches.end(watcher);
+                // What still waits may be a WATCH of this round.
+                match self.queue.has_waiting_of(watcher.client) {
+                    true => self.late_rounds.push((core, watcher)),
+                    false => drop(self.shard.watches.end(watcher)),
+                }
             } else {
                 self.unwatched.push_back((core, watcher));
             }

@@ -153,8 +153,29 @@ impl Engine {
                 // Before anybody else takes what has come.
                 self.serve_ready(now, out);
             }
-            let Some((tx, entry, ran)) = self.own_answers.pop_front() else { return };
+            let Some((tx, entry, ran)) = self.own_answers.pop_front() else {
+                return self.end_late_rounds(out);
+            };
             self.heard(self.node.core, tx, entry, ran, now, out);
+        }
+    }
+
+    /// A client's round of WATCH is over. What of it still waits here must not begin it anew: then it ends after that.
+    pub(crate) fn end_round(&mut self, from: CoreId, watcher: Watcher, out: &mut Effects) {
+        if self.node.queue.has_waiting_of(watcher.client) && !planted("a round ends before its WATCH has run")
+        {
+            self.node.late_rounds.push((from, watcher));
+            return;
+        }
+        self.node.shard.watches.end(watcher);
+        if from != self.node.core {
+            out.push(Effect::Send { to: from, message: Message::Received });
+        }
+    }
+
+    fn end_late_rounds(&mut self, out: &mut Effects) {
+        for (from, watcher) in std::mem::take(&mut self.node.late_rounds) {
+            self.end_round(from, watcher, out);
         }
     }
 
@@ -236,7 +257,7 @@ impl Engine {
         out: &mut Effects,
     ) -> Vec<SlowCall> {
         let resp = bundle.circumstances.resp;
-        if bundle.is_watched && self.node.end_watch(&bundle.circumstances) {
+        if !bundle.watched.is_empty() && self.node.end_watch(&bundle.circumstances) {
             Reply::new(reply, resp).null_array();
             return Vec::new();
         }
@@ -369,8 +390,8 @@ impl Engine {
             self.add_intents(call.command, call.database, args, &mut intents);
         }
         self.spans = spans;
-        if bundle.is_watched {
-            self.node.add_watched(&bundle.circumstances, &mut intents);
+        if !planted("a waiting WATCH does not delay its EXEC") {
+            bundle.watched.iter().for_each(|key| intents.add(*key, Mode::Shared));
         }
         intents
     }
@@ -383,6 +404,9 @@ impl Engine {
         intents: &mut Intents,
     ) {
         let row = command.row();
+        if let Run::Gather { whole, .. } = row.run {
+            intents.whole = intents.whole.max(whole);
+        }
         let hasher = self.node.shard.hasher();
         self.keys.clear();
         self.keys.extend(
@@ -405,13 +429,5 @@ impl Node {
         let is_due = self.shard.is_watched_key_due(watcher, unix)
             && !planted("expiry does not count for those who watch");
         self.shard.watches.end(watcher) || is_due
-    }
-
-    /// What a client watches on this shard is read when it is looked at.
-    fn add_watched(&self, circumstances: &Circumstances, intents: &mut Intents) {
-        let watcher = Watcher { client: circumstances.client, round: circumstances.round };
-        for (database, key, _) in self.shard.watches.keys_watched_by(watcher) {
-            intents.add(Fingerprint::new(database, self.shard.hasher().hash(&key)), Mode::Shared);
-        }
     }
 }

@@ -152,6 +152,12 @@ impl Shard {
         self.clock.advance(unix)
     }
 
+    /// Its core has read its wall clock.
+    #[inline]
+    pub(crate) fn read_clock(&mut self, unix: UnixMillis) {
+        self.clock.read(unix);
+    }
+
     /// Until this is said again expiry is judged by this instant.
     pub(crate) fn pin(&mut self, instant: Option<UnixMillis>) {
         self.clock.pin(instant);

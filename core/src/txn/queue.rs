@@ -158,6 +158,11 @@ impl<W> Queue<W> {
         self.len
     }
 
+    /// True if something of this client waits.
+    pub fn has_waiting_of(&self, client: ClientId) -> bool {
+        !self.is_empty() && self.iter().any(|(_, entry)| entry.client == client && !entry.held)
+    }
+
     /// Fingerprints that somebody has an intent on, and whole shards.
     pub fn locks(&self) -> usize {
         self.locks.len() + self.wholes.len()

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::calls::Calls;
+use super::intent::Fingerprint;
 use super::pieces::Pieces;
 use crate::args::Packed;
 use crate::command::CommandId;
@@ -45,8 +46,8 @@ pub struct Circumstances {
 pub struct Bundle {
     /// For whom.
     pub circumstances: Circumstances,
-    /// Only if nothing has changed of what the client watches here.
-    pub is_watched: bool,
+    /// Only if nothing has changed of what the client watches here: these keys. A WATCH that still waits here is among it.
+    pub watched: Vec<Fingerprint>,
     /// The reply is an array of the commands' replies (EXEC).
     pub is_array: bool,
     /// The commands.

@@ -11,7 +11,7 @@ use darter_core::database::Key;
 
 use super::footprint::Touch;
 use super::serial::Access;
-use crate::reference::judged_from;
+use crate::reference::believed;
 
 /// A key of a database.
 pub type Named = (usize, Vec<u8>);
@@ -37,6 +37,12 @@ impl Clocks {
         Clocks(vec![Clock::default(); usize::from(shards)])
     }
 
+    /// An event begins.
+    pub fn begins(&mut self, shard: usize, now: u64) {
+        let clock = &mut self.0[shard];
+        clock.judged = believed(clock.judged, now);
+    }
+
     /// Something has run that was taken at the instant `own`, while the core's clock stood at `now`; the shard judges by `judged` from then on. `strictly`:
     /// it looked at keys, and at nothing else than its own instant. Unix milliseconds.
     pub fn ran(
@@ -49,9 +55,8 @@ impl Clocks {
     ) -> Result<(), String> {
         let clock = &mut self.0[shard];
         let before = std::mem::replace(&mut clock.judged, judged);
-        let later = judged_from(before, now);
-        let strict = [judged_from(before, own), judged_from(later, own)];
-        let loose = [before, later, judged_from(strict[0], now)];
+        let strict = [before.max(own), before.max(now).max(own)];
+        let loose = [before, before.max(now)];
         if strict.contains(&judged) || !strictly && loose.contains(&judged) {
             return Ok(());
         }
@@ -65,7 +70,7 @@ impl Clocks {
         let (shard, judged) = (engine.node().core.index(), engine.node().shard.judged().0);
         let clock = &mut self.0[shard];
         let before = std::mem::replace(&mut clock.judged, judged);
-        if judged == before || judged == judged_from(before, now) {
+        if judged == before || judged == before.max(now) {
             return Ok(());
         }
         Err(format!("core {shard} judges by {judged}, before by {before}; its clock stands at {now}"))
@@ -131,6 +136,12 @@ mod tests {
         assert!(ran(10, 30, 20, 30, true), "it may have judged by its own clock before");
         assert!(!ran(10, 5, 5, 30, true) && !ran(10, 25, 20, 30, true) && !ran(10, 10, 20, 30, true));
         assert!(ran(10, 10, 20, 30, false));
-        assert!(ran(10_000, 5, 5, 5, true), "far back is believed");
+        assert!(!ran(10_000, 5, 5, 10_000, true), "what was long on its way takes nobody back");
+        let mut clocks = Clocks::new(1);
+        clocks.0[0].judged = 10_000;
+        clocks.begins(0, 9_000);
+        assert_eq!(clocks.0[0].judged, 10_000);
+        clocks.begins(0, 5);
+        assert_eq!(clocks.0[0].judged, 5, "far back is believed");
     }
 }

@@ -114,7 +114,7 @@ impl Footprint {
     }
 
     fn add(&mut self, words: &[Vec<u8>], database: usize, databases: usize, placement: &Placement) {
-        let roles = roles(words, database);
+        let roles = roles(words, database, databases);
         let keys = |places: &[usize]| -> Words {
             places.iter().filter_map(|place| words.get(*place)).cloned().collect()
         };
@@ -160,7 +160,13 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
     (0..count.unwrap_or(0)).map(|n| first + n * step).collect()
 }
 
-fn roles(words: &[Vec<u8>], database: usize) -> Roles {
+/// SYNC, ASYNC or nothing: else nothing is done.
+fn is_flush(words: &[Vec<u8>]) -> bool {
+    let is_mode = |word: &Vec<u8>| word.eq_ignore_ascii_case(b"sync") || word.eq_ignore_ascii_case(b"async");
+    words.len() == 1 || words.len() == 2 && is_mode(&words[1])
+}
+
+fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
     let name = words[0].to_ascii_lowercase();
     let mut roles = Roles::default();
     let all = |access, of| Some((access, of));
@@ -185,12 +191,15 @@ fn roles(words: &[Vec<u8>], database: usize) -> Roles {
             roles.elsewhere = words.get(2).and_then(|word| number(word)).map(|to| (to, vec![1]));
         }
         b"dbsize" | b"keys" | b"randomkey" => roles.all = all(Access::Reads, Some(vec![database])),
-        b"flushdb" => roles.all = all(Access::Writes, Some(vec![database])),
-        b"flushall" => roles.all = all(Access::Writes, None),
+        b"flushdb" if is_flush(words) => roles.all = all(Access::Writes, Some(vec![database])),
+        b"flushall" if is_flush(words) => roles.all = all(Access::Writes, None),
         b"swapdb" => {
             let both: Vec<usize> = words[1..].iter().filter_map(|word| number(word)).collect();
-            roles.all = all(Access::Writes, Some(both));
+            if both.len() == 2 && both.iter().all(|database| *database < databases) {
+                roles.all = all(Access::Writes, Some(both));
+            }
         }
+        b"flushdb" | b"flushall" => {}
         b"ping" | b"echo" | b"select" | b"unwatch" | b"multi" | b"exec" | b"discard" | b"watch" => {}
         // All others write their first key.
         _ => roles.writes = vec![1],
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn keys_are_where_the_commands_say() {
         let text = |line: &str| {
-            let roles = roles(&words(line), 0);
+            let roles = roles(&words(line), 0, 2);
             format!("{:?} {:?} {:?}", roles.reads, roles.writes, roles.elsewhere)
         };
         for (line, expected) in [

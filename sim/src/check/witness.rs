@@ -5,7 +5,7 @@
 //! after that. What requests mean to their connection alone is judged here ([`Session`]); what they do to the store goes to [`Replay`], which
 //! finds the order and compares every reply. It does not know what commands answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use darter_core::Engine;
 use darter_core::event::ConnId;
@@ -14,10 +14,10 @@ use darter_core::node::{Applied, Noted};
 use darter_core::txn::work::TxId;
 
 use super::expiry::{Clocks, Named};
-use super::footprint::{Footprint, Placement, Touch, is_of_one_step};
+use super::footprint::{Footprint, Placement, is_of_one_step};
 use super::replay::{Deed, Part, Replay};
 use super::scan::{Scan, living};
-use super::serial::{Op, Said};
+use super::serial::{Access, Op, Said};
 use super::session::Meaning;
 use crate::decoder::Reply;
 use crate::dialogue::{Dialogue, Expect, Kind, spoken};
@@ -138,10 +138,11 @@ impl Witness {
     /// # Errors
     /// What should not be.
     pub fn reads(&mut self, turn: &mut Turn<'_>, lines: &[Noted]) -> Result<(), String> {
-        let mut ran = BTreeSet::new();
+        self.clocks.begins(usize::from(turn.core()), turn.unix_millis);
+        let mut ran = BTreeMap::new();
         for Noted { applied, judged } in lines {
-            let op = match applied {
-                Applied::Here { conn, refused } => self.here(turn, *conn, *refused, judged.0)?,
+            let taking = match applied {
+                Applied::Here { conn, refused } => Some(self.here(turn, *conn, *refused, judged.0)?),
                 Applied::Taken { conn, sequence } => {
                     self.taken(turn, *conn, *sequence)?;
                     None
@@ -150,38 +151,49 @@ impl Witness {
                     self.transactions.insert((turn.core(), *tx), *token);
                     None
                 }
-                Applied::Direct { from, token } => self.direct(turn, from.0, *token, judged.0)?,
-                Applied::Part { from, tx, .. } => self.part(turn, from.0, *tx, judged.0)?,
+                Applied::Direct { from, token } => Some(self.direct(turn, from.0, *token, judged.0)?),
+                Applied::Part { from, tx, .. } => Some(self.part(turn, from.0, *tx, judged.0)?),
                 Applied::Ended { tx, refused } => {
                     self.ended(turn, *tx, *refused)?;
                     None
                 }
                 other => return Err(format!("nobody has told the witness of {other:?}")),
             };
-            ran.extend(op);
+            let Some(taking) = taking else { continue };
+            // What runs for a client that is gone is soon forgotten.
+            if let Some(op) = taking.op
+                && let Some(under_way) = self.under_way.get(&op)
+            {
+                ran.insert(op, under_way.footprint.clone());
+            }
+            if matches!(applied, Applied::Direct { .. }) {
+                self.done(taking)?;
+            }
         }
-        let (core, placement) = (turn.core(), self.placement.clone());
-        let mut scans = std::mem::take(&mut self.scans);
-        for op in ran {
-            let Some(under_way) = self.under_way.get(&op) else { continue };
-            for (database, touch) in under_way.footprint.on(core) {
+        self.follows(turn, ran)?;
+        self.clocks.rests(turn.engine, turn.unix_millis)?;
+        self.replay.situations.drain(..).for_each(|situation| turn.sometimes.met(situation));
+        Ok(())
+    }
+
+    /// What these requests and the passing of time have done to keys, for those that ask the shards themselves.
+    fn follows(&mut self, turn: &mut Turn<'_>, ran: BTreeMap<Op, Footprint>) -> Result<(), String> {
+        // Before anything else: a key that was touched may be gone because its time had come.
+        let gone = self.expire(turn)?;
+        let placement = &self.placement;
+        let mut changed = |database: usize, key: Option<&[u8]>| {
+            self.scans.values_mut().for_each(|scan| scan.changed(turn.engine, placement, database, key));
+        };
+        gone.iter().for_each(|(database, key)| changed(*database, Some(key)));
+        for footprint in ran.values() {
+            for (database, touch) in footprint.on(turn.core()) {
                 self.clocks.touched(turn.engine, database, touch);
-                for scan in scans.values_mut() {
-                    let Touch { writes, all, .. } = touch;
-                    writes.iter().for_each(|key| scan.changed(turn.engine, &placement, database, Some(key)));
-                    if *all == Some(super::serial::Access::Writes) {
-                        scan.changed(turn.engine, &placement, database, None);
-                    }
+                touch.writes.iter().for_each(|key| changed(database, Some(key)));
+                if touch.all == Some(Access::Writes) {
+                    changed(database, None);
                 }
             }
         }
-        for (database, key) in self.expire(turn)? {
-            let changed = |scan: &mut Scan| scan.changed(turn.engine, &placement, database, Some(&key));
-            scans.values_mut().for_each(changed);
-        }
-        self.scans = scans;
-        self.clocks.rests(turn.engine, turn.unix_millis)?;
-        self.replay.situations.drain(..).for_each(|situation| turn.sometimes.met(situation));
         Ok(())
     }
 
@@ -341,13 +353,13 @@ impl Witness {
         conn: ConnId,
         refused: bool,
         judged: u64,
-    ) -> Result<Option<Op>, String> {
+    ) -> Result<Taking, String> {
         let taking = self.starts(turn, conn)?;
         self.ran(turn, taking, judged)?;
         if taking.op.and_then(|op| self.under_way.get(&op)).is_some_and(|under_way| under_way.is_exec) {
             self.dialogues[taking.dialogue].session.executed(refused);
         }
-        Ok(taking.op)
+        Ok(taking)
     }
 
     /// The next request of a connection was taken.
@@ -372,7 +384,7 @@ impl Witness {
         from: u16,
         token: Token,
         judged: u64,
-    ) -> Result<Option<Op>, String> {
+    ) -> Result<Taking, String> {
         let Some(taking) = self.awaited.remove(&(from, token)) else {
             return Err(format!(
                 "core {} runs {token:?} of core {from}, which is not on its way",
@@ -381,18 +393,17 @@ impl Witness {
         };
         self.ran(turn, taking, judged)?;
         self.dialogues[taking.dialogue].remote.remove(&taking.request);
-        self.done(taking)?;
-        Ok(taking.op)
+        Ok(taking)
     }
 
     /// A shard has run a part of a transaction.
-    fn part(&mut self, turn: &mut Turn<'_>, from: u16, tx: TxId, judged: u64) -> Result<Option<Op>, String> {
+    fn part(&mut self, turn: &mut Turn<'_>, from: u16, tx: TxId, judged: u64) -> Result<Taking, String> {
         let token = self.transactions.get(&(from, tx));
         let Some(taking) = token.and_then(|token| self.awaited.get(&(from, *token))).copied() else {
             return Err(format!("core {} runs {tx:?} of core {from}, which is not on its way", turn.core()));
         };
         self.ran(turn, taking, judged)?;
-        Ok(taking.op)
+        Ok(taking)
     }
 
     /// A transaction is over.

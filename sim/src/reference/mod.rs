@@ -90,11 +90,9 @@ pub struct Shard {
 /// A wall clock that was set back by more than this many milliseconds is believed.
 const BELIEVED_BACK: u64 = 2_000;
 
-/// The instant by which a request of the instant `at` is judged where the last was `clock`: never an earlier one, unless the wall clock was set back
-/// far. Unix milliseconds.
-pub fn judged_from(clock: u64, at: u64) -> u64 {
-    let far_back = at.saturating_add(BELIEVED_BACK) < clock;
-    if at > clock || far_back { at } else { clock }
+/// Where a clock that a shard judges by stands once its core has read its wall clock. Unix milliseconds.
+pub fn believed(clock: u64, now: u64) -> u64 {
+    if now.saturating_add(BELIEVED_BACK) < clock { now } else { clock }
 }
 
 impl Shard {
@@ -251,7 +249,7 @@ mod tests {
         let mut shard = Shard::new(2);
         for (at, line, expected) in lines {
             let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-            shard.clock = judged_from(shard.clock, *at);
+            shard.clock = shard.clock.max(*at);
             shard.moment += 1;
             let reply = shard.run(0, &words).expect("the reference knows it");
             assert_eq!(format!("{reply:?}"), *expected, "{line}");
@@ -279,7 +277,7 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_a_little_is_not_believed() {
         for (at, judged) in [(10_001, 10_001), (9_000, 10_000), (8_000, 10_000), (7_999, 7_999)] {
-            assert_eq!(judged_from(10_000, at), judged);
+            assert_eq!(believed(10_000, at).max(at), judged);
         }
     }
 }

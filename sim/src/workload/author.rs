@@ -99,6 +99,18 @@ impl<'a> Author<'a> {
         }
     }
 
+    /// One request of one of the world's families.
+    fn one(&mut self, client: usize) -> Request {
+        loop {
+            let family = *self.dice.pick(&self.families);
+            if family.name != "transactions"
+                && let Saying::One(words) = (family.draw)(self, client)
+            {
+                break words;
+            }
+        }
+    }
+
     /// What the engine does not know yet becomes a question that it knows; what it runs on one shard only gets keys of one.
     fn fitting(&mut self, mut words: Request) -> Request {
         let args = OwnedArgs::new(&words);
@@ -147,12 +159,7 @@ impl<'a> Author<'a> {
                 5 => words(&["WATCH", &self.key()]),
                 6 | 7 => self.all_keys(),
                 8 => self.flush(),
-                _ => loop {
-                    // Of what the world has, whatever is one request.
-                    if let Saying::One(words) = self.draw(client) {
-                        break words;
-                    }
-                },
+                _ => self.one(client),
             };
             requests.push(request);
         }

@@ -26,7 +26,7 @@ pub struct Family {
     pub worlds: u64,
     /// How often it is drawn, compared with the others.
     pub weight: u64,
-    /// A deed of this client.
+    /// A deed of this client; of a family whose requests come in groups, see [`Author::transaction`].
     pub draw: fn(&mut Author<'_>, usize) -> Saying,
 }
 
