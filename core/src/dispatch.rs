@@ -344,8 +344,7 @@ impl Engine {
             }
             [first, ..] if is_one => {
                 let to = CoreId(first);
-                if !self.node.links.take(to) {
-                    self.node.links.park(to, session.conn);
+                if !self.node.links.take_or_wait(session.conn, &[to]) {
                     return Verdict::Held(Hold::Credits);
                 }
                 self.show(session, id.row(), args, now, out);
@@ -410,8 +409,7 @@ impl Engine {
         now: Now,
         out: &mut Effects,
     ) -> Verdict {
-        if !self.node.links.take(to) {
-            self.node.links.park(to, session.conn);
+        if !self.node.links.take_or_wait(session.conn, &[to]) {
             return Verdict::Held(Hold::Credits);
         }
         self.show(session, id.row(), args, now, out);
