@@ -365,8 +365,7 @@ impl Engine {
             }
             [first, ..] if is_one => {
                 let to = CoreId(first);
-                if !self.node.links.take(to) {
-                    self.node.links.park(to, session.conn);
+                if !self.node.links.take_or_wait(session.conn, &[to]) {
                     return Verdict::Held(Hold::Credits);
                 }
                 self.show(session, id.row(), args, now, out);
@@ -431,8 +430,7 @@ impl Engine {
         now: Now,
         out: &mut Effects,
     ) -> Verdict {
-        if !self.node.links.take(to) {
-            self.node.links.park(to, session.conn);
+        if !self.node.links.take_or_wait(session.conn, &[to]) {
             return Verdict::Held(Hold::Credits);
         }
         self.show(session, id.row(), args, now, out);

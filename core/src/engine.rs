@@ -278,6 +278,7 @@ impl Engine {
     fn bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Effects) -> usize {
         let Some(mut session) = self.sessions.take(conn) else { return bytes.len() };
         if session.closing != Closing::No {
+            self.node.links.forget(conn);
             self.sessions.put_back(session);
             return bytes.len();
         }
@@ -327,6 +328,9 @@ impl Engine {
                     let verdict;
                     (session, verdict) = self.dispatch(session, parser.args(&bytes[consumed..]), now, out);
                     parser.reset();
+                    if verdict != Verdict::Held(Hold::Credits) {
+                        self.node.links.forget(conn);
+                    }
                     match verdict {
                         Verdict::Done => {
                             consumed += len;
@@ -384,7 +388,9 @@ impl Engine {
 
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.sessions.take(conn) {
-            self.node.links.forget(conn);
+            if !planted("close forgets the parked entry") {
+                self.node.links.forget(conn);
+            }
             if session.monitor {
                 self.node.feed.remove_monitor();
             }

@@ -124,7 +124,7 @@ impl Engine {
                 }
             }
             Home::One(core, false) => {
-                if self.node.links.take(core) {
+                if self.node.links.take_or_wait(session.conn, &[core]) {
                     let bundle = self.bundle(session, &circumstances, &mut queued.calls);
                     self.show_all(session, &bundle.calls, now, out);
                     self.node.statistics.remote_requests += 1;
@@ -133,7 +133,6 @@ impl Engine {
                     out.push(Effect::Send { to: core, message });
                     Verdict::Done
                 } else {
-                    self.node.links.park(core, session.conn);
                     Verdict::Held(Hold::Credits)
                 }
             }

@@ -59,8 +59,7 @@ impl Engine {
             Reply::new(session.reply_end(), resp).error(&failure);
             return (session, Verdict::Done);
         }
-        if let Err(empty) = self.node.links.take_all() {
-            self.node.links.park(empty, session.conn);
+        if !self.node.links.take_all_or_wait(session.conn) {
             return (session, Verdict::Held(Hold::Credits));
         }
         self.show(&session, id.row(), args, now, out);

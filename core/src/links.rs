@@ -1,20 +1,42 @@
-//! Credits between cores, and the clients that wait for one.
+//! Credits between cores, and the clients that wait for some.
 //!
-//! Every message that wants an answer holds a credit of its receiver until the answer has come. Who finds none waits, first come
-//! first served; nobody else does. It knows numbers and connections. It does not know what messages say.
+//! Every message that wants an answer holds a credit of its receiver until the answer has come. Before each core there is one line:
+//! who finds too few credits stands in the lines of all cores that it needs, and takes them together when it is its turn in each. Who
+//! comes later does not overtake it, and whom no line concerns does not wait. It knows numbers and connections. It does not know what
+//! messages say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
+
+use smallvec::SmallVec;
 
 use crate::event::{ConnId, CoreId};
 use crate::mutant::planted;
 
-/// The credits that one core has at the others.
+/// A client in line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Waiter {
+    conn: ConnId,
+    /// The cores of which it needs a credit.
+    needs: SmallVec<[CoreId; 2]>,
+    /// It was told to try again and has not done so.
+    is_told: bool,
+}
+
+/// The credits that one core has at the others.
+#[derive(Clone, Debug)]
 pub struct Links {
     core: CoreId,
     credits_max: usize,
     credits: Vec<usize>,
-    parked: Vec<VecDeque<ConnId>>,
+    /// By core: the numbers of those who wait for it, who has waited longest first.
+    lines: Vec<VecDeque<u64>>,
+    /// By number, which grow.
+    waiters: BTreeMap<u64, Waiter>,
+    numbers: BTreeMap<ConnId, u64>,
+    next_number: u64,
+    /// Since [`Links::resume`] it may have become somebody's turn.
+    has_news: bool,
 }
 
 impl Links {
@@ -25,11 +47,16 @@ impl Links {
             core,
             credits_max: credits,
             credits: vec![credits; usize::from(cores)],
-            parked: vec![VecDeque::new(); usize::from(cores)],
+            lines: vec![VecDeque::new(); usize::from(cores)],
+            waiters: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            has_news: false,
         }
     }
 
-    /// Takes a credit for a message to `to`; false if there is none.
+    /// Takes a credit for a word of the core's own to `to`, whoever waits; false if there is none. There is never more than one such word
+    /// for each client's, so that who waits is not kept waiting by them.
     #[inline]
     #[must_use]
     pub fn take(&mut self, to: CoreId) -> bool {
@@ -37,31 +64,84 @@ impl Links {
         let credits = &mut self.credits[to.index()];
         let any = *credits > 0;
         *credits -= usize::from(any);
-        any || planted("a credit is taken where there is none")
+        any
     }
 
-    /// Takes a credit of every other core, or none and says who has none.
-    pub fn take_all(&mut self) -> Result<(), CoreId> {
-        match self.others().find(|core| self.credits[core.index()] == 0) {
-            Some(empty) => Err(empty),
-            None => {
-                let mut others: Vec<CoreId> = self.others().collect();
-                if planted("asking everybody takes no credits") {
-                    others.clear();
-                }
-                others.into_iter().for_each(|core| self.credits[core.index()] -= 1);
-                Ok(())
-            }
+    /// Takes a credit of each of these for a client, or none: then it stands in line, and [`Links::resume`] names it.
+    #[inline]
+    #[must_use]
+    pub fn take_or_wait(&mut self, conn: ConnId, cores: &[CoreId]) -> bool {
+        if self.waiters.is_empty() && cores.iter().all(|core| self.credits[core.index()] > 0) {
+            self.take_each(cores);
+            return true;
+        }
+        self.take_in_turn(conn, cores)
+    }
+
+    /// The same of every other core.
+    #[must_use]
+    pub fn take_all_or_wait(&mut self, conn: ConnId) -> bool {
+        let mut others: SmallVec<[CoreId; 8]> = self.others().collect();
+        if planted("asking everybody takes no credits") {
+            others.clear();
+        }
+        self.take_or_wait(conn, &others)
+    }
+
+    fn take_each(&mut self, cores: &[CoreId]) {
+        for core in cores {
+            assert_ne!(*core, self.core, "a core does not send to itself");
+            self.credits[core.index()] -= 1;
         }
     }
 
-    /// Takes a credit of each of these, or none and says who has none.
-    pub fn take_each(&mut self, cores: &[CoreId]) -> Result<(), CoreId> {
-        match cores.iter().find(|core| self.credits[core.index()] == 0) {
-            Some(empty) => Err(*empty),
-            None => {
-                cores.iter().for_each(|core| self.credits[core.index()] -= 1);
-                Ok(())
+    #[cold]
+    fn take_in_turn(&mut self, conn: ConnId, cores: &[CoreId]) -> bool {
+        if planted("a credit is taken where there is none") {
+            return true;
+        }
+        let known = self.numbers.get(&conn).copied();
+        let number = known.unwrap_or(self.next_number);
+        if cores.iter().all(|core| self.is_turn(*core, number)) {
+            self.take_each(cores);
+            self.forget(conn);
+            return true;
+        }
+        if known.is_some() {
+            self.leave_lines(number);
+        } else {
+            self.next_number += 1;
+        }
+        let mut needs: SmallVec<[CoreId; 2]> = cores.into();
+        if planted("who needs credits of several cores waits in one line") {
+            needs.retain(|core| self.credits[core.index()] == 0);
+            needs.truncate(1);
+        }
+        for core in &needs {
+            let line = &mut self.lines[core.index()];
+            let place = line.partition_point(|other| *other < number);
+            line.insert(place, number);
+        }
+        self.waiters.insert(number, Waiter { conn, needs, is_told: false });
+        self.numbers.insert(conn, number);
+        false
+    }
+
+    /// True if this core has a credit for everybody in line up to this number.
+    fn is_turn(&self, core: CoreId, number: u64) -> bool {
+        let ahead = match planted("a newcomer overtakes who waits for a credit") {
+            true => 0,
+            false => self.lines[core.index()].partition_point(|other| *other < number),
+        };
+        ahead < self.credits[core.index()]
+    }
+
+    fn leave_lines(&mut self, number: u64) {
+        let Some(waiter) = self.waiters.remove(&number) else { return };
+        for core in waiter.needs {
+            let line = &mut self.lines[core.index()];
+            if let Ok(place) = line.binary_search(&number) {
+                line.remove(place);
             }
         }
     }
@@ -72,35 +152,47 @@ impl Links {
         let credits = &mut self.credits[from.index()];
         *credits += 1;
         assert!(*credits <= self.credits_max, "a core answers each message once");
+        self.has_news = true;
     }
 
-    /// Lets a client wait for a credit of `to`.
-    pub fn park(&mut self, to: CoreId, conn: ConnId) {
-        self.parked[to.index()].push_back(conn);
-    }
-
-    /// A client that waits no more because it is gone.
+    /// A client that does not wait for credits any more.
+    #[inline]
     pub fn forget(&mut self, conn: ConnId) {
-        if planted("close forgets the parked entry") {
+        if self.waiters.is_empty() {
             return;
         }
-        self.parked.iter_mut().for_each(|queue| queue.retain(|parked| *parked != conn));
+        if let Some(number) = self.numbers.remove(&conn) {
+            self.leave_lines(number);
+            self.has_news = true;
+        }
     }
 
-    /// True if a client waits for a credit that is there.
+    /// True if it may have become somebody's turn.
     #[inline]
     pub fn may_resume(&self) -> bool {
-        self.parked.iter().zip(&self.credits).any(|(queue, &credits)| !queue.is_empty() && credits > 0)
+        self.has_news && !self.waiters.is_empty()
     }
 
-    /// The clients that may try again: of each core as many as there are credits, first come first.
+    /// The clients whose turn it is and who have not been told yet, who has waited longest first. They stay in line until they have
+    /// tried again.
     pub fn resume(&mut self) -> Vec<ConnId> {
-        let mut resumed = Vec::new();
-        for (queue, &credits) in self.parked.iter_mut().zip(&self.credits) {
-            let ready = credits.min(queue.len());
-            resumed.extend(queue.drain(..ready));
-        }
-        resumed
+        self.has_news = false;
+        let first = self.lines.iter().zip(&self.credits).flat_map(|(line, credits)| line.iter().take(*credits));
+        let mut ready: Vec<u64> = first
+            .copied()
+            .filter(|number| {
+                let waiter = &self.waiters[number];
+                !waiter.is_told && waiter.needs.iter().all(|core| self.is_turn(*core, *number))
+            })
+            .collect();
+        ready.sort_unstable();
+        ready.dedup();
+        let mut tell = |number: u64| {
+            let waiter = self.waiters.get_mut(&number)?;
+            waiter.is_told = true;
+            Some(waiter.conn)
+        };
+        ready.into_iter().filter_map(&mut tell).collect()
     }
 
     /// Messages that are not answered yet.
@@ -110,12 +202,20 @@ impl Links {
 
     /// Clients that wait.
     pub fn parked(&self) -> usize {
-        self.parked.iter().map(VecDeque::len).sum()
+        self.waiters.len()
     }
 
     fn others(&self) -> impl Iterator<Item = CoreId> + use<> {
         let me = self.core;
         (0..self.credits.len() as u16).map(CoreId).filter(move |core| *core != me)
+    }
+}
+
+impl Hash for Links {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        // Numbers are compared only. News that concern nobody decide nothing, and others do not outlive an event.
+        (&self.credits, self.waiters.len()).hash(hasher);
+        self.waiters.values().for_each(|waiter| waiter.hash(hasher));
     }
 }
 
@@ -127,25 +227,60 @@ mod tests {
         ConnId { index, generation: 0 }
     }
 
+    const ONE: CoreId = CoreId(1);
+    const TWO: CoreId = CoreId(2);
+
     #[test]
     fn who_finds_no_credit_waits_in_line() {
         let mut links = Links::new(CoreId(0), 3, 2);
-        let (one, two) = (CoreId(1), CoreId(2));
-        assert!(links.take(one) && links.take(one) && !links.take(one));
-        links.park(one, conn(7));
-        links.park(one, conn(8));
-        links.park(one, conn(9));
-        assert!(!links.may_resume());
-        assert_eq!(links.take_all(), Err(one));
-        links.give_back(one);
-        links.give_back(one);
+        assert!(links.take_or_wait(conn(1), &[ONE]) && links.take_or_wait(conn(2), &[ONE]));
+        for client in 7..=9 {
+            assert!(!links.take_or_wait(conn(client), &[ONE]));
+        }
+        assert!(links.resume().is_empty() && !links.may_resume());
+        assert!(links.take_or_wait(conn(3), &[TWO]), "no line concerns it");
+        links.give_back(TWO);
+        links.give_back(ONE);
+        links.give_back(ONE);
         links.forget(conn(8));
+        assert!(links.may_resume());
         assert_eq!(links.resume(), [conn(7), conn(9)]);
-        assert_eq!(links.take_all(), Ok(()));
-        assert_eq!(links.outstanding(), 2);
-        links.give_back(two);
-        links.give_back(one);
+        assert!(links.resume().is_empty(), "they have been told");
+        assert!(!links.take_or_wait(conn(4), &[ONE]), "both credits are theirs");
+        assert!(links.take_or_wait(conn(9), &[ONE]) && links.take_or_wait(conn(7), &[ONE]));
+        links.give_back(ONE);
+        assert_eq!(links.resume(), [conn(4)]);
+        assert!(links.take(ONE), "a word of the core's own goes first");
+        assert!(!links.take_or_wait(conn(4), &[ONE]), "and it keeps its place");
+        links.give_back(ONE);
+        assert_eq!(links.resume(), [conn(4)]);
+        assert!(links.take_or_wait(conn(4), &[ONE]));
+        links.give_back(ONE);
+        links.give_back(ONE);
         assert_eq!((links.outstanding(), links.parked()), (0, 0));
+    }
+
+    #[test]
+    fn who_needs_several_is_not_overtaken_at_any() {
+        let mut links = Links::new(CoreId(0), 3, 1);
+        assert!(links.take_or_wait(conn(1), &[ONE]));
+        assert!(!links.take_or_wait(conn(2), &[ONE, TWO]));
+        assert!(!links.take_or_wait(conn(3), &[TWO]), "the credit that is there is the other's");
+        assert!(!links.take_or_wait(conn(4), &[ONE]));
+        links.give_back(ONE);
+        assert_eq!(links.resume(), [conn(2)]);
+        assert!(links.take_or_wait(conn(2), &[ONE, TWO]));
+        links.give_back(TWO);
+        assert_eq!(links.resume(), [conn(3)]);
+        links.forget(conn(3));
+        assert!(!links.take_all_or_wait(conn(5)));
+        links.give_back(ONE);
+        assert_eq!(links.resume(), [conn(4)]);
+        assert!(links.take_or_wait(conn(4), &[ONE]));
+        links.give_back(ONE);
+        assert_eq!(links.resume(), [conn(5)]);
+        assert!(links.take_all_or_wait(conn(5)));
+        assert_eq!((links.outstanding(), links.parked()), (2, 0));
     }
 
     #[test]

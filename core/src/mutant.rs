@@ -43,7 +43,7 @@ mod compiled {
         "the sweep removes what is due soon",
         "a due key is found",
         "a newcomer overtakes who waits for a credit",
-        "who waits for credits keeps none for itself",
+        "who needs credits of several cores waits in one line",
         "a ticket is granted before it is stable",
         "a limit without the next ticket",
         "a limit is raised before the rings are drained",

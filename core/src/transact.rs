@@ -185,8 +185,7 @@ impl Engine {
     ) -> Verdict {
         let me = self.node.core;
         let others: SmallVec<[CoreId; 8]> = draft.cores.iter().copied().filter(|core| *core != me).collect();
-        if let Err(empty) = self.node.links.take_each(&others) {
-            self.node.links.park(empty, session.conn);
+        if !self.node.links.take_or_wait(session.conn, &others) {
             return Verdict::Held(Hold::Credits);
         }
         let token =

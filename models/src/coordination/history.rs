@@ -30,6 +30,8 @@ pub struct History {
     pub replied: u16,
     /// Those that were said after the clock had moved on.
     pub late: u16,
+    /// Those whose replies were seen after that.
+    pub seen_late: u16,
 }
 
 impl History {

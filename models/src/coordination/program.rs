@@ -22,42 +22,47 @@ pub const V: Key = 4;
 /// On shard 2.
 pub const U: Key = 5;
 
+/// On shard 1.
+pub const Q: Key = 6;
+
 /// How many keys there may be.
-pub const KEYS: usize = 6;
+pub const KEYS: usize = 7;
 /// How many requests there may be.
 pub const OPS: usize = 16;
 
 /// The shard of each key.
-const SHARDS: [u16; KEYS] = [0, 1, 0, 1, 2, 2];
+const SHARDS: [u16; KEYS] = [0, 1, 0, 1, 2, 2, 1];
 
 /// The names of keys in a world of some cores.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    names: Vec<String>,
+    /// None where there is no such shard.
+    names: Vec<Option<String>>,
 }
 
 impl Keys {
     /// Names that lie where they should.
     pub fn new(cores: u16) -> Keys {
         let hasher = KeyHasher::new(HASH_SEEDS);
-        let mut names: Vec<String> = Vec::new();
-        for shard in SHARDS.iter().filter(|shard| **shard < cores) {
-            let fits =
-                |name: &String| hasher.hash(name.as_bytes()).shard(cores) == *shard && !names.contains(name);
-            let name = (0..).map(|n| format!("k{n}")).find(fits);
-            names.extend(name);
+        let mut names: Vec<Option<String>> = Vec::new();
+        for shard in SHARDS {
+            let fits = |name: &String| {
+                let lies = hasher.hash(name.as_bytes()).shard(cores);
+                lies == shard && !names.iter().flatten().any(|other| other == name)
+            };
+            names.push((0..).map(|n| format!("k{n}")).take(if shard < cores { usize::MAX } else { 0 }).find(fits));
         }
         Keys { names }
     }
 
     /// The name of a key.
     pub fn name(&self, key: Key) -> &str {
-        &self.names[usize::from(key)]
+        self.names[usize::from(key)].as_deref().expect("the shard of a key that is used is there")
     }
 
     /// All keys.
-    pub fn all(&self) -> impl Iterator<Item = Key> + use<> {
-        0..self.names.len() as Key
+    pub fn all(&self) -> impl Iterator<Item = Key> + '_ {
+        (0..KEYS as Key).filter(|key| self.names[usize::from(*key)].is_some())
     }
 
     /// The shard of a key.
@@ -89,6 +94,8 @@ pub enum Ask {
     Exec(Vec<Ask>),
     /// WATCH.
     Watch(Vec<Key>),
+    /// UNWATCH.
+    Unwatch,
     /// FLUSHALL.
     Flush,
     /// DBSIZE.
@@ -263,6 +270,7 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
                     builds_on |= 1 << ops.len();
                 }
                 Ask::Exec(_) => watched.clear(),
+                Ask::Unwatch => (watched, builds_on) = (Vec::new(), 0),
                 _ => {}
             }
             let replies = if let Ask::Exec(calls) = ask { calls.len() + 2 } else { 1 };
@@ -320,6 +328,7 @@ impl Compiler<'_> {
                 format!("MULTI\r\n{calls}EXEC")
             }
             Ask::Watch(keys) => format!("WATCH{}", words(keys)),
+            Ask::Unwatch => "UNWATCH".into(),
             Ask::Flush => "FLUSHALL".into(),
             Ask::Count => "DBSIZE".into(),
         }
@@ -339,6 +348,7 @@ impl Compiler<'_> {
                 second.extend(self.one_step(&[*from], false));
                 self.steps(&self.one_step(&[*from, *to], false), &second)
             }
+            Ask::Unwatch => Vec::new(),
             Ask::Flush | Ask::Count => {
                 let all: Vec<Key> = self.keys.all().collect();
                 let mut parts = self.one_step(&all, matches!(ask, Ask::Flush));

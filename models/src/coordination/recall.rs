@@ -122,7 +122,7 @@ pub const MOMENTS: [Now; 2] = [
 /// Everything that is known.
 pub struct Recall {
     keys: Keys,
-    fingerprints: Vec<Fingerprint>,
+    fingerprints: Vec<(u8, Fingerprint)>,
     ops: Arc<[Op]>,
     engines: RwLock<Numbered<u64, Arc<Known>>>,
     messages: RwLock<Numbered<Message, Arc<Message>>>,
@@ -139,7 +139,7 @@ impl Recall {
     pub fn new(keys: Keys, ops: Arc<[Op]>) -> Recall {
         let hasher = darter_core::hash::KeyHasher::new(crate::state::HASH_SEEDS);
         let fingerprints =
-            keys.all().map(|key| Fingerprint::new(0, hasher.hash(keys.name(key).as_bytes()))).collect();
+            keys.all().map(|key| (key, Fingerprint::new(0, hasher.hash(keys.name(key).as_bytes())))).collect();
         Recall {
             keys,
             fingerprints,
@@ -355,7 +355,7 @@ impl Recall {
     /// What intents are about, as far as keys of the world go.
     fn touched(&self, intents: &Intents) -> Touched {
         let mut touched = Touched::default();
-        for (key, fingerprint) in self.fingerprints.iter().enumerate() {
+        for (key, fingerprint) in &self.fingerprints {
             match intents.whole.or(intents.mode_of(*fingerprint)) {
                 Some(Mode::Shared) => touched.reads |= 1 << key,
                 Some(Mode::Exclusive) => touched.writes |= 1 << key,

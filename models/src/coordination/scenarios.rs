@@ -5,7 +5,7 @@ use super::met::Situation::{
     self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn,
     OwnWaiting, Parked, Resumed,
 };
-use super::program::{Ask, Program, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
+use super::program::{Ask, Program, Q, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
 use super::world::World;
 
 /// A scenario.
@@ -25,8 +25,8 @@ pub struct Scenario {
     pub programs: Vec<Program>,
     /// Situations that must be met.
     pub meets: Vec<Situation>,
-    /// What must have been heard by somebody.
-    pub hears: Vec<&'static str>,
+    /// With what all that a client hears must have ended, each in some course of things.
+    pub hears: Vec<(usize, &'static str)>,
     /// Different states, if no core turns for nothing.
     pub still_states: usize,
     /// Different states as it stands.
@@ -69,7 +69,7 @@ impl Scenario {
         self
     }
 
-    fn hears(mut self, hears: &[&'static str]) -> Scenario {
+    fn hears(mut self, hears: &[(usize, &'static str)]) -> Scenario {
         self.hears = hears.to_vec();
         self
     }
@@ -87,6 +87,14 @@ impl Scenario {
     }
 }
 
+fn two(name: &'static str, programs: Vec<Program>) -> Scenario {
+    Scenario::new(name, 2, programs)
+}
+
+fn three(name: &'static str, programs: Vec<Program>) -> Scenario {
+    Scenario::new(name, 3, programs)
+}
+
 fn on(core: u16, says: &[Say]) -> Program {
     Program::on(core, says.to_vec())
 }
@@ -94,8 +102,6 @@ fn on(core: u16, says: &[Say]) -> Program {
 /// One step and Directs: clients that pipeline, and clients that wait.
 fn one_step() -> Vec<Scenario> {
     let (xy, yx, zw) = ([X, Y], [Y, X], [Z, W]);
-    let two = |name, programs: Vec<Program>| Scenario::new(name, 2, programs);
-    let three = |name, programs: Vec<Program>| Scenario::new(name, 3, programs);
     vec![
         two(
             "2: SETx MSETxy GETx | MSETyx GETy",
@@ -237,7 +243,6 @@ fn one_step() -> Vec<Scenario> {
 /// Several steps.
 fn two_step() -> Vec<Scenario> {
     let xy = [X, Y];
-    let two = |name, programs: Vec<Program>| Scenario::new(name, 2, programs);
     vec![
         two(
             "2: RENxy GETx | RENyx | GETx;GETy",
@@ -262,12 +267,253 @@ fn two_step() -> Vec<Scenario> {
             ],
         )
         .spins(),
+        two(
+            "2: RENxy | RENxw | GETw;GETy: one finds no source",
+            vec![
+                on(0, &[rename(X, Y)]),
+                on(1, &[rename(X, W)]),
+                on(0, &[read(&[W]), read(&[Y]).waits()]),
+            ],
+        )
+        .hears(&[(0, "+OK\r\n"), (0, "no such key\r\n"), (1, "+OK\r\n"), (1, "no such key\r\n")]),
+        two(
+            "2: RENNXxy GETy | DELy SETx | GETx;GETy: the target is occupied, or not",
+            vec![
+                on(0, &[Ask::RenameNew(X, Y).into(), read(&[Y])]),
+                on(1, &[Ask::Delete(vec![Y]).into(), write(&[X])]),
+                on(1, &[read(&[X]), read(&[Y]).waits()]),
+            ],
+        )
+        .hears(&[(0, ":0\r\n$2\r\n1:\r\n"), (0, ":1\r\n$2\r\n0:\r\n")]),
+        two(
+            "2: MSETNXxy SETx | DELxy | MGETxy: keys are occupied, or free",
+            vec![
+                on(0, &[Ask::WriteNew(vec![X, Y]).into(), write(&[X])]),
+                on(1, &[Ask::Delete(vec![X, Y]).into()]),
+                on(1, &[read(&xy)]),
+            ],
+        )
+        .hears(&[(0, ":0\r\n+OK\r\n"), (0, ":1\r\n+OK\r\n"), (2, "*2\r\n$-1\r\n$-1\r\n")]),
+        two(
+            "2: COPYxy GETx | MSETxy | RENyx",
+            vec![
+                on(0, &[Ask::Copy(X, Y).into(), read(&[X])]),
+                on(1, &[write(&xy)]),
+                on(1, &[rename(Y, X)]),
+            ],
+        ),
+        three(
+            "3: RENxy | @2 RENyx | @1 MSETxy",
+            vec![on(0, &[rename(X, Y)]), on(2, &[rename(Y, X)]), on(1, &[write(&xy)])],
+        ),
+    ]
+}
+
+/// WATCH, on several shards and on one.
+fn watched() -> Vec<Scenario> {
+    const NIL: &str = "*-1\r\n";
+    const DONE: &str = "*2\r\n+OK\r\n+OK\r\n";
+    let xy = [X, Y];
+    vec![
+        two(
+            "2: WATCHxy;EXEC{xy} | SETy | GETx;GETy",
+            vec![
+                on(0, &[watch(&xy), exec(&xy).waits()]),
+                on(1, &[write(&[Y])]),
+                on(1, &[read(&[X]), read(&[Y]).waits()]),
+            ],
+        )
+        .hears(&[(0, NIL), (0, DONE)]),
+        two(
+            "2: WATCHy EXEC{xw} GETx | SETy | SETx",
+            vec![
+                on(0, &[watch(&[Y]), exec(&[X, W]), read(&[X])]),
+                on(1, &[write(&[Y])]),
+                on(0, &[write(&[X])]),
+            ],
+        ),
+        two(
+            "2: WATCHxy EXEC{x} | WATCHxy EXEC{y}: one of them at the most",
+            vec![
+                on(0, &[watch(&xy), Ask::Exec(vec![Ask::Write(vec![X])]).into()]),
+                on(1, &[watch(&xy), Ask::Exec(vec![Ask::Write(vec![Y])]).into()]),
+            ],
+        )
+        .hears(&[(0, NIL), (1, NIL), (0, "*1\r\n+OK\r\n"), (1, "*1\r\n+OK\r\n")]),
+        two(
+            "2: WATCHy EXEC{yw} | SETy MSETxy",
+            vec![on(0, &[watch(&[Y]), exec(&[Y, W])]), on(1, &[write(&[Y]), write(&xy)])],
+        )
+        .hears(&[(0, NIL), (0, DONE)]),
+        two(
+            "2: WATCHy EXEC{wq} | SETy MSETxy: what is watched is not what is written",
+            vec![on(0, &[watch(&[Y]), exec(&[W, Q])]), on(1, &[write(&[Y]), write(&xy)])],
+        )
+        .hears(&[(0, NIL), (0, DONE)]),
+        two(
+            "2: WATCHxy UNWATCH GETy | MSETxy: the round ends before it has begun",
+            vec![on(0, &[watch(&xy), Ask::Unwatch.into(), read(&[Y])]), on(1, &[write(&xy)])],
+        ),
+        two(
+            "2: WATCHx EXEC{xz} | MSETxy | RENxy",
+            vec![
+                on(0, &[watch(&[X]), exec(&[X, Z])]),
+                on(1, &[write(&xy)]),
+                on(1, &[rename(X, Y)]),
+            ],
+        )
+        .hears(&[(0, NIL), (0, DONE)]),
+        three(
+            "3: WATCHy;EXEC{xv} | @1 SETy | @2 MSETxv",
+            vec![
+                on(0, &[watch(&[Y]), exec(&[X, V]).waits()]),
+                on(1, &[write(&[Y])]),
+                on(2, &[write(&[X, V])]),
+            ],
+        )
+        .hears(&[(0, NIL), (0, DONE)]),
+        two(
+            "2: SETy with an end; WATCHxy;EXEC{xw} | GETy, the clock moves on",
+            vec![
+                on(0, &[Ask::WriteUntil(Y).into(), watch(&xy).waits(), exec(&[X, W]).waits()]),
+                on(1, &[read(&[Y])]),
+            ],
+        )
+        .ticks()
+        .hears(&[(0, NIL), (0, DONE)]),
+        two(
+            "2: SETy with an end; WATCHy;EXEC{yw} | MSETxy, the clock moves on",
+            vec![
+                on(0, &[Ask::WriteUntil(Y).into(), watch(&[Y]).waits(), exec(&[Y, W]).waits()]),
+                on(1, &[read(&[X, W])]),
+            ],
+        )
+        .ticks()
+        .hears(&[(0, NIL), (0, DONE)]),
+    ]
+}
+
+/// Locks of whole shards.
+fn whole() -> Vec<Scenario> {
+    let xy = [X, Y];
+    vec![
+        two(
+            "2: MSETxy GETx | FLUSHALL | GETy;GETx",
+            vec![
+                on(0, &[write(&xy), read(&[X])]),
+                on(1, &[Ask::Flush.into()]),
+                on(1, &[read(&[Y]), read(&[X]).waits()]),
+            ],
+        ),
+        two(
+            "2: FLUSHALL MSETxy SETz | DBSIZE DBSIZE",
+            vec![
+                on(0, &[Ask::Flush.into(), write(&xy), write(&[Z])]),
+                on(1, &[Ask::Count.into(), Ask::Count.into()]),
+            ],
+        )
+        .hears(&[(1, ":5\r\n:5\r\n"), (1, ":0\r\n:2\r\n"), (1, ":2\r\n:3\r\n")]),
+        two(
+            "2: EXEC{FLUSHALL SETx} | MSETxy | GETy;GETx",
+            vec![
+                on(0, &[Ask::Exec(vec![Ask::Flush, Ask::Write(vec![X])]).into()]),
+                on(1, &[write(&xy)]),
+                on(1, &[read(&[Y]), read(&[X]).waits()]),
+            ],
+        ),
+        three(
+            "3: FLUSHALL | @2 MSETxy | @1 DBSIZE",
+            vec![on(0, &[Ask::Flush.into()]), on(2, &[write(&xy)]), on(1, &[Ask::Count.into()])],
+        ),
+    ]
+}
+
+/// Clients that vanish.
+fn vanishing() -> Vec<Scenario> {
+    let xy = [X, Y];
+    vec![
+        two(
+            "2: MSETxy SETy, may vanish | MSETxy | GETx;GETy",
+            vec![
+                on(0, &[write(&xy), write(&[Y])]).may_vanish(),
+                on(1, &[write(&xy)]),
+                on(1, &[read(&[X]), read(&[Y]).waits()]),
+            ],
+        )
+        .meets(&[GoneAmid]),
+        two(
+            "2: WATCHxy EXEC{xw}, may vanish | SETy MSETxy",
+            vec![
+                on(0, &[watch(&xy), exec(&[X, W])]).may_vanish(),
+                on(1, &[write(&[Y]), write(&xy)]),
+            ],
+        )
+        .meets(&[GoneAmid]),
+        two(
+            "2: RENxy, may vanish | RENyx, may vanish | GETx;GETy",
+            vec![
+                on(0, &[rename(X, Y)]).may_vanish(),
+                on(1, &[rename(Y, X)]).may_vanish(),
+                on(1, &[read(&[X]), read(&[Y]).waits()]),
+            ],
+        )
+        .meets(&[GoneAmid]),
+        two(
+            "2: WATCHy MSETxy EXEC{yw} with one credit, may vanish | SETx MSETxy",
+            vec![
+                on(0, &[watch(&[Y]), write(&xy), exec(&[Y, W])]).may_vanish(),
+                on(1, &[write(&[X]), write(&xy)]),
+            ],
+        )
+        .credits(1)
+        .meets(&[GoneAmid, Parked, Resumed]),
+    ]
+}
+
+/// Few credits.
+fn pressed() -> Vec<Scenario> {
+    let xy = [X, Y];
+    vec![
+        two(
+            "2: one credit, MSETxy SETy | GETy | @1 MSETxy GETx",
+            vec![
+                on(0, &[write(&xy), write(&[Y])]),
+                on(0, &[read(&[Y])]),
+                on(1, &[write(&xy), read(&[X])]),
+            ],
+        )
+        .credits(1)
+        .meets(&[Parked, Resumed]),
+        three(
+            "3: one credit, MSETyv between | GETy | GETv | GETy",
+            vec![
+                on(0, &[write(&[Y, V])]),
+                on(0, &[read(&[Y]), read(&[Y])]),
+                on(0, &[read(&[V]), read(&[V])]),
+            ],
+        )
+        .credits(1)
+        .meets(&[Parked, Resumed]),
+        two(
+            "2: one credit, MSETxy MSETxw MSETzy | @1 MSETxq GETz: releases in a row",
+            vec![
+                on(0, &[write(&xy), write(&[X, W]), write(&[Z, Y])]),
+                on(1, &[write(&[X, Q])]),
+                on(1, &[read(&[Z])]),
+            ],
+        )
+        .credits(1)
+        .meets(&[Parked, Resumed, Full]),
+        three(
+            "3: one credit, RENyv | FLUSHALL | @1 MSETxv",
+            vec![on(0, &[rename(Y, V)]), on(0, &[Ask::Flush.into()]), on(1, &[write(&[X, V])])],
+        )
+        .credits(1)
+        .meets(&[Parked, Resumed]),
     ]
 }
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    let mut all = one_step();
-    all.extend(two_step());
-    all
+    [one_step(), two_step(), watched(), whole(), vanishing(), pressed()].into_iter().flatten().collect()
 }

@@ -594,6 +594,7 @@ impl State {
             }
             if self.history.replied >> op & 1 == 0 {
                 self.history.replied |= 1 << op;
+                self.history.seen_late |= u16::from(self.moment) << op;
                 self.transactions.retain(|(.., other)| usize::from(*other) != *op);
             }
         }
@@ -666,7 +667,7 @@ impl State {
     fn judge_expiry(&mut self, world: &World) {
         for (op, exec) in world.ops.iter().enumerate().filter(|(_, op)| op.is_watched) {
             let watched = world.of[exec.client][exec.place - 1];
-            let is_due = self.history.late >> op & 1 == 1 && self.history.late >> watched & 1 == 0;
+            let is_due = self.history.late >> op & 1 == 1 && self.history.seen_late >> watched & 1 == 0;
             let heard = world.recall.text(self.sides[exec.client].heard);
             if is_due && !heard.ends_with(b"*-1\r\n") {
                 self.fail(EXPIRED);
