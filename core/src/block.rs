@@ -131,8 +131,7 @@ impl Engine {
                 }
             }
             [owner] => {
-                if !self.node.links.take(owner) {
-                    self.node.links.park(owner, session.conn);
+                if !self.node.links.take_or_wait(session.conn, &[owner]) {
                     return Ok(Verdict::Held(crate::session::Hold::Credits));
                 }
                 self.show(session, id.row(), args, now, out);

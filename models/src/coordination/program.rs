@@ -50,7 +50,9 @@ impl Keys {
                 let lies = hasher.hash(name.as_bytes()).shard(cores);
                 lies == shard && !names.iter().flatten().any(|other| other == name)
             };
-            names.push((0..).map(|n| format!("k{n}")).take(if shard < cores { usize::MAX } else { 0 }).find(fits));
+            names.push(
+                (0..).map(|n| format!("k{n}")).take(if shard < cores { usize::MAX } else { 0 }).find(fits),
+            );
         }
         Keys { names }
     }

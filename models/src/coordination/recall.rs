@@ -138,8 +138,10 @@ impl Recall {
     /// Nothing yet.
     pub fn new(keys: Keys, ops: Arc<[Op]>) -> Recall {
         let hasher = darter_core::hash::KeyHasher::new(crate::state::HASH_SEEDS);
-        let fingerprints =
-            keys.all().map(|key| (key, Fingerprint::new(0, hasher.hash(keys.name(key).as_bytes())))).collect();
+        let fingerprints = keys
+            .all()
+            .map(|key| (key, Fingerprint::new(0, hasher.hash(keys.name(key).as_bytes()))))
+            .collect();
         Recall {
             keys,
             fingerprints,

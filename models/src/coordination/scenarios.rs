@@ -269,11 +269,7 @@ fn two_step() -> Vec<Scenario> {
         .spins(),
         two(
             "2: RENxy | RENxw | GETw;GETy: one finds no source",
-            vec![
-                on(0, &[rename(X, Y)]),
-                on(1, &[rename(X, W)]),
-                on(0, &[read(&[W]), read(&[Y]).waits()]),
-            ],
+            vec![on(0, &[rename(X, Y)]), on(1, &[rename(X, W)]), on(0, &[read(&[W]), read(&[Y]).waits()])],
         )
         .hears(&[(0, "+OK\r\n"), (0, "no such key\r\n"), (1, "+OK\r\n"), (1, "no such key\r\n")]),
         two(
@@ -296,11 +292,7 @@ fn two_step() -> Vec<Scenario> {
         .hears(&[(0, ":0\r\n+OK\r\n"), (0, ":1\r\n+OK\r\n"), (2, "*2\r\n$-1\r\n$-1\r\n")]),
         two(
             "2: COPYxy GETx | MSETxy | RENyx",
-            vec![
-                on(0, &[Ask::Copy(X, Y).into(), read(&[X])]),
-                on(1, &[write(&xy)]),
-                on(1, &[rename(Y, X)]),
-            ],
+            vec![on(0, &[Ask::Copy(X, Y).into(), read(&[X])]), on(1, &[write(&xy)]), on(1, &[rename(Y, X)])],
         ),
         three(
             "3: RENxy | @2 RENyx | @1 MSETxy",
@@ -356,11 +348,7 @@ fn watched() -> Vec<Scenario> {
         ),
         two(
             "2: WATCHx EXEC{xz} | MSETxy | RENxy",
-            vec![
-                on(0, &[watch(&[X]), exec(&[X, Z])]),
-                on(1, &[write(&xy)]),
-                on(1, &[rename(X, Y)]),
-            ],
+            vec![on(0, &[watch(&[X]), exec(&[X, Z])]), on(1, &[write(&xy)]), on(1, &[rename(X, Y)])],
         )
         .hears(&[(0, NIL), (0, DONE)]),
         three(
@@ -443,10 +431,7 @@ fn vanishing() -> Vec<Scenario> {
         .meets(&[GoneAmid]),
         two(
             "2: WATCHxy EXEC{xw}, may vanish | SETy MSETxy",
-            vec![
-                on(0, &[watch(&xy), exec(&[X, W])]).may_vanish(),
-                on(1, &[write(&[Y]), write(&xy)]),
-            ],
+            vec![on(0, &[watch(&xy), exec(&[X, W])]).may_vanish(), on(1, &[write(&[Y]), write(&xy)])],
         )
         .meets(&[GoneAmid]),
         two(
@@ -476,11 +461,7 @@ fn pressed() -> Vec<Scenario> {
     vec![
         two(
             "2: one credit, MSETxy SETy | GETy | @1 MSETxy GETx",
-            vec![
-                on(0, &[write(&xy), write(&[Y])]),
-                on(0, &[read(&[Y])]),
-                on(1, &[write(&xy), read(&[X])]),
-            ],
+            vec![on(0, &[write(&xy), write(&[Y])]), on(0, &[read(&[Y])]), on(1, &[write(&xy), read(&[X])])],
         )
         .credits(1)
         .meets(&[Parked, Resumed]),
