@@ -131,6 +131,12 @@ impl Engine {
             self.enqueue_call(&mut session, id, args, out);
             return (session, Verdict::Done);
         }
+        let strict = self.node.settings.pipeline_order_strict && !matches!(row.run, Run::Local(_));
+        let target = if strict { self.target(row, args) } else { None };
+        if strict && session.in_flight() > 0 && (target.is_none() || target != session.awaits_from) {
+            return (session, Verdict::Held(Hold::Order));
+        }
+        session.awaits_from = target;
         let verdict = match row.run {
             Run::Local(run) => {
                 self.show(&session, row, args, now, out);
@@ -440,6 +446,17 @@ impl Engine {
         let request = request(session, id, args, now, first_hash);
         out.push(Effect::Send { to, message: Message::Direct { token, request } });
         Verdict::Done
+    }
+
+    /// The one other core where a request runs, if it does.
+    fn target(&mut self, row: &Command, args: Args<'_>) -> Option<CoreId> {
+        match row.run {
+            Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) => match self.place(row, args) {
+                Place::There(core) => Some(core),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Finds the keys and their shard.

@@ -155,6 +155,8 @@ pub struct Session {
     pub watch_round: u64,
     /// It waits for something to be had.
     pub blocked: Option<Box<Blocked>>,
+    /// The one core that all awaited replies come from, if it is one.
+    pub awaits_from: Option<CoreId>,
     /// Its next request waits until everything before it has been answered.
     pub waits_for_all: bool,
     awaited: VecDeque<Awaited>,
@@ -199,6 +201,7 @@ impl Session {
             watched: Vec::new(),
             watch_round: 0,
             blocked: None,
+            awaits_from: None,
             waits_for_all: false,
             awaited: VecDeque::new(),
             first_awaited: 0,
@@ -305,6 +308,7 @@ impl Session {
         (self.hold, self.read_paused, self.again, self.ended, self.closing, self.close_said).hash(hasher);
         (&self.awaited, self.first_awaited).hash(hasher);
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
+        self.awaits_from.hash(hasher);
         self.blocked.hash(hasher);
         self.outbox.digest(hasher);
     }

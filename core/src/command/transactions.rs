@@ -305,4 +305,20 @@ mod tests {
             assert_eq!(world.receive(client), expected);
         });
     }
+
+    #[test]
+    fn a_strict_pipeline_asks_one_shard_at_a_time() {
+        let mut world = World::with(3, |settings| settings.pipeline_order_strict = true);
+        let client = world.connect(0);
+        let mut request = String::new();
+        let mut expected = String::new();
+        for n in 0..50 {
+            request += &format!("SET k:{n} {n}\r\nPING\r\nMGET k:{n} nosuch\r\nGET k:{n}\r\n");
+            let len = n.to_string().len();
+            expected += &format!("+OK\r\n+PONG\r\n*2\r\n${len}\r\n{n}\r\n$-1\r\n${len}\r\n{n}\r\n");
+        }
+        world.send(client, request.as_bytes());
+        assert_eq!(world.receive(client), expected);
+        assert_eq!(world.unfinished(), [""; 0]);
+    }
 }

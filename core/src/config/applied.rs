@@ -158,6 +158,11 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     )
     .immutable(),
     Parameter::applied(
+        "pipeline-order",
+        |s, v| value::choice(v[0], value::PIPELINE_ORDERS).map(|strict| s.pipeline_order_strict = strict),
+        |s| value::print_choice(s.pipeline_order_strict, value::PIPELINE_ORDERS),
+    ),
+    Parameter::applied(
         "shards",
         |s, v| value::shards(v[0]).map(|shards| s.shards = shards),
         |s| if s.shards == 0 { "auto".into() } else { s.shards.to_string() },
@@ -233,6 +238,7 @@ mod tests {
             ("hz", "100"),
             ("enable-debug-command", "local"),
             ("shards", "8"),
+            ("pipeline-order", "strict"),
             ("list-max-listpack-size", "-2147483648"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),

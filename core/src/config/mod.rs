@@ -93,6 +93,8 @@ pub struct Settings {
     pub requirepass: String,
     /// The most clients of the whole process.
     pub maxclients: u32,
+    /// A connection's next request waits for its answers before it goes to another shard.
+    pub pipeline_order_strict: bool,
     /// Bytes of all shards together; 0: no limit.
     pub maxmemory: u64,
     /// The longest bulk argument, bytes.
@@ -143,6 +145,7 @@ impl Default for Settings {
             dir: ".".into(),
             requirepass: String::new(),
             maxclients: 10_000,
+            pipeline_order_strict: false,
             maxmemory: 0,
             proto_max_bulk_len: 512 << 20,
             client_query_buffer_limit: 1 << 30,

@@ -16,6 +16,9 @@ pub const LOG_LEVELS: &[(&str, LogLevel)] = &[
 /// Who may use a command, by name.
 pub const ACCESS: &[(&str, Access)] = &[("no", Access::No), ("yes", Access::Yes), ("local", Access::Local)];
 
+/// `pipeline-order`: true for the strict one.
+pub const PIPELINE_ORDERS: &[(&str, bool)] = &[("relaxed", false), ("strict", true)];
+
 /// The classes of clients that have output limits, by the names that are printed.
 pub const CLIENT_CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
