@@ -24,7 +24,7 @@ mod compiled {
     pub static MARKER: &str = "darter was built with planted faults";
 
     /// Every fault.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: &[&str] = &[
         "an answer does not give the credit back",
         "a credit is taken where there is none",
         "asking everybody takes no credits",
@@ -42,6 +42,38 @@ mod compiled {
         "a shard judges by an earlier instant",
         "the sweep removes what is due soon",
         "a due key is found",
+        "a newcomer overtakes who waits for a credit",
+        "who needs credits of several cores waits in one line",
+        "a ticket is granted before it is stable",
+        "a limit without the next ticket",
+        "a limit is raised before the rings are drained",
+        "the rings are drained before the limit is observed",
+        "a ticket is announced after it was drawn",
+        "a core is silent before it has pushed",
+        "an own entry is queued only at the flush",
+        "a direct is sent before the flush",
+        "locks are released at execution",
+        "a transaction of steps is released after its first",
+        "a transaction ends before all have answered",
+        "a transaction gives its credits back before its release",
+        "a release is forgotten after a failed check",
+        "a transaction barges past who waits",
+        "a ticket goes before the directs of a lower one",
+        "a direct waits at the tail",
+        "a direct waits for the directs of others",
+        "a direct waits for transactions of others",
+        "a direct overtakes what is held",
+        "a direct overtakes its own transaction",
+        "a direct overtakes its own undrawn ticket",
+        "directs of one client overtake each other",
+        "reads of one client overtake each other",
+        "what is watched is not looked at",
+        "what is watched is looked at before the grant",
+        "expiry does not count for those who watch",
+        "close forgets what the client watches",
+        "a waiting WATCH does not delay its EXEC",
+        "a round ends before its WATCH has run",
+        "the steps of a transaction judge by different instants",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);
