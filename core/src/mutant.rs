@@ -71,6 +71,9 @@ mod compiled {
         "what is watched is looked at before the grant",
         "expiry does not count for those who watch",
         "close forgets what the client watches",
+        "a waiting WATCH does not delay its EXEC",
+        "a round ends before its WATCH has run",
+        "the steps of a transaction judge by different instants",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);

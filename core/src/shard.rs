@@ -117,8 +117,11 @@ impl Shard {
     pub fn flush(&mut self, database: usize) {
         for key in self.watches.keys_of(database as u16) {
             let hash = self.hasher.hash(&key);
-            if self.databases[database].get(Key { bytes: &key, hash }).is_some() {
-                self.watches.changed(database as u16, &key);
+            let Some(record) = self.databases[database].get(Key { bytes: &key, hash }) else { continue };
+            // For who has found it so before, a key whose time has come is not there any more.
+            match record.deadline().is_some_and(|at| at <= self.clock.latest()) {
+                true => self.watches.expired(database as u16, &key),
+                false => self.watches.changed(database as u16, &key),
             }
         }
         let next = Database::new(self.hasher.clone());

@@ -23,16 +23,22 @@ pub enum Canary {
     LateExpiry,
     /// Two answers change places.
     ReorderedReplies,
+    /// A core says that it has pushed before it has.
+    EarlySilence,
+    /// A core takes out what has come before it reads how far tickets are stable.
+    EarlyDrain,
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Canary; 5] = [
+    pub const ALL: [Canary; 7] = [
         Canary::Nondeterminism,
         Canary::LostReply,
         Canary::StaleRead,
         Canary::LateExpiry,
         Canary::ReorderedReplies,
+        Canary::EarlySilence,
+        Canary::EarlyDrain,
     ];
 
     /// As it is named on the command line.
@@ -44,6 +50,8 @@ impl Canary {
             Canary::StaleRead => "stale-read",
             Canary::LateExpiry => "late-expiry",
             Canary::ReorderedReplies => "reordered-replies",
+            Canary::EarlySilence => "early-silence",
+            Canary::EarlyDrain => "early-drain",
         }
     }
 

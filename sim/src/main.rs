@@ -20,7 +20,8 @@ darter-sim: seeded worlds of cores, clients and faults over the real engine
   --plan FILE         replay a stored plan instead of a seed
   --write FILE        store the plan of the seed
   --minimise          make a failing plan smaller and print it
-  --canary NAME       plant a fault: nondeterminism, lost-reply, stale-read, late-expiry, reordered-replies
+  --canary NAME       plant a fault: nondeterminism, lost-reply, stale-read, late-expiry, reordered-replies,
+                      early-silence, early-drain
   --coverage          print which situations were met
   --verbose           print every event
 

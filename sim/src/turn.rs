@@ -197,9 +197,6 @@ impl World<'_> {
             Message::Done { token, .. } if self.machines[core].connection(token.conn).is_none() => {
                 self.sometimes.met("a message came for a connection that was gone");
             }
-            Message::Answer { token, .. } if self.machines[core].connection(token.conn).is_none() => {
-                self.sometimes.met("a part came after the client had gone");
-            }
             Message::Schedule { ticket, .. } => {
                 let highest = &mut self.machines[core].highest_ticket;
                 if *ticket < *highest {
@@ -328,10 +325,14 @@ impl World<'_> {
     /// Everything that can be seen, of each core in its order; which core comes first is chance.
     fn receive_messages(&mut self, core: usize) -> bool {
         let cores = self.machines.len();
+        let seen_at = match self.canary {
+            Canary::EarlyDrain => self.now.saturating_sub(2 * self.swarm.hop),
+            _ => self.now,
+        };
         let first = self.schedule.below(cores as u64) as usize;
         let mut any = false;
         for from in (0..cores).map(|n| (n + first) % cores).filter(|from| *from != core) {
-            while let (None, Some(message)) = (&self.failure, self.rings[from][core].pop(self.now)) {
+            while let (None, Some(message)) = (&self.failure, self.rings[from][core].pop(seen_at)) {
                 any = true;
                 let from = darter_core::event::CoreId(from as u16);
                 self.handle(core, Event::Message { from, message });
@@ -387,6 +388,9 @@ impl World<'_> {
         if first.is_some() {
             // The core is stalled between its pushes: until the last can be seen it does nothing else, and says so to the others.
             self.pushing_until[core] = pushed_at;
+            if self.canary == Canary::EarlySilence {
+                self.tickets.pushed(id);
+            }
             self.at(pushed_at, Happening::Pushed(core));
         }
     }

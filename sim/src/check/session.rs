@@ -45,7 +45,7 @@ pub struct Session {
     broken: bool,
     watching: Vec<Watching>,
     /// What an EXEC under way leaves selected, if it is not refused.
-    selects: Option<usize>,
+    selects: Option<(Op, usize)>,
 }
 
 impl Session {
@@ -65,23 +65,22 @@ impl Session {
     }
 
     /// EXEC has its place: nothing is watched any more. `databases`: how many there are.
-    pub fn executes(&mut self, commands: &[Words], databases: usize) {
+    pub fn executes(&mut self, op: Op, commands: &[Words], databases: usize) {
         self.watching.clear();
-        self.selects = commands.iter().filter_map(|words| selects(words, databases)).next_back();
+        let selected = commands.iter().filter_map(|words| selects(words, databases)).next_back();
+        self.selects = selected.map(|database| (op, database));
     }
 
     /// EXEC has run, or was refused.
-    pub fn executed(&mut self, refused: bool) {
-        if let (Some(database), false) = (self.selects.take(), refused) {
+    pub fn executed(&mut self, op: Op, refused: bool) {
+        let selected = self.selects.take_if(|(by, _)| *by == op);
+        if let (Some((_, database)), false) = (selected, refused) {
             self.database = database;
         }
     }
 
     /// The next request; the error says what should not be.
     pub fn next(&mut self, words: &Words, databases: usize) -> Result<Meaning, String> {
-        if self.selects.is_some() {
-            return Err("a request is taken before an EXEC with SELECT is over".into());
-        }
         let name = words[0].to_ascii_lowercase();
         let exactly = |reply| Ok(Meaning::Alone(Expect::Exactly(reply)));
         match &name[..] {
@@ -100,6 +99,9 @@ impl Session {
         if let Some(refused) = refused {
             self.broken |= self.queue.is_some();
             return exactly(refused);
+        }
+        if self.selects.is_some() {
+            return Err("a request is taken before an EXEC with SELECT is over".into());
         }
         let reply = match (&name[..], &mut self.queue) {
             (b"multi", Some(_)) => Reply::error("ERR MULTI calls can not be nested"),
@@ -174,6 +176,7 @@ fn unknown(words: &Words) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::serial::{Said, Serial};
 
     #[test]
     fn exec_has_what_was_queued_and_selects_if_it_is_not_refused() {
@@ -188,9 +191,10 @@ mod tests {
             assert!(matches!(say("SET k v"), Ok(Meaning::Alone(_))));
             let Ok(Meaning::Store(Deed::Exec { commands, watches })) = say("EXEC") else { panic!("it runs") };
             assert_eq!((commands.len(), watches.len()), (2, 0));
-            session.executes(&commands, 2);
+            let op = Serial::default().begin(Said { connection: 0, number: 0 }, 0);
+            session.executes(op, &commands, 2);
             assert!(session.next(&vec![b"PING".to_vec()], 2).is_err());
-            session.executed(refused);
+            session.executed(op, refused);
             assert_eq!(session.database, database);
         }
     }

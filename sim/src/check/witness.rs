@@ -335,7 +335,7 @@ impl Witness {
         let session = &mut self.dialogues[dialogue].session;
         match deed {
             Deed::Watch(keys) => session.watches(op, keys),
-            Deed::Exec { commands, .. } => session.executes(&commands, self.databases),
+            Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
             Deed::Command(_) | Deed::Expired(_) => {}
         }
         let (ran, instants, done) = (Vec::new(), BTreeMap::new(), false);
@@ -356,8 +356,8 @@ impl Witness {
     ) -> Result<Taking, String> {
         let taking = self.starts(turn, conn)?;
         self.ran(turn, taking, judged)?;
-        if taking.op.and_then(|op| self.under_way.get(&op)).is_some_and(|under_way| under_way.is_exec) {
-            self.dialogues[taking.dialogue].session.executed(refused);
+        if let Some(op) = taking.op {
+            self.dialogues[taking.dialogue].session.executed(op, refused);
         }
         Ok(taking)
     }
@@ -414,9 +414,11 @@ impl Witness {
         };
         let here = &mut self.dialogues[taking.dialogue];
         here.remote.remove(&taking.request);
+        if let Some(op) = taking.op {
+            here.session.executed(op, refused);
+        }
         let under_way = taking.op.and_then(|op| self.under_way.get(&op));
         if let Some(under_way) = under_way.filter(|under_way| under_way.is_exec) {
-            here.session.executed(refused);
             if under_way.footprint.shards().len() > 1 && !refused {
                 turn.sometimes.met("an EXEC ran over several shards");
             }
