@@ -91,7 +91,7 @@ impl Engine {
         out: &mut Effects,
     ) {
         self.node.statistics.queued_directs += 1;
-        if let Ok(work) = self.node.queue.direct(client, intents, work) {
+        if let Some(work) = self.node.queue.direct(client, intents, work) {
             self.run_work(None, work, now, out);
         }
     }

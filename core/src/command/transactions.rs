@@ -295,7 +295,7 @@ mod tests {
             let mut request = String::new();
             let mut expected = String::new();
             for n in 0..200 {
-                request += &format!("MULTI\r\nINCR a\r\nINCR b\r\nINCR c\r\nEXEC\r\nGET a\r\nMGET a b\r\n");
+                request += "MULTI\r\nINCR a\r\nINCR b\r\nINCR c\r\nEXEC\r\nGET a\r\nMGET a b\r\n";
                 let (n, len) = (n + 1, (n + 1).to_string().len());
                 expected +=
                     &format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:{n}\r\n:{n}\r\n:{n}\r\n");

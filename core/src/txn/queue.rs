@@ -2,7 +2,7 @@
 //!
 //! It decides what may run and when. It does not know what runs, nor tables, clients or messages. See `docs/TRANSACTIONS.md`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use smallvec::SmallVec;
@@ -98,6 +98,10 @@ impl Hasher for AsItIs {
 /// Entries with an intent on one fingerprint, in the order of their places.
 type Claims = SmallVec<[EntryId; 4]>;
 
+/// The lock table. A look-up in constant time is worth more than an order here: nobody ever goes through it.
+#[allow(clippy::disallowed_types, reason = "its hasher is fixed, and it is never iterated")]
+type Locks = std::collections::HashMap<Fingerprint, Claims, BuildHasherDefault<AsItIs>>;
+
 /// The queue and the lock table of a shard. `W`: what runs.
 #[derive(Clone, Debug)]
 pub struct Queue<W> {
@@ -106,7 +110,7 @@ pub struct Queue<W> {
     len: usize,
     /// How many of them are held.
     held: usize,
-    locks: HashMap<Fingerprint, Claims, BuildHasherDefault<AsItIs>>,
+    locks: Locks,
     /// Entries with an intent on the whole shard, in the order of their places.
     wholes: Vec<EntryId>,
     /// Transactions whose ticket may still be overtaken by a lower one.
@@ -129,7 +133,7 @@ impl<W> Default for Queue<W> {
             free: Vec::new(),
             len: 0,
             held: 0,
-            locks: HashMap::default(),
+            locks: Locks::default(),
             wholes: Vec::new(),
             unstable: BTreeMap::new(),
             undrawn: Vec::new(),
@@ -179,10 +183,10 @@ impl<W> Queue<W> {
         self.locks.contains_key(&key) || !self.wholes.is_empty()
     }
 
-    /// An operation whose keys all lie here. It may run at once (`Ok`), or must wait for what stands ahead of it: an entry that
+    /// An operation whose keys all lie here. Given back, it may run at once; `None`: it waits for what stands ahead of it: an entry that
     /// is held and conflicts, or one of its own client's that is not granted yet and shares a key.
-    pub fn direct(&mut self, client: ClientId, intents: &Intents, work: W) -> Result<W, ()> {
-        let Some(ahead) = self.last_ahead(client, intents) else { return Ok(work) };
+    pub fn direct(&mut self, client: ClientId, intents: &Intents, work: W) -> Option<W> {
+        let Some(ahead) = self.last_ahead(client, intents) else { return Some(work) };
         let mut ticket = ahead.ticket;
         if planted("a direct waits at the tail") {
             ticket = self.iter().map(|(_, entry)| entry.place.ticket).max().unwrap_or(ticket);
@@ -194,7 +198,7 @@ impl<W> Queue<W> {
         if ticket >= UNDRAWN {
             self.undrawn_directs.push(id);
         }
-        Err(())
+        None
     }
 
     /// True if an operation whose keys all lie here may run at once.
@@ -349,11 +353,8 @@ impl<W> Queue<W> {
             let waits_for_others = conflicts
                 && (entry.is_direct() && planted("a direct waits for the directs of others")
                     || !entry.is_direct() && planted("a direct waits for transactions of others"));
-            let is_ahead = own
-                && ordered
-                && !is_overtaken
-                && entry.intents.shares(intents)
-                && !(planted("a direct overtakes its own transaction") && !entry.is_direct());
+            let is_seen = entry.is_direct() || !planted("a direct overtakes its own transaction");
+            let is_ahead = own && ordered && !is_overtaken && is_seen && entry.intents.shares(intents);
             is_ahead || waits_for_others
         };
         self.around(intents)
