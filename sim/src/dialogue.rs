@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::check::serial::Op;
 use crate::check::session::Session;
-use crate::check::witness::Taking;
+use crate::check::under_way::Taking;
 use crate::decoder::{Decoded, Decoder, Reply};
 
 /// What a request is.

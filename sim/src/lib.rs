@@ -34,6 +34,7 @@ pub mod plan;
 pub mod reference;
 pub mod ring;
 pub mod run;
+mod seen;
 pub mod sometimes;
 pub mod swarm;
 pub mod trace;

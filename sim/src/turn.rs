@@ -1,8 +1,6 @@
 //! The driver's turn, as in production: collect what is ready, read the clock, let the engine handle each, carry out the effects at the
 //! end, messages in one batch, one send operation per client.
 
-use std::hash::{Hash, Hasher};
-
 use darter_core::Engine;
 use darter_core::event::{ConnId, DiskOutcome, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
@@ -11,7 +9,7 @@ use darter_core::time::Now;
 use crate::canary::Canary;
 use crate::check::witness::Turn;
 use crate::machine::{Connection, Flight, Input};
-use crate::trace::Trace;
+use crate::seen::{describe, digest, shown};
 use crate::world::{Happening, World};
 
 /// Turns in a row that nothing but a deadline has asked for; more means that a core spins.
@@ -480,45 +478,6 @@ impl World<'_> {
             self.fail(format!("bytes of client {conn:?} have moved while they were in flight"));
         }
     }
-}
-
-/// A list as text, cut.
-fn shown(list: &[impl std::fmt::Debug]) -> String {
-    let text = format!("{list:?}");
-    text.chars().take(400).collect()
-}
-
-fn describe(event: &Event<'_>) -> String {
-    match event {
-        Event::Bytes { conn, bytes } => {
-            let shown = &bytes[..bytes.len().min(60)];
-            format!("bytes {}.{} {} {}", conn.index, conn.generation, bytes.len(), shown.escape_ascii())
-        }
-        Event::Message { from, message } => {
-            let text = format!("{message:?}");
-            format!("from {}: {}", from.0, text.chars().take(200).collect::<String>())
-        }
-        other => format!("{other:?}").chars().take(200).collect(),
-    }
-}
-
-/// What an event is, for the trace.
-fn digest(event: &Event<'_>) -> u64 {
-    let mut hasher = Trace::new(false, false);
-    match event {
-        Event::Bytes { conn, bytes } => (0, conn, bytes).hash(&mut hasher),
-        Event::Message { from, message } => (1, from, message).hash(&mut hasher),
-        Event::Sent { conn, bytes } => (2, conn, bytes).hash(&mut hasher),
-        Event::Stable { below } => (3, below).hash(&mut hasher),
-        Event::Tickets { first } => (4, first).hash(&mut hasher),
-        Event::Slice { steps } => (5, steps).hash(&mut hasher),
-        Event::Opened { conn, .. } | Event::Ended { conn } | Event::Closed { conn } => {
-            (6, conn).hash(&mut hasher);
-        }
-        Event::Disk { operation, .. } => (7, operation).hash(&mut hasher),
-        Event::Wake | Event::Stop => 8.hash(&mut hasher),
-    }
-    hasher.finish()
 }
 
 /// What an engine has counted, to see what an event does.

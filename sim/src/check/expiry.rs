@@ -65,6 +65,11 @@ impl Clocks {
         ))
     }
 
+    /// A step of something that is not followed has run.
+    pub fn steps(&mut self, shard: usize, judged: u64) {
+        self.0[shard].judged = self.0[shard].judged.max(judged);
+    }
+
     /// An event is over.
     pub fn rests(&mut self, engine: &Engine, now: u64) -> Result<(), String> {
         let (shard, judged) = (engine.node().core.index(), engine.node().shard.judged().0);

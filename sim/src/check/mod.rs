@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`witness`] | who has said what and what became of it: each request is taken in order and runs where its keys lie, once; feeds the others |
+//! | [`under_way`] | where a request has run when it is answered |
 //! | [`session`] | what a connection does alone: SELECT, MULTI and what it queues, WATCH |
 //! | [`footprint`] | which keys of which shards a request touches |
 //! | [`replay`] | what [`serial`] puts in order, run on the reference of one piece: every reply is what was heard |
@@ -25,4 +26,5 @@ pub mod rest;
 pub mod scan;
 pub mod serial;
 pub mod session;
+pub mod under_way;
 pub mod witness;

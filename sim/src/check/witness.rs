@@ -19,6 +19,7 @@ use super::replay::{Deed, Part, Replay};
 use super::scan::{Scan, living};
 use super::serial::{Access, Op, Said};
 use super::session::Meaning;
+use super::under_way::{Taking, UnderWay};
 use crate::decoder::Reply;
 use crate::dialogue::{Dialogue, Expect, Kind, spoken};
 use crate::reference::store::Store;
@@ -28,34 +29,6 @@ use crate::sometimes::Sometimes;
 const LOOK_EVERY: u64 = 500;
 /// The connection of what nobody has asked for.
 const NOBODY: u64 = u64::MAX;
-
-/// A request that is taken or about to be.
-#[derive(Clone, Copy, Debug)]
-pub struct Taking {
-    dialogue: usize,
-    request: usize,
-    /// The core's wall clock when it was taken, Unix milliseconds.
-    at: u64,
-    /// Its name, if the store has to do with it.
-    op: Option<Op>,
-    is_scan: bool,
-}
-
-/// A request that is under way.
-#[derive(Clone, Debug)]
-struct UnderWay {
-    taking: Taking,
-    footprint: Footprint,
-    is_exec: bool,
-    /// It runs once on each of its shards.
-    is_of_one_step: bool,
-    /// The shards on which parts of it ran, each as often as they did.
-    ran: Vec<u16>,
-    /// By which instant each has judged.
-    instants: BTreeMap<u16, u64>,
-    /// Nothing of it will run any more.
-    done: bool,
-}
 
 /// All connections, and what is under way.
 #[derive(Debug)]
@@ -355,7 +328,7 @@ impl Witness {
         judged: u64,
     ) -> Result<Taking, String> {
         let taking = self.starts(turn, conn)?;
-        self.ran(turn, taking, judged)?;
+        self.ran(turn, taking, judged, false)?;
         if let Some(op) = taking.op {
             self.dialogues[taking.dialogue].session.executed(op, refused);
         }
@@ -391,7 +364,7 @@ impl Witness {
                 turn.core()
             ));
         };
-        self.ran(turn, taking, judged)?;
+        self.ran(turn, taking, judged, false)?;
         self.dialogues[taking.dialogue].remote.remove(&taking.request);
         Ok(taking)
     }
@@ -402,7 +375,7 @@ impl Witness {
         let Some(taking) = token.and_then(|token| self.awaited.get(&(from, *token))).copied() else {
             return Err(format!("core {} runs {tx:?} of core {from}, which is not on its way", turn.core()));
         };
-        self.ran(turn, taking, judged)?;
+        self.ran(turn, taking, judged, true)?;
         Ok(taking)
     }
 
@@ -418,16 +391,17 @@ impl Witness {
             here.session.executed(op, refused);
         }
         let under_way = taking.op.and_then(|op| self.under_way.get(&op));
-        if let Some(under_way) = under_way.filter(|under_way| under_way.is_exec) {
-            if under_way.footprint.shards().len() > 1 && !refused {
-                turn.sometimes.met("an EXEC ran over several shards");
-            }
+        if let Some(under_way) = under_way.filter(|under_way| under_way.is_exec)
+            && under_way.footprint.shards().len() > 1
+            && !refused
+        {
+            turn.sometimes.met("an EXEC ran over several shards");
         }
         self.done(taking)
     }
 
     /// Something of a request has run.
-    fn ran(&mut self, turn: &mut Turn<'_>, taking: Taking, judged: u64) -> Result<(), String> {
+    fn ran(&mut self, turn: &mut Turn<'_>, taking: Taking, judged: u64, is_step: bool) -> Result<(), String> {
         let (core, shard) = (turn.core(), usize::from(turn.core()));
         if taking.is_scan {
             let here = &mut self.dialogues[taking.dialogue];
@@ -435,10 +409,14 @@ impl Witness {
             here.requests[taking.request].expect =
                 Expect::ScanOf(keys.map(|(key, _)| key.to_vec()).collect());
         }
-        let Some(under_way) = taking.op.and_then(|op| self.under_way.get_mut(&op)) else {
+        let Some(op) = taking.op else {
+            if is_step {
+                self.clocks.steps(shard, judged);
+                return Ok(());
+            }
             return self.clocks.ran(shard, judged, taking.at, turn.unix_millis, false);
         };
-        let op = taking.op.expect("only who has a name is under way");
+        let under_way = self.under_way.get_mut(&op).ok_or("something runs that is answered or gone")?;
         if under_way.instants.insert(core, judged).is_some_and(|before| before != judged) {
             return Err(format!("core {core} judges by {judged} in a later step of a transaction"));
         }
@@ -582,57 +560,5 @@ impl Witness {
     pub fn under_way(&self) -> Vec<String> {
         let text = |taking: &Taking| spoken(&self.dialogues[taking.dialogue].requests[taking.request].words);
         self.awaited.values().map(text).collect()
-    }
-}
-
-impl UnderWay {
-    /// It is answered: it must have run where its keys lie, once unless it takes several steps. What is refused need not run.
-    fn judge(&self, words: &[Vec<u8>], reply: &Reply, sometimes: &mut Sometimes) -> Result<(), String> {
-        let shards = self.footprint.shards();
-        let is_several = shards.len() > 1;
-        let name = words[0].to_ascii_lowercase();
-        match (&name[..], reply) {
-            (b"renamenx", Reply::Integer(0)) if is_several => {
-                sometimes.met("a plan of steps found its target occupied");
-            }
-            (b"rename", Reply::Error(_)) if is_several => {
-                sometimes.met("a plan of steps found no source");
-            }
-            (b"copy", Reply::Integer(1)) if is_several => {
-                sometimes.met("a value went to another shard");
-            }
-            (b"msetnx", Reply::Integer(0)) if is_several => {
-                sometimes.met("an MSETNX over several shards found a key");
-            }
-            _ => {}
-        }
-        if self.footprint.touches.values().any(|touch| touch.all.is_some()) && is_several {
-            sometimes.met("all cores gave a part");
-        }
-        if matches!(reply, Reply::Bulk(bytes) if bytes.len() >= 16 << 10) {
-            sometimes.met("a value above 16 KiB was shared");
-        }
-        let times = |shard: &u16| self.ran.iter().filter(|other| *other == shard).count();
-        let wrong = |shard: u16, what: &str| {
-            Err(format!("{} is answered by {reply:?}, but has run {what} on shard {shard}", spoken(words)))
-        };
-        if let (true, Some(shard)) = (self.is_of_one_step, self.ran.iter().find(|shard| times(shard) > 1)) {
-            return wrong(*shard, "more than once");
-        }
-        // Steps of a plan and what EXEC refuses leave shards alone.
-        let missing = shards.iter().find(|shard| times(shard) == 0);
-        match missing.filter(|_| self.is_of_one_step || self.ran.is_empty()) {
-            Some(shard) if !is_refused(reply) => wrong(*shard, "never"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// True for an error, and for what EXEC answers if all its commands give one.
-fn is_refused(reply: &Reply) -> bool {
-    match reply {
-        Reply::Error(_) => true,
-        Reply::Array(elements) => elements.iter().all(|element| matches!(element, Reply::Error(_))),
-        _ => false,
     }
 }

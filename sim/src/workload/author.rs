@@ -313,7 +313,8 @@ impl<'a> Author<'a> {
             2 => words(&["DECR", &key]),
             3 => words(&["INCRBY", &key, &self.value()]),
             4 => words(&["DECRBY", &key, self.word(&["7", "-9223372036854775808", "1", "x"])]),
-            _ => words(&["INCRBYFLOAT", &key, self.word(&["0.5", "-1.25", "3"])]),
+            // Of their own, so that sums stay short: doubles add others differently than decimals do.
+            _ => words(&["INCRBYFLOAT", self.word(&["f0", "f1"]), self.word(&["0.5", "-1.25", "3"])]),
         }
     }
 
