@@ -324,7 +324,7 @@ impl Engine {
                 let circumstances = self.circumstances(session, now);
                 let mut calls = Calls::default();
                 calls.push(id, session.database, Shape::Whole, args.iter());
-                let bundle = Bundle { circumstances, is_watched: false, is_array: false, calls };
+                let bundle = Bundle { circumstances, watched: SmallVec::new(), is_array: false, calls };
                 let intents = self.intents_of_bundle(&bundle);
                 if self.node.queue.is_free(session.id, &intents) {
                     let hop = Hop {
@@ -351,7 +351,7 @@ impl Engine {
                 let circumstances = self.circumstances(session, now);
                 let mut calls = Calls::default();
                 calls.push(id, session.database, Shape::Whole, args.iter());
-                let bundle = Bundle { circumstances, is_watched: false, is_array: false, calls };
+                let bundle = Bundle { circumstances, watched: SmallVec::new(), is_array: false, calls };
                 let token = Token { conn: session.conn, sequence: session.await_reply() };
                 out.push(Effect::Send { to, message: Message::Batch { token, bundle: Box::new(bundle) } });
                 Verdict::Done

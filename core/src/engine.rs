@@ -445,12 +445,13 @@ impl Engine {
         if self.node.feed.has_news() {
             self.speak_feed(out);
         }
-        while let Some((core, watcher)) = self.node.unwatched.front().copied() {
-            if !self.node.links.take(core) {
+        while let Some((core, ..)) = self.node.unwatched.front() {
+            if !self.node.links.take(*core) {
                 break;
             }
-            self.node.unwatched.pop_front();
-            out.push(Effect::Send { to: core, message: Message::Unwatch { watcher } });
+            if let Some((core, watcher, keys)) = self.node.unwatched.pop_front() {
+                out.push(Effect::Send { to: core, message: Message::Unwatch { watcher, keys } });
+            }
         }
     }
 

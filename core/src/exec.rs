@@ -200,7 +200,7 @@ impl Engine {
     fn bundle(&self, session: &Session, circumstances: &Circumstances, calls: &mut Calls) -> Bundle {
         Bundle {
             circumstances: *circumstances,
-            is_watched: !session.watched.is_empty(),
+            watched: session.watched.iter().map(|(_, key)| *key).collect(),
             is_array: true,
             calls: std::mem::take(calls),
         }
@@ -220,7 +220,7 @@ impl Engine {
     /// Everything lies here and nothing stands in the way.
     fn exec_here(&mut self, session: &mut Session, bundle: &Bundle, now: Now, out: &mut Effects) {
         let resp = session.resp;
-        if bundle.is_watched && self.node.end_watch(&bundle.circumstances) {
+        if !bundle.watched.is_empty() && self.node.end_watch(&bundle.circumstances) {
             Reply::new(session.reply_end(), resp).null_array();
             return;
         }

@@ -101,7 +101,9 @@ impl Engine {
         if message.is_answer() && !planted("an answer does not give the credit back") {
             self.node.links.give_back(from);
         }
-        if matches!(message, Message::Ran { .. }) && planted("a transaction gives its credits back before its release") {
+        if matches!(message, Message::Ran { .. })
+            && planted("a transaction gives its credits back before its release")
+        {
             self.node.links.give_back(from);
         }
         match message {
@@ -113,10 +115,7 @@ impl Engine {
             Message::Step { tx, entry, body } => self.step(from, tx, entry, body, now, out),
             Message::Ran { tx, entry, ran } => self.heard(from, tx, entry, ran, now, out),
             Message::Release { entry } => self.release_entry(entry),
-            Message::Unwatch { watcher } => {
-                self.node.shard.watches.end(watcher);
-                out.push(Effect::Send { to: from, message: Message::Received });
-            }
+            Message::Unwatch { watcher, keys } => self.unwatch(from, watcher, &keys, now, out),
             Message::Received => {}
             Message::Done { token, reply, slow } => {
                 if let (Some(call), Some(session)) = (slow, self.sessions.get_mut(token.conn)) {

@@ -177,7 +177,8 @@ impl Links {
     /// tried again.
     pub fn resume(&mut self) -> Vec<ConnId> {
         self.has_news = false;
-        let first = self.lines.iter().zip(&self.credits).flat_map(|(line, credits)| line.iter().take(*credits));
+        let first =
+            self.lines.iter().zip(&self.credits).flat_map(|(line, credits)| line.iter().take(*credits));
         let mut ready: Vec<u64> = first
             .copied()
             .filter(|number| {

@@ -12,7 +12,7 @@ use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Resp;
 use crate::session::ClientId;
 use crate::slowlog::SlowCall;
-use crate::txn::intent::Intents;
+use crate::txn::intent::{Fingerprint, Intents};
 use crate::txn::queue::{EntryId, Ticket, UNDRAWN};
 use crate::txn::watch::Watcher;
 use crate::txn::work::{Body, Bundle, Circumstances, Ran, TxId};
@@ -140,6 +140,8 @@ pub enum Message {
     Unwatch {
         /// Which.
         watcher: Watcher,
+        /// What was watched at the receiver: the end stands behind the beginning, if that still waits.
+        keys: Vec<Fingerprint>,
     },
     /// Answers what needs no other answer.
     Received,

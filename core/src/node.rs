@@ -20,7 +20,7 @@ use crate::shard::Shard;
 use crate::slowlog::{SlowCall, SlowEntry, Slowlog};
 use crate::statistics::Statistics;
 use crate::time::{Instant, Now, UnixMillis};
-use crate::txn::intent::Fingerprint;
+use crate::txn::intent::{Fingerprint, Intents};
 use crate::txn::queue::Queue;
 use crate::txn::watch::Watcher;
 use crate::txn::work::{TxId, Work};
@@ -109,7 +109,7 @@ pub struct Node {
     frequency: Option<(u32, u32)>,
     clients_made: u64,
     /// Rounds of WATCH that are over, to be told to their shards.
-    pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
+    pub(crate) unwatched: VecDeque<(CoreId, Watcher, Vec<Fingerprint>)>,
     /// What ran, in order, if a driver wants to know.
     journal: Option<Vec<Applied>>,
 }
@@ -177,18 +177,22 @@ impl Node {
     /// A client's round of WATCH is over: its shards will hear of it.
     pub fn unwatch(&mut self, session: &mut Session) {
         let watcher = Watcher { client: session.id, round: session.watch_round };
-        let mut cores: Vec<CoreId> = session.watched.drain(..).map(|(core, _)| core).collect();
-        if cores.is_empty() {
+        let mut watched: Vec<(CoreId, Fingerprint)> = session.watched.drain(..).collect();
+        if watched.is_empty() {
             return;
         }
         session.watch_round += 1;
-        cores.sort_unstable();
-        cores.dedup();
-        for core in cores {
-            if core == self.core {
+        watched.sort_unstable();
+        for of_core in watched.chunk_by(|one, two| one.0 == two.0) {
+            let core = of_core[0].0;
+            let keys: Vec<Fingerprint> = of_core.iter().map(|(_, key)| *key).collect();
+            if core != self.core {
+                self.unwatched.push_back((core, watcher, keys));
+                continue;
+            }
+            let work = Work::Unwatch { from: core, watcher };
+            if self.queue.direct(watcher.client, &Intents::shared(&keys), work).is_ok() {
                 self.shard.watches.end(watcher);
-            } else {
-                self.unwatched.push_back((core, watcher));
             }
         }
     }

@@ -81,6 +81,21 @@ impl Engine {
         self.run_batch(from, token, &bundle, now, out);
     }
 
+    /// A round of WATCH is over, behind what the client has said before of those keys: the WATCH itself may still wait.
+    pub(crate) fn unwatch(
+        &mut self,
+        from: CoreId,
+        watcher: Watcher,
+        keys: &[Fingerprint],
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let work = Work::Unwatch { from, watcher };
+        if let Ok(work) = self.node.queue.direct(watcher.client, &Intents::shared(keys), work) {
+            self.run_work(None, work, now, out);
+        }
+    }
+
     /// Queues what may not run at once.
     pub(crate) fn enqueue(
         &mut self,
@@ -155,6 +170,12 @@ impl Engine {
         match work {
             Work::Direct { from, token, request } => self.run_request(from, token, &request, now, out),
             Work::Batch { from, token, bundle } => self.run_batch(from, token, &bundle, now, out),
+            Work::Unwatch { from, watcher } => {
+                self.node.shard.watches.end(watcher);
+                if from != self.node.core {
+                    out.push(Effect::Send { to: from, message: Message::Received });
+                }
+            }
             Work::Part { from, tx, body } => {
                 let entry = entry.expect("a transaction that is granted is held");
                 let is_forgotten = match &body {
@@ -222,7 +243,7 @@ impl Engine {
         out: &mut Effects,
     ) -> Vec<SlowCall> {
         let resp = bundle.circumstances.resp;
-        if bundle.is_watched && self.node.end_watch(&bundle.circumstances) {
+        if !bundle.watched.is_empty() && self.node.end_watch(&bundle.circumstances) {
             Reply::new(reply, resp).null_array();
             return Vec::new();
         }
@@ -345,9 +366,8 @@ impl Engine {
             self.add_intents(call.command, call.database, args, &mut intents);
         }
         self.spans = spans;
-        if bundle.is_watched {
-            self.node.add_watched(&bundle.circumstances, &mut intents);
-        }
+        // What is watched is read, and stands behind the WATCH itself if that still waits.
+        bundle.watched.iter().for_each(|key| intents.add(*key, Mode::Shared));
         intents
     }
 
@@ -381,13 +401,5 @@ impl Node {
         let is_due = self.shard.is_watched_key_due(watcher, unix)
             && !planted("expiry does not count for those who watch");
         self.shard.watches.end(watcher) || is_due
-    }
-
-    /// What a client watches on this shard is read when it is looked at.
-    fn add_watched(&self, circumstances: &Circumstances, intents: &mut Intents) {
-        let watcher = Watcher { client: circumstances.client, round: circumstances.round };
-        for (database, key, _) in self.shard.watches.keys_watched_by(watcher) {
-            intents.add(Fingerprint::new(database, self.shard.hasher().hash(&key)), Mode::Shared);
-        }
     }
 }

@@ -495,7 +495,8 @@ impl Phase {
             return;
         }
         let bodies = self.calls.drain(..).map(|(participant, calls)| {
-            let bundle = Bundle { circumstances: *circumstances, is_watched: false, is_array: false, calls };
+            let bundle =
+                Bundle { circumstances: *circumstances, watched: SmallVec::new(), is_array: false, calls };
             (participant, Body::Calls(Box::new(bundle)))
         });
         draft.stages.push_back(Stage::Bodies(bodies.collect()));

@@ -60,6 +60,13 @@ impl Intents {
         Intents { keys: SmallVec::new(), whole: Some(mode) }
     }
 
+    /// Of keys that are read.
+    pub fn shared(keys: &[Fingerprint]) -> Intents {
+        let mut intents = Intents::default();
+        keys.iter().for_each(|key| intents.add(*key, Mode::Shared));
+        intents
+    }
+
     /// Adds a key; what is there already keeps the stronger mode.
     #[inline]
     pub fn add(&mut self, key: Fingerprint, mode: Mode) {

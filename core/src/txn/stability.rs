@@ -162,7 +162,9 @@ impl<C: Counter> Tickets<C> {
     /// Begins to find a limit, by reading the counter.
     #[inline]
     pub fn observe(&self) -> Observation {
-        Observation { below: if planted("a limit without the next ticket") { NONE } else { self.next.0.load() } }
+        Observation {
+            below: if planted("a limit without the next ticket") { NONE } else { self.next.0.load() },
+        }
     }
 
     /// The whole of it: all tickets below are in the rings or have been drained. The caller drains all its rings and only then goes by it.

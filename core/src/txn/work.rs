@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 
 use super::calls::Calls;
+use super::intent::Fingerprint;
 use super::pieces::Pieces;
+use super::watch::Watcher;
 use crate::args::Packed;
 use crate::command::CommandId;
 use crate::event::CoreId;
@@ -45,8 +47,8 @@ pub struct Circumstances {
 pub struct Bundle {
     /// For whom.
     pub circumstances: Circumstances,
-    /// Only if nothing has changed of what the client watches here.
-    pub is_watched: bool,
+    /// What the client watches here: only if nothing of it has changed.
+    pub watched: SmallVec<[Fingerprint; 2]>,
     /// The reply is an array of the commands' replies (EXEC).
     pub is_array: bool,
     /// The commands.
@@ -149,6 +151,13 @@ pub enum Work {
         token: Token,
         /// What to run.
         bundle: Box<Bundle>,
+    },
+    /// A round of WATCH of a client of core `from` is over.
+    Unwatch {
+        /// Who has told.
+        from: CoreId,
+        /// Which round.
+        watcher: Watcher,
     },
     /// This shard's part of a transaction that core `from` coordinates.
     Part {
