@@ -89,12 +89,12 @@ impl History {
             }
         }
         let is_reversed = || {
-            bits(self.edges[op]).any(|other| {
-                ops[other].client == ops[op].client && ops[other].place < ops[op].place
-            }) || bits(self.said).any(|other| {
-                let is_later = ops[other].client == ops[op].client && ops[other].place > ops[op].place;
-                is_later && self.edges[other] >> op & 1 == 1
-            })
+            bits(self.edges[op])
+                .any(|other| ops[other].client == ops[op].client && ops[other].place < ops[op].place)
+                || bits(self.said).any(|other| {
+                    let is_later = ops[other].client == ops[op].client && ops[other].place > ops[op].place;
+                    is_later && self.edges[other] >> op & 1 == 1
+                })
         };
         if self.edges != before && self.order().is_none() {
             return Err(SERIAL);

@@ -85,7 +85,10 @@ impl Met {
             return;
         }
         let count = |entries: &[Shown<'_>], of: &Shown<'_>| {
-            entries.iter().filter(|e| (e.ticket, e.client, e.is_direct) == (of.ticket, of.client, of.is_direct)).count()
+            entries
+                .iter()
+                .filter(|e| (e.ticket, e.client, e.is_direct) == (of.ticket, of.client, of.is_direct))
+                .count()
         };
         for entry in after.iter().filter(|entry| count(&after, entry) > count(&before, entry)) {
             if !entry.is_direct {

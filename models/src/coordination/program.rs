@@ -50,7 +50,9 @@ impl Keys {
                 let lies = hasher.hash(name.as_bytes()).shard(cores);
                 lies == shard && !names.iter().flatten().any(|other| other == name)
             };
-            names.push((0..).map(|n| format!("k{n}")).take(if shard < cores { usize::MAX } else { 0 }).find(fits));
+            names.push(
+                (0..).map(|n| format!("k{n}")).take(if shard < cores { usize::MAX } else { 0 }).find(fits),
+            );
         }
         Keys { names }
     }
@@ -230,6 +232,9 @@ pub struct Op {
     pub parts: Vec<(u16, Vec<Touched>)>,
     /// EXEC, with what is watched.
     pub is_watched: bool,
+    /// The connection on which it is said to a store of one piece: each round of WATCH has its own, since rounds of one client that touch
+    /// different keys may take effect in either order.
+    pub line: u8,
     /// The requests that have told what is watched: it builds on them whatever they touch.
     pub builds_on: u16,
 }
@@ -253,7 +258,7 @@ impl Op {
 
 /// All requests of all clients, and of each client which.
 pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<Vec<usize>>) {
-    let (mut ops, mut of) = (Vec::new(), Vec::new());
+    let (mut ops, mut of, mut line) = (Vec::new(), Vec::new(), 0);
     for (client, program) in programs.iter().enumerate() {
         let (mut own, mut watched, mut builds_on) = (Vec::new(), Vec::new(), 0);
         for (place, say) in program.says.iter().enumerate() {
@@ -263,6 +268,7 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
             let mut parts = compiler.parts(ask, &watched);
             parts.sort_by_key(|(shard, _)| *shard);
             let is_watched = matches!(ask, Ask::Exec(_)) && !watched.is_empty();
+            let ends_round = matches!(ask, Ask::Exec(_) | Ask::Unwatch);
             let on = if is_watched { std::mem::take(&mut builds_on) } else { 0 };
             match ask {
                 Ask::Watch(more) => {
@@ -275,9 +281,21 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
             }
             let replies = if let Ask::Exec(calls) = ask { calls.len() + 2 } else { 1 };
             let bytes = compiler.bytes(ask);
-            ops.push(Op { client, place, bytes, replies, waits: say.waits, parts, is_watched, builds_on: on });
+            ops.push(Op {
+                client,
+                place,
+                bytes,
+                replies,
+                waits: say.waits,
+                parts,
+                is_watched,
+                line,
+                builds_on: on,
+            });
+            line += u8::from(ends_round);
         }
         of.push(own);
+        line += 1;
     }
     assert!(ops.len() <= OPS, "a world has no more requests");
     (ops, of)
@@ -343,7 +361,9 @@ impl Compiler<'_> {
             Ask::Flush | Ask::Count => {
                 let all: Vec<Key> = self.keys.all().collect();
                 let mut parts = self.one_step(&all, matches!(ask, Ask::Flush));
-                for shard in (0..self.cores).filter(|shard| !all.iter().any(|k| self.keys.shard(*k) == *shard)) {
+                for shard in
+                    (0..self.cores).filter(|shard| !all.iter().any(|k| self.keys.shard(*k) == *shard))
+                {
                     parts.push((shard, vec![Touched::default()]));
                 }
                 parts

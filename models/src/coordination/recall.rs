@@ -138,8 +138,10 @@ impl Recall {
     /// Nothing yet.
     pub fn new(keys: Keys, ops: Arc<[Op]>) -> Recall {
         let hasher = darter_core::hash::KeyHasher::new(crate::state::HASH_SEEDS);
-        let fingerprints =
-            keys.all().map(|key| (key, Fingerprint::new(0, hasher.hash(keys.name(key).as_bytes())))).collect();
+        let fingerprints = keys
+            .all()
+            .map(|key| (key, Fingerprint::new(0, hasher.hash(keys.name(key).as_bytes()))))
+            .collect();
         Recall {
             keys,
             fingerprints,
@@ -236,8 +238,7 @@ impl Recall {
         let before = self.known(id);
         let mut engine = before.engine.clone();
         let mut outcome = Outcome { engine: id, ..Outcome::default() };
-        let ran =
-            catch_unwind(AssertUnwindSafe(|| self.handle(&mut engine, moment, input, &mut outcome)));
+        let ran = catch_unwind(AssertUnwindSafe(|| self.handle(&mut engine, moment, input, &mut outcome)));
         if ran.is_err() {
             outcome.broke = true;
             return outcome;
@@ -327,9 +328,10 @@ impl Recall {
         let shown = queue.shown();
         let transactions: Vec<_> = shown.iter().filter(|entry| !entry.is_direct).collect();
         let has_chain = transactions.iter().enumerate().any(|(n, last)| {
-            let middles = transactions[..n].iter().enumerate().filter(|(_, middle)| {
-                !middle.is_held && middle.intents.conflicts(last.intents)
-            });
+            let middles = transactions[..n]
+                .iter()
+                .enumerate()
+                .filter(|(_, middle)| !middle.is_held && middle.intents.conflicts(last.intents));
             let mut middles = middles;
             !last.is_held
                 && middles.any(|(m, middle)| {

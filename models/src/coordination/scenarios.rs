@@ -1,9 +1,11 @@
 //! The worlds that are explored. Small ones, each for a danger of its own.
 
+use stateright::{Checker, HasDiscoveries, Model};
+
 use super::Coordination;
 use super::met::Situation::{
-    self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn, OwnWaiting,
-    Parked, Resumed,
+    self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn,
+    OwnWaiting, Parked, Resumed,
 };
 use super::program::{Ask, Program, Q, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
 use super::world::World;
@@ -85,6 +87,57 @@ impl Scenario {
         (world.spins, world.ticks) = (spins, self.ticks);
         Coordination { world }
     }
+
+    /// Explores it to its end, or to the first thing that is wrong.
+    pub fn explore(&self, spins: bool) -> Explored {
+        let checker = self
+            .model(spins)
+            .checker()
+            .threads(2)
+            .finish_when(HasDiscoveries::AnyFailures)
+            .spawn_dfs()
+            .join();
+        let world = &checker.model().world;
+        let heard = world.endings();
+        let unheard = self
+            .hears
+            .iter()
+            .filter(|(client, ending)| !heard.iter().any(|all| all[*client].ends_with(ending.as_bytes())));
+        let unmet = self.meets.iter().filter(|situation| !world.recall.met.has(**situation));
+        Explored {
+            states: checker.unique_state_count(),
+            broken: checker.discoveries().into_keys().next(),
+            missed: unmet
+                .map(|situation| format!("{situation:?}"))
+                .chain(unheard.map(|unheard| format!("{unheard:?}")))
+                .collect(),
+            counts: world.recall.counts(),
+            met: world.recall.met.all(),
+        }
+    }
+}
+
+/// What an exploration has come to.
+#[derive(Clone, Debug)]
+pub struct Explored {
+    /// How many different states there are.
+    pub states: usize,
+    /// A property that does not hold.
+    pub broken: Option<&'static str>,
+    /// What should have been met or heard.
+    pub missed: Vec<String>,
+    /// Different engines, and different steps of an engine.
+    pub counts: (usize, usize),
+    /// What was met.
+    pub met: Vec<Situation>,
+}
+
+impl Explored {
+    /// What is not as it should be.
+    pub fn judge(&self, scenario: &Scenario, states: usize) -> Option<String> {
+        let is_right = self.broken.is_none() && self.missed.is_empty() && self.states == states;
+        (!is_right).then(|| format!("{}: {self:?} instead of {states} states", scenario.name))
+    }
 }
 
 fn two(name: &'static str, programs: Vec<Program>) -> Scenario {
@@ -127,11 +180,8 @@ fn one_step() -> Vec<Scenario> {
             ],
         )
         .spins(),
-        three(
-            "3: MSETxy | @2 SETy MSETxy",
-            vec![on(0, &[write(&xy)]), on(2, &[write(&[Y]), write(&xy)])],
-        )
-        .spins(),
+        three("3: MSETxy | @2 SETy MSETxy", vec![on(0, &[write(&xy)]), on(2, &[write(&[Y]), write(&xy)])])
+            .spins(),
         three(
             "3: a ring without own entries, @2 xy | @0 yv | @1 vx",
             vec![on(2, &[write(&xy)]), on(0, &[write(&[Y, V])]), on(1, &[write(&[V, X])])],
@@ -178,30 +228,20 @@ fn one_step() -> Vec<Scenario> {
             vec![on(0, &[write(&xy)]), on(2, &[write(&xy)]), on(1, &[write(&[Z])])],
         )
         .spins(),
-        three(
-            "3: MSETxy | @2 MSETxy, turns for nothing",
-            vec![on(0, &[write(&xy)]), on(2, &[write(&xy)])],
-        )
-        .spins(),
+        three("3: MSETxy | @2 MSETxy, turns for nothing", vec![on(0, &[write(&xy)]), on(2, &[write(&xy)])])
+            .spins(),
         three(
             "3: SETy MSETxy | @2 MSETxy SETy",
             vec![on(0, &[write(&[Y]), write(&xy)]), on(2, &[write(&xy), write(&[Y])])],
         ),
         two(
             "2: MSETxy SETx | SETx | SETx MSETxy",
-            vec![
-                on(0, &[write(&xy), write(&[X])]),
-                on(0, &[write(&[X])]),
-                on(1, &[write(&[X]), write(&xy)]),
-            ],
+            vec![on(0, &[write(&xy), write(&[X])]), on(0, &[write(&[X])]), on(1, &[write(&[X]), write(&xy)])],
         )
         .spins(),
         two(
             "2: MSETxzy EXEC{xz} GETx | MSETxy MSETzw",
-            vec![
-                on(0, &[write(&[X, Z, Y]), exec(&[X, Z]), read(&[X])]),
-                on(1, &[write(&xy), write(&zw)]),
-            ],
+            vec![on(0, &[write(&[X, Z, Y]), exec(&[X, Z]), read(&[X])]), on(1, &[write(&xy), write(&zw)])],
         )
         .spins(),
         two(
@@ -215,34 +255,20 @@ fn one_step() -> Vec<Scenario> {
         .spins(),
         two(
             "2: MSETxy | MSETxzw | MSETzw GETz",
-            vec![
-                on(0, &[write(&xy)]),
-                on(1, &[write(&[X, Z, W])]),
-                on(0, &[write(&zw), read(&[Z])]),
-            ],
+            vec![on(0, &[write(&xy)]), on(1, &[write(&[X, Z, W])]), on(0, &[write(&zw), read(&[Z])])],
         ),
         three(
             "3: @2 MSETxy MSETyx GETy | @0 MSETxy GETx",
-            vec![
-                on(2, &[write(&xy), write(&yx), read(&[Y])]),
-                on(0, &[write(&xy), read(&[X])]),
-            ],
+            vec![on(2, &[write(&xy), write(&yx), read(&[Y])]), on(0, &[write(&xy), read(&[X])])],
         ),
         two(
             "2: MGETxy SETx | GETx SETx MSETxy",
-            vec![
-                on(0, &[read(&xy), write(&[X])]),
-                on(1, &[read(&[X]), write(&[X]), write(&xy)]),
-            ],
+            vec![on(0, &[read(&xy), write(&[X])]), on(1, &[read(&[X]), write(&[X]), write(&xy)])],
         )
         .spins(),
         three(
             "3: MSETxy | @2 MSETxy | @2 GETy;GETx",
-            vec![
-                on(0, &[write(&xy)]),
-                on(2, &[write(&xy)]),
-                on(2, &[read(&[Y]), read(&[X]).waits()]),
-            ],
+            vec![on(0, &[write(&xy)]), on(2, &[write(&xy)]), on(2, &[read(&[Y]), read(&[X]).waits()])],
         ),
         two(
             "2: MGETxy GETx | SETx | @1 MSETxy",
@@ -251,28 +277,17 @@ fn one_step() -> Vec<Scenario> {
         .spins(),
         two(
             "2: MGETxzy MGETxy | MSETzw | SETx",
-            vec![
-                on(0, &[read(&[X, Z, Y]), read(&xy)]),
-                on(1, &[write(&zw)]),
-                on(1, &[write(&[X])]),
-            ],
+            vec![on(0, &[read(&[X, Z, Y]), read(&xy)]), on(1, &[write(&zw)]), on(1, &[write(&[X])])],
         )
         .spins(),
         two(
             "2: MGETxy EXEC-read{xz} | SETz; SETy",
-            vec![
-                on(0, &[read(&xy), exec_reads(&[X, Z])]),
-                on(1, &[write(&[Z]), write(&[Y]).waits()]),
-            ],
+            vec![on(0, &[read(&xy), exec_reads(&[X, Z])]), on(1, &[write(&[Z]), write(&[Y]).waits()])],
         )
         .spins(),
         two(
             "2: MGETxy | @0 SETx GETx | MSETxy",
-            vec![
-                on(0, &[read(&xy)]),
-                on(0, &[write(&[X]), read(&[X])]),
-                on(1, &[write(&xy)]),
-            ],
+            vec![on(0, &[read(&xy)]), on(0, &[write(&[X]), read(&[X])]), on(1, &[write(&xy)])],
         )
         .spins(),
     ]
@@ -307,11 +322,7 @@ fn two_step() -> Vec<Scenario> {
         .spins(),
         two(
             "2: RENxy | RENxw | GETw;GETy: one finds no source",
-            vec![
-                on(0, &[rename(X, Y)]),
-                on(1, &[rename(X, W)]),
-                on(0, &[read(&[W]), read(&[Y]).waits()]),
-            ],
+            vec![on(0, &[rename(X, Y)]), on(1, &[rename(X, W)]), on(0, &[read(&[W]), read(&[Y]).waits()])],
         )
         .hears(&[(0, "+OK\r\n"), (0, "no such key\r\n"), (1, "+OK\r\n"), (1, "no such key\r\n")]),
         two(
@@ -334,11 +345,7 @@ fn two_step() -> Vec<Scenario> {
         .hears(&[(0, ":0\r\n+OK\r\n"), (0, ":1\r\n+OK\r\n"), (2, "*2\r\n$-1\r\n$-1\r\n")]),
         two(
             "2: COPYxy GETx | MSETxy | RENyx",
-            vec![
-                on(0, &[Ask::Copy(X, Y).into(), read(&[X])]),
-                on(1, &[write(&xy)]),
-                on(1, &[rename(Y, X)]),
-            ],
+            vec![on(0, &[Ask::Copy(X, Y).into(), read(&[X])]), on(1, &[write(&xy)]), on(1, &[rename(Y, X)])],
         ),
         three(
             "3: RENxy | @2 RENyx | @1 MSETxy",
@@ -394,11 +401,7 @@ fn watched() -> Vec<Scenario> {
         ),
         two(
             "2: WATCHx EXEC{xz} | MSETxy | RENxy",
-            vec![
-                on(0, &[watch(&[X]), exec(&[X, Z])]),
-                on(1, &[write(&xy)]),
-                on(1, &[rename(X, Y)]),
-            ],
+            vec![on(0, &[watch(&[X]), exec(&[X, Z])]), on(1, &[write(&xy)]), on(1, &[rename(X, Y)])],
         )
         .hears(&[(0, NIL), (0, DONE)]),
         three(
@@ -481,10 +484,7 @@ fn vanishing() -> Vec<Scenario> {
         .meets(&[GoneAmid]),
         two(
             "2: WATCHxy EXEC{xw}, may vanish | SETy MSETxy",
-            vec![
-                on(0, &[watch(&xy), exec(&[X, W])]).may_vanish(),
-                on(1, &[write(&[Y]), write(&xy)]),
-            ],
+            vec![on(0, &[watch(&xy), exec(&[X, W])]).may_vanish(), on(1, &[write(&[Y]), write(&xy)])],
         )
         .meets(&[GoneAmid]),
         two(
@@ -514,11 +514,7 @@ fn pressed() -> Vec<Scenario> {
     vec![
         two(
             "2: one credit, MSETxy SETy | GETy | @1 MSETxy GETx",
-            vec![
-                on(0, &[write(&xy), write(&[Y])]),
-                on(0, &[read(&[Y])]),
-                on(1, &[write(&xy), read(&[X])]),
-            ],
+            vec![on(0, &[write(&xy), write(&[Y])]), on(0, &[read(&[Y])]), on(1, &[write(&xy), read(&[X])])],
         )
         .credits(1)
         .meets(&[Parked, Resumed]),
