@@ -232,6 +232,9 @@ pub struct Op {
     pub parts: Vec<(u16, Vec<Touched>)>,
     /// EXEC, with what is watched.
     pub is_watched: bool,
+    /// The connection on which it is said to a store of one piece: each round of WATCH has its own, since rounds of one client that touch
+    /// different keys may take effect in either order.
+    pub line: u8,
     /// The requests that have told what is watched: it builds on them whatever they touch.
     pub builds_on: u16,
 }
@@ -255,7 +258,7 @@ impl Op {
 
 /// All requests of all clients, and of each client which.
 pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<Vec<usize>>) {
-    let (mut ops, mut of) = (Vec::new(), Vec::new());
+    let (mut ops, mut of, mut line) = (Vec::new(), Vec::new(), 0);
     for (client, program) in programs.iter().enumerate() {
         let (mut own, mut watched, mut builds_on) = (Vec::new(), Vec::new(), 0);
         for (place, say) in program.says.iter().enumerate() {
@@ -265,6 +268,7 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
             let mut parts = compiler.parts(ask, &watched);
             parts.sort_by_key(|(shard, _)| *shard);
             let is_watched = matches!(ask, Ask::Exec(_)) && !watched.is_empty();
+            let ends_round = matches!(ask, Ask::Exec(_) | Ask::Unwatch);
             let on = if is_watched { std::mem::take(&mut builds_on) } else { 0 };
             match ask {
                 Ask::Watch(more) => {
@@ -285,10 +289,13 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
                 waits: say.waits,
                 parts,
                 is_watched,
+                line,
                 builds_on: on,
             });
+            line += u8::from(ends_round);
         }
         of.push(own);
+        line += 1;
     }
     assert!(ops.len() <= OPS, "a world has no more requests");
     (ops, of)

@@ -44,15 +44,16 @@ pub struct Whole {
 
 impl Whole {
     /// As all shards together are at their start.
-    pub fn new(recall: &Recall, clients: usize) -> Whole {
-        let all: Vec<u8> = (0..clients as u8).collect();
+    pub fn new(recall: &Recall, ops: &[Op]) -> Whole {
+        let lines = ops.iter().map(|op| op.line + 1).max().unwrap_or_default();
+        let all: Vec<u8> = (0..lines).collect();
         let id = recall.engine(config(0, 1, 1), &all, true);
         Whole { engine: recall.known(id).engine.clone(), answers: vec![Vec::new(); OPS] }
     }
 
     /// Runs the request of this number.
     pub fn run(&mut self, number: usize, op: &Op) {
-        let (conn, mut out) = (conn_of(op.client as u8), Effects::default());
+        let (conn, mut out) = (conn_of(op.line), Effects::default());
         self.engine.handle(MOMENTS[0], Event::Bytes { conn, bytes: &op.bytes }, &mut out);
         loop {
             let effects: Vec<Effect> = out.drain().collect();

@@ -1,5 +1,7 @@
 //! The worlds that are explored. Small ones, each for a danger of its own.
 
+use stateright::{Checker, HasDiscoveries, Model};
+
 use super::Coordination;
 use super::met::Situation::{
     self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn,
@@ -84,6 +86,57 @@ impl Scenario {
         let mut world = World::new(self.cores, self.credits, self.programs.clone());
         (world.spins, world.ticks) = (spins, self.ticks);
         Coordination { world }
+    }
+
+    /// Explores it to its end, or to the first thing that is wrong.
+    pub fn explore(&self, spins: bool) -> Explored {
+        let checker = self
+            .model(spins)
+            .checker()
+            .threads(2)
+            .finish_when(HasDiscoveries::AnyFailures)
+            .spawn_dfs()
+            .join();
+        let world = &checker.model().world;
+        let heard = world.endings();
+        let unheard = self
+            .hears
+            .iter()
+            .filter(|(client, ending)| !heard.iter().any(|all| all[*client].ends_with(ending.as_bytes())));
+        let unmet = self.meets.iter().filter(|situation| !world.recall.met.has(**situation));
+        Explored {
+            states: checker.unique_state_count(),
+            broken: checker.discoveries().into_keys().next(),
+            missed: unmet
+                .map(|situation| format!("{situation:?}"))
+                .chain(unheard.map(|unheard| format!("{unheard:?}")))
+                .collect(),
+            counts: world.recall.counts(),
+            met: world.recall.met.all(),
+        }
+    }
+}
+
+/// What an exploration has come to.
+#[derive(Clone, Debug)]
+pub struct Explored {
+    /// How many different states there are.
+    pub states: usize,
+    /// A property that does not hold.
+    pub broken: Option<&'static str>,
+    /// What should have been met or heard.
+    pub missed: Vec<String>,
+    /// Different engines, and different steps of an engine.
+    pub counts: (usize, usize),
+    /// What was met.
+    pub met: Vec<Situation>,
+}
+
+impl Explored {
+    /// What is not as it should be.
+    pub fn judge(&self, scenario: &Scenario, states: usize) -> Option<String> {
+        let is_right = self.broken.is_none() && self.missed.is_empty() && self.states == states;
+        (!is_right).then(|| format!("{}: {self:?} instead of {states} states", scenario.name))
     }
 }
 

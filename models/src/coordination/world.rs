@@ -3,7 +3,7 @@
 //! It does what a driver does: it presents bytes, keeps what is to be sent until the flush, pushes, drains, draws tickets, and tells what is
 //! stable, one access at a time. What engines make of it, [`super::recall`] knows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use darter_core::event::CoreId;
@@ -52,8 +52,10 @@ pub struct World {
     pub recall: Recall,
     /// Orders that were run on a store of one piece, with what was heard and what lies there.
     judged: Mutex<HashMap<(Vec<usize>, Vec<TextId>, Vec<EngineId>), bool>>,
+    /// What clients have heard when everything was over.
+    endings: Mutex<BTreeSet<Vec<TextId>>>,
     /// Pairs of spread requests that conflict and stood in this order.
-    orders: Mutex<BTreeMap<(usize, usize), ()>>,
+    orders: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 /// What a core is doing.
@@ -173,6 +175,7 @@ impl World {
             ops,
             of,
             judged: Mutex::default(),
+            endings: Mutex::default(),
             orders: Mutex::default(),
         }
     }
@@ -204,6 +207,12 @@ impl World {
             moment: 0,
             wrong: None,
         }
+    }
+
+    /// What clients had heard when everything was over, in every course of things.
+    pub fn endings(&self) -> Vec<Vec<Arc<Vec<u8>>>> {
+        let endings = self.endings.lock().expect("nobody panics with it in hand");
+        endings.iter().map(|texts| texts.iter().map(|text| self.recall.text(*text)).collect()).collect()
     }
 
     fn core_of(&self, client: u8) -> usize {
@@ -628,10 +637,11 @@ impl State {
         let order: Vec<usize> = order.into_iter().filter(|op| self.history.taken >> op & 1 == 1).collect();
         world.recall.met.meet(Situation::Over);
         self.note_orders(world);
+        let heard: Vec<TextId> = self.sides.iter().map(|side| side.heard).collect();
+        world.endings.lock().expect("nobody panics with it in hand").insert(heard.clone());
         if world.ticks {
             return self.judge_expiry(world);
         }
-        let heard: Vec<TextId> = self.sides.iter().map(|side| side.heard).collect();
         let engines: Vec<EngineId> = self.cores.iter().map(|core| core.engine).collect();
         let key = (order, heard, engines);
         let judged = world.judged.lock().expect("nobody panics with it in hand").get(&key).copied();
@@ -646,12 +656,16 @@ impl State {
 
     /// Runs the order on a store of one piece.
     fn agrees(&self, world: &World, order: &[usize]) -> bool {
-        let mut whole = Whole::new(&world.recall, self.sides.len());
+        let mut whole = Whole::new(&world.recall, &world.ops);
         order.iter().for_each(|op| whole.run(*op, &world.ops[*op]));
         let heard_right = self.sides.iter().enumerate().all(|(client, side)| {
             let heard = world.recall.text(side.heard);
             let expected = whole.heard(&world.of[client]);
-            if side.gone { expected.starts_with(&heard) } else { expected == *heard }
+            // Who is gone has heard no end, or MULTI answered whose EXEC was never taken.
+            match side.gone {
+                true => expected.starts_with(&heard) || heard.starts_with(&expected),
+                false => expected == *heard,
+            }
         });
         let mut lies: Vec<_> =
             self.cores.iter().flat_map(|core| contents(&world.recall.known(core.engine).engine)).collect();
@@ -683,16 +697,11 @@ impl State {
         let mut orders = world.orders.lock().expect("nobody panics with it in hand");
         for one in &spread {
             for two in spread.iter().filter(|two| self.history.is_before(*one, **two)) {
-                orders.insert((*one, *two), ());
-                if orders.contains_key(&(*two, *one)) {
+                orders.insert((*one, *two));
+                if orders.contains(&(*two, *one)) {
                     world.recall.met.meet(Situation::BothOrders);
                 }
             }
         }
-    }
-
-    /// What clients have heard, for a look at what was met.
-    pub fn heard(&self, world: &World) -> Vec<Vec<u8>> {
-        self.sides.iter().map(|side| world.recall.text(side.heard).to_vec()).collect()
     }
 }
