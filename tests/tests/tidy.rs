@@ -143,7 +143,8 @@ fn a_command_is_named_in_one_file_only() {
     }
     homes.remove("");
     assert!(homes.len() > 60, "rows are found: {}", homes.len());
-    let others: Vec<PathBuf> = ["core", "io", "server", "models"]
+    // What models say is what clients say.
+    let others: Vec<PathBuf> = ["core", "io", "server"]
         .iter()
         .flat_map(|package| files(&repository().join(package).join("src"), ".rs"))
         .filter(|path| !path.starts_with(core.join("command")))
