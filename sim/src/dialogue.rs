@@ -1,11 +1,13 @@
 //! One connection as its checkers see it: what was said, what of it the engine took, what must be answered.
 
 use std::collections::BTreeSet;
+use std::hash::Hasher;
 
 use crate::check::serial::Op;
 use crate::check::session::Session;
 use crate::check::under_way::Taking;
 use crate::decoder::{Decoded, Decoder, Reply};
+use crate::trace::Trace;
 
 /// What a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub enum Expect {
     AnyError,
     /// Whatever the order of all requests says: it is judged when that is known.
     Replayed(Op),
-    /// A cursor and some of these keys.
-    ScanOf(BTreeSet<Vec<u8>>),
+    /// A cursor and some of these keys, each as [`fingerprint`] gives it.
+    ScanOf(Vec<u64>),
 }
 
 impl Expect {
@@ -42,11 +44,17 @@ impl Expect {
             Expect::Any | Expect::Replayed(_) => true,
             Expect::AnyError => matches!(reply, Reply::Error(_)),
             Expect::Exactly(expected) => reply == expected,
-            Expect::ScanOf(keys) => {
-                scan_reply(reply).is_some_and(|(_, found)| found.iter().all(|key| keys.contains(key)))
-            }
+            Expect::ScanOf(keys) => scan_reply(reply)
+                .is_some_and(|(_, found)| found.iter().all(|key| keys.contains(&fingerprint(key)))),
         }
     }
+}
+
+/// A number that stands for a key where there are many.
+pub fn fingerprint(key: &[u8]) -> u64 {
+    let mut hasher = Trace::new(false, false);
+    hasher.write(key);
+    hasher.finish()
 }
 
 /// Cursor and keys of a reply to SCAN.

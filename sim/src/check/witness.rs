@@ -21,7 +21,7 @@ use super::serial::{Access, Op, Said};
 use super::session::Meaning;
 use super::under_way::{Taking, UnderWay};
 use crate::decoder::Reply;
-use crate::dialogue::{Dialogue, Expect, Kind, spoken};
+use crate::dialogue::{Dialogue, Expect, Kind, fingerprint, spoken};
 use crate::reference::store::Store;
 use crate::sometimes::Sometimes;
 
@@ -407,7 +407,7 @@ impl Witness {
             let here = &mut self.dialogues[taking.dialogue];
             let keys = living(turn.engine, here.session.database);
             here.requests[taking.request].expect =
-                Expect::ScanOf(keys.map(|(key, _)| key.to_vec()).collect());
+                Expect::ScanOf(keys.map(|(key, _)| fingerprint(key)).collect());
         }
         let Some(op) = taking.op else {
             if is_step {
