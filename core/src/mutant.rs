@@ -45,7 +45,7 @@ mod compiled {
         "a newcomer overtakes who waits for a credit",
         "who needs credits of several cores waits in one line",
         "a ticket is granted before it is stable",
-        "a limit without the next ticket",
+        "the next ticket is read last",
         "a limit is raised before the rings are drained",
         "the rings are drained before the limit is observed",
         "a ticket is announced after it was drawn",

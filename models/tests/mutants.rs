@@ -9,39 +9,115 @@ fn an_ordinary_build_has_no_planted_faults() {
 
 #[cfg(darter_mutants)]
 mod planted {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::Instant;
+
     use darter_core::mutant::{ALL, MARKER, select};
-    use darter_models::scenarios;
+    use darter_models::coordination::random;
+    use darter_models::coordination::scenarios::{self as coordination, Scenario};
+    use darter_models::scenarios as pressure;
     use darter_sim::canary::Canary;
     use darter_sim::run::{self, Detail};
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use darter_models::pressure::Pressure;
     use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
     const SEEDS: u64 = 60;
     const OPERATIONS: usize = 500;
+    /// Random worlds, and walks through each.
+    const WORLDS: u64 = 40;
+    const WALKS: usize = 4;
+    /// Scenarios of the coordination model up to this size look for every fault; the larger ones, the smallest first, for those that are
+    /// left.
+    const STATES_QUICK: usize = 60_000;
+    const STATES_MAX: usize = 600_000;
     const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants.table");
 
     /// The first property that does not hold.
-    fn broken(model: &Pressure) -> Option<&'static str> {
-        let checker = model.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-        let properties = model.properties().into_iter();
-        let mut always = properties.filter(|property| property.expectation == Expectation::Always);
-        always.find(|property| checker.discovery(property.name).is_some()).map(|property| property.name)
+    fn broken<M>(model: M) -> Option<&'static str>
+    where
+        M: Model + Send + Sync + 'static,
+        M::State: std::fmt::Debug + std::hash::Hash + Send + Sync + Clone + PartialEq + 'static,
+        M::Action: Clone + PartialEq + std::fmt::Debug + Send + Sync,
+    {
+        let explore = AssertUnwindSafe(|| {
+            // One thread finds the same each time.
+            let checker =
+                model.checker().threads(1).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+            let properties = checker.model().properties().into_iter();
+            let mut always = properties.filter(|property| property.expectation == Expectation::Always);
+            always.find(|property| checker.discovery(property.name).is_some()).map(|property| property.name)
+        });
+        // A fault may also break an assertion where a property looks at an engine.
+        catch_unwind(explore).unwrap_or(Some("bounds and assertions hold"))
     }
 
-    /// Who finds the fault that is planted now: all scenarios that do, and the first seed of the simulator.
-    fn finders() -> Vec<String> {
-        let mut finders = Vec::new();
-        for scenario in scenarios::all() {
-            // A fault may also break an assertion where a property looks at an engine.
-            let broken = catch_unwind(AssertUnwindSafe(|| broken(&scenario.model)))
-                .unwrap_or(Some("bounds and assertions hold"));
-            finders.extend(broken.map(|property| format!("model: {}: {property}", scenario.name)));
+    /// Does this for every one of them, on two threads; what it gives, in their order.
+    fn each<T: Sync, R: Send>(of: &[T], look: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while let Some((place, one)) = {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        of.get(place).map(|one| (place, one))
+                    } {
+                        let gives = look(one).map(|gives| (place, gives));
+                        found.lock().unwrap().extend(gives);
+                    }
+                });
+            }
+        });
+        let mut found = found.into_inner().unwrap();
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, gives)| gives).collect()
+    }
+
+    /// How large a scenario is, and whether with turns for nothing: if that is not too large.
+    fn size(scenario: &Scenario) -> (usize, bool) {
+        match scenario.spins && scenario.states <= STATES_QUICK {
+            true => (scenario.states, true),
+            false => (scenario.still_states, false),
         }
+    }
+
+    /// Who finds the fault that is planted now.
+    fn finders() -> Vec<String> {
+        let worlds = pressure::all();
+        let mut finders = each(&worlds, |scenario| {
+            let property = broken(scenario.model.clone())?;
+            Some(format!("pressure: {}: {property}", scenario.name))
+        });
+        let coordination_finds = |scenario: &Scenario, spins| {
+            let property = broken(scenario.model(spins))?;
+            Some(format!("coordination: {}: {property}", scenario.name))
+        };
+        let all = coordination::all();
+        let quick: Vec<&Scenario> = all.iter().filter(|scenario| size(scenario).0 <= STATES_QUICK).collect();
+        finders.extend(each(&quick, |scenario| coordination_finds(scenario, size(scenario).1)));
+        let seeds: Vec<u64> = (0..WORLDS).collect();
+        let random =
+            each(&seeds, |seed| random::walk(*seed, WALKS).err().map(|_| format!("random: world {seed}")));
+        finders.extend(random.into_iter().take(1));
         let seed = (0..SEEDS)
             .find(|&seed| run::seed(seed, OPERATIONS, Canary::None, Detail::Hash).failure.is_some());
         finders.extend(seed.map(|seed| format!("sim: seed {seed}")));
+        if finders.is_empty() {
+            let mut large: Vec<(usize, &Scenario, bool)> = all
+                .iter()
+                .flat_map(|scenario| {
+                    let whole = scenario.spins.then_some((scenario.states, scenario, true));
+                    [Some((scenario.still_states, scenario, false)), whole]
+                })
+                .flatten()
+                .filter(|(states, ..)| (STATES_QUICK..STATES_MAX).contains(states))
+                .collect();
+            large.sort_by_key(|(states, ..)| *states);
+            finders.extend(
+                large.into_iter().find_map(|(_, scenario, spins)| coordination_finds(scenario, spins)),
+            );
+        }
         finders
     }
 
@@ -62,7 +138,9 @@ mod planted {
         let mut survivors = Vec::new();
         for name in ALL {
             select(Some(name));
+            let started = Instant::now();
             let finders = finders();
+            eprintln!("{:.1} s, {} find: {name}", started.elapsed().as_secs_f64(), finders.len());
             table += &format!("\n{name}\n");
             finders.iter().for_each(|finder| table += &format!("    {finder}\n"));
             if finders.is_empty() {

@@ -228,7 +228,7 @@ impl<W> Queue<W> {
 
     fn limit_may_be_wrong(&self) -> bool {
         planted("a limit is raised before the rings are drained")
-            || planted("a limit without the next ticket")
+            || planted("the next ticket is read last")
             || planted("a ticket is announced after it was drawn")
             || planted("a core is silent before it has pushed")
             || planted("the rings are drained before the limit is observed")

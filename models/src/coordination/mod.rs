@@ -13,6 +13,7 @@
 //! | [`replay`] | that order, run on a store of one piece |
 //! | [`met`] | situations that must be met |
 //! | [`scenarios`] | the worlds that are explored |
+//! | [`records`] | how large they are, and what is met in them |
 //! | [`random`] | random worlds under random schedules |
 
 pub mod history;
@@ -20,6 +21,7 @@ pub mod met;
 pub mod program;
 pub mod random;
 pub mod recall;
+pub mod records;
 pub mod replay;
 pub mod scenarios;
 pub mod world;

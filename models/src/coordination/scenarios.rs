@@ -3,11 +3,9 @@
 use stateright::{Checker, HasDiscoveries, Model};
 
 use super::Coordination;
-use super::met::Situation::{
-    self, BeforeUndrawn, BehindHeld, BothOrders, Chain, Full, GoneAmid, Late, Overtook, OwnUndrawn,
-    OwnWaiting, Parked, Resumed,
-};
+use super::met::Situation;
 use super::program::{Ask, Program, Q, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
+use super::records::RECORDS;
 use super::world::World;
 
 /// A scenario.
@@ -26,7 +24,7 @@ pub struct Scenario {
     /// By client.
     pub programs: Vec<Program>,
     /// Situations that must be met.
-    pub meets: Vec<Situation>,
+    pub meets: &'static [Situation],
     /// With what all that a client hears must have ended, each in some course of things.
     pub hears: Vec<(usize, &'static str)>,
     /// Different states, if no core turns for nothing.
@@ -44,7 +42,7 @@ impl Scenario {
             spins: false,
             ticks: false,
             programs,
-            meets: Vec::new(),
+            meets: &[],
             hears: Vec::new(),
             still_states: 0,
             states: 0,
@@ -66,18 +64,8 @@ impl Scenario {
         self
     }
 
-    fn meets(mut self, meets: &[Situation]) -> Scenario {
-        self.meets = meets.to_vec();
-        self
-    }
-
     fn hears(mut self, hears: &[(usize, &'static str)]) -> Scenario {
         self.hears = hears.to_vec();
-        self
-    }
-
-    fn states(mut self, still: usize, all: usize) -> Scenario {
-        (self.still_states, self.states) = (still, all);
         self
     }
 
@@ -480,13 +468,11 @@ fn vanishing() -> Vec<Scenario> {
                 on(1, &[write(&xy)]),
                 on(1, &[read(&[X]), read(&[Y]).waits()]),
             ],
-        )
-        .meets(&[GoneAmid]),
+        ),
         two(
             "2: WATCHxy EXEC{xw}, may vanish | SETy MSETxy",
             vec![on(0, &[watch(&xy), exec(&[X, W])]).may_vanish(), on(1, &[write(&[Y]), write(&xy)])],
-        )
-        .meets(&[GoneAmid]),
+        ),
         two(
             "2: RENxy, may vanish | RENyx, may vanish | GETx;GETy",
             vec![
@@ -494,8 +480,7 @@ fn vanishing() -> Vec<Scenario> {
                 on(1, &[rename(Y, X)]).may_vanish(),
                 on(1, &[read(&[X]), read(&[Y]).waits()]),
             ],
-        )
-        .meets(&[GoneAmid]),
+        ),
         two(
             "2: WATCHy MSETxy EXEC{yw} with one credit, may vanish | SETx MSETxy",
             vec![
@@ -503,8 +488,7 @@ fn vanishing() -> Vec<Scenario> {
                 on(1, &[write(&[X]), write(&xy)]),
             ],
         )
-        .credits(1)
-        .meets(&[GoneAmid, Parked, Resumed]),
+        .credits(1),
     ]
 }
 
@@ -516,8 +500,7 @@ fn pressed() -> Vec<Scenario> {
             "2: one credit, MSETxy SETy | GETy | @1 MSETxy GETx",
             vec![on(0, &[write(&xy), write(&[Y])]), on(0, &[read(&[Y])]), on(1, &[write(&xy), read(&[X])])],
         )
-        .credits(1)
-        .meets(&[Parked, Resumed]),
+        .credits(1),
         three(
             "3: one credit, MSETyv between | GETy | GETv | GETy",
             vec![
@@ -526,8 +509,7 @@ fn pressed() -> Vec<Scenario> {
                 on(0, &[read(&[V]), read(&[V])]),
             ],
         )
-        .credits(1)
-        .meets(&[Parked, Resumed]),
+        .credits(1),
         two(
             "2: one credit, MSETxy MSETxw MSETzy | @1 MSETxq GETz: releases in a row",
             vec![
@@ -536,18 +518,24 @@ fn pressed() -> Vec<Scenario> {
                 on(1, &[read(&[Z])]),
             ],
         )
-        .credits(1)
-        .meets(&[Parked, Resumed, Full]),
+        .credits(1),
         three(
             "3: one credit, RENyv | FLUSHALL | @1 MSETxv",
             vec![on(0, &[rename(Y, V)]), on(0, &[Ask::Flush.into()]), on(1, &[write(&[X, V])])],
         )
-        .credits(1)
-        .meets(&[Parked, Resumed]),
+        .credits(1),
     ]
 }
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    [one_step(), two_step(), watched(), whole(), vanishing(), pressed()].into_iter().flatten().collect()
+    let mut all: Vec<Scenario> =
+        [one_step(), two_step(), watched(), whole(), vanishing(), pressed()].into_iter().flatten().collect();
+    for scenario in &mut all {
+        if let Some(record) = RECORDS.iter().find(|record| record.name == scenario.name) {
+            (scenario.still_states, scenario.states) = (record.still, record.whole);
+            scenario.meets = record.meets;
+        }
+    }
+    all
 }
