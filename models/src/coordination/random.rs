@@ -125,7 +125,8 @@ fn ask(dice: &mut Dice, keys: &[Key]) -> Ask {
             Ask::Copy(from, to)
         }
         17 | 18 => Ask::Exec(vec![Ask::Read(some(dice, keys)), Ask::Write(some(dice, keys))]),
-        _ => dice.one_of(&[false, true]).then_some(Ask::Flush).unwrap_or(Ask::Count),
+        _ if dice.one_of(&[false, true]) => Ask::Flush,
+        _ => Ask::Count,
     }
 }
 

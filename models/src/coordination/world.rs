@@ -32,6 +32,9 @@ pub const TURNS: &str = "who has waited longer for a credit goes first";
 /// EXEC took effect though the time of a watched key had come.
 pub const EXPIRED: &str = "nothing is written after the time of a watched key has come";
 
+/// A finished history: the order that was found, the replies, the engines.
+type Ending = (Vec<usize>, Vec<TextId>, Vec<EngineId>);
+
 /// What does not change, and what is known.
 pub struct World {
     /// How many cores.
@@ -51,7 +54,7 @@ pub struct World {
     /// What engines do.
     pub recall: Recall,
     /// Orders that were run on a store of one piece, with what was heard and what lies there.
-    judged: Mutex<HashMap<(Vec<usize>, Vec<TextId>, Vec<EngineId>), bool>>,
+    judged: Mutex<HashMap<Ending, bool>>,
     /// What clients have heard when everything was over.
     endings: Mutex<BTreeSet<Vec<TextId>>>,
     /// Pairs of spread requests that conflict and stood in this order.
