@@ -250,9 +250,9 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: WATCHxy UNWATCH GETy | MSETxy: the round ends before it has begun",
-        still: 102831,
-        whole: 102831,
-        meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
+        still: 55155,
+        whole: 55155,
+        meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: WATCHx EXEC{xz} | MSETxy | RENxy",
@@ -310,9 +310,9 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: WATCHxy EXEC{xw}, may vanish | SETy MSETxy",
-        still: 257470,
-        whole: 257470,
-        meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over, GoneAmid],
+        still: 247570,
+        whole: 247570,
+        meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, Chain, BothOrders, Over, GoneAmid],
     },
     Record {
         name: "2: RENxy, may vanish | RENyx, may vanish | GETx;GETy",
@@ -322,8 +322,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: WATCHy MSETxy EXEC{yw} with one credit, may vanish | SETx MSETxy",
-        still: 313855,
-        whole: 313855,
+        still: 312067,
+        whole: 312067,
         meets: &[
             Late,
             BeforeUndrawn,
