@@ -18,7 +18,7 @@ use crate::limits;
 use crate::message::{Message, Request, Token};
 use crate::node::{Applied, Deferred, Local, Node};
 use crate::protocol::chunks::Chunks;
-use crate::protocol::reply::{Failure, Outcome, Reply};
+use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
 use crate::serve::intents_of;
 use crate::session::{Closing, Hold, ReplyMode, Session};
 use crate::shard::KeyRef;
@@ -209,7 +209,8 @@ impl Engine {
     ) {
         let mut chunks = std::mem::take(session.reply_end());
         let start = chunks.len();
-        let deferred = self.write_local(session, id, args, now, out, &mut chunks, run);
+        let resp = session.resp;
+        let deferred = self.write_local(session, id, args, now, out, &mut chunks, resp, run);
         match deferred {
             Some(deferred) => {
                 // What was written becomes a reply that is awaited.
@@ -224,7 +225,8 @@ impl Engine {
         }
     }
 
-    /// The same, at the end of `chunks`; what the reply waits for, if it does not come at once.
+    /// The same, at the end of `chunks`, in the protocol that the session had when it asked; what the reply waits for, if it does not come at
+    /// once.
     #[expect(clippy::too_many_arguments, reason = "a call has this many circumstances")]
     pub(crate) fn write_local(
         &mut self,
@@ -234,11 +236,11 @@ impl Engine {
         now: Now,
         out: &mut Effects,
         chunks: &mut Chunks,
+        resp: Resp,
         run: impl FnOnce(&mut Local<'_>, &mut Reply<'_>) -> Outcome,
     ) -> Option<Deferred> {
         let start = chunks.len();
         let started = (self.node.instruments.stopwatch)();
-        let resp = session.resp;
         let mut local = Local { node: &mut self.node, session, now, out, deferred: None };
         let outcome = run(&mut local, &mut Reply::new(chunks, resp));
         let deferred = local.deferred.take();

@@ -234,6 +234,7 @@ impl Engine {
             let (call, args) = bundle.calls.at(n, &mut spans);
             match call.command.row().run {
                 Run::Local(run) => {
+                    let resp = session.resp;
                     let next = self.write_local(
                         session,
                         call.command,
@@ -241,6 +242,7 @@ impl Engine {
                         now,
                         out,
                         &mut reply,
+                        resp,
                         |local, reply| run(local, args, reply),
                     );
                     later = later.or(next);
@@ -253,7 +255,7 @@ impl Engine {
                         resp: session.resp,
                         clock: self.node.clock,
                     };
-                    let from = self.node.core;
+                    let (from, resp) = (self.node.core, session.resp);
                     let mut part = Vec::new();
                     let mut checked = Ok(());
                     self.write_local(
@@ -263,6 +265,7 @@ impl Engine {
                         now,
                         out,
                         &mut Chunks::default(),
+                        resp,
                         |local, _| {
                             checked = check(local, args);
                             Ok(())
@@ -278,6 +281,7 @@ impl Engine {
                         now,
                         out,
                         &mut reply,
+                        resp,
                         |local, reply| {
                             checked?;
                             merge(local, args, part, reply)

@@ -23,6 +23,8 @@ use crate::txn::waiters::WaitId;
 pub(crate) struct Gather {
     command: CommandId,
     args: Packed,
+    /// The protocol of the reply: the client may have changed it since.
+    resp: Resp,
     /// In the order of cores.
     parts: Vec<Option<Part>>,
 }
@@ -73,6 +75,7 @@ impl Engine {
         let mut gather = Gather {
             command: id,
             args: request.args.clone(),
+            resp: request.resp,
             parts: vec![None; usize::from(self.node.cores)],
         };
         let conn = session.conn;
@@ -232,10 +235,16 @@ impl Engine {
         let mut spans = std::mem::take(&mut self.spans);
         let args = gather.args.unpack(&mut spans);
         let mut reply = Chunks::default();
-        let deferred =
-            self.write_local(&mut session, gather.command, args, now, out, &mut reply, |local, reply| {
-                merge(local, args, parts, reply)
-            });
+        let deferred = self.write_local(
+            &mut session,
+            gather.command,
+            args,
+            now,
+            out,
+            &mut reply,
+            gather.resp,
+            |local, reply| merge(local, args, parts, reply),
+        );
         self.spans = spans;
         self.sessions.put_back(session);
         match deferred {

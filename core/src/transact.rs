@@ -403,14 +403,16 @@ impl Engine {
         let Some(mut session) = self.sessions.take(transaction.token.conn) else { return };
         let mut spans = Vec::new();
         let (call, args) = transaction.calls.at(call, &mut spans);
+        // The client may have changed its protocol since; within EXEC that counts.
+        let resp = if transaction.is_array { session.resp } else { transaction.circumstances.resp };
         let later = match (call.command.row().run, parts) {
             (Run::Local(run), None) => {
-                self.write_local(&mut session, call.command, args, now, out, reply, |local, reply| {
+                self.write_local(&mut session, call.command, args, now, out, reply, resp, |local, reply| {
                     run(local, args, reply)
                 })
             }
             (Run::Gather { merge, .. }, Some(parts)) => {
-                self.write_local(&mut session, call.command, args, now, out, reply, |local, reply| {
+                self.write_local(&mut session, call.command, args, now, out, reply, resp, |local, reply| {
                     merge(local, args, parts, reply)
                 })
             }

@@ -370,6 +370,9 @@ impl<'p> World<'p> {
                 let silent = client.ops.is_empty() && client.out.is_empty();
                 heard && silent && !client.opening && !client.half_closed
             })
+            // What clients have sent before they vanished, and what came of it.
+            && self.machines.iter().all(|machine| rest::is_quiet(&machine.engine).is_ok())
+            && !self.heap.values().any(|happening| matches!(happening, Happening::Ready(..)))
     }
 
     /// Why nothing goes on.

@@ -4,7 +4,7 @@
 //! It also tells which keys are gone because their time had come: when a clock is set back far, those live again that nobody has
 //! removed, and only those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use darter_core::Engine;
 use darter_core::database::Key;
@@ -37,10 +37,12 @@ impl Clocks {
         Clocks(vec![Clock::default(); usize::from(shards)])
     }
 
-    /// An event begins.
-    pub fn begins(&mut self, shard: usize, now: u64) {
+    /// An event begins; true if its clock was set back far, so that keys may live again whose time had come.
+    pub fn begins(&mut self, shard: usize, now: u64) -> bool {
         let clock = &mut self.0[shard];
-        clock.judged = believed(clock.judged, now);
+        let before = clock.judged;
+        clock.judged = believed(before, now);
+        clock.judged < before
     }
 
     /// Something has run that was taken at the instant `own`, while the core's clock stood at `now`; the shard judges by `judged` from then on. `strictly`:
@@ -103,8 +105,13 @@ impl Clocks {
         }
     }
 
-    /// The keys that are gone since the last time because their time had come.
-    pub fn gone(&mut self, engine: &Engine) -> Vec<Named> {
+    /// The keys that are gone since the last time because their time had come, or may be so: of those that were touched meanwhile all that are
+    /// not there.
+    pub fn gone<'a>(
+        &mut self,
+        engine: &Engine,
+        touched: impl Iterator<Item = (usize, &'a Vec<u8>)>,
+    ) -> Vec<Named> {
         let shard = &engine.node().shard;
         let clock = &mut self.0[engine.node().core.index()];
         let expired = shard.counters().expired;
@@ -117,11 +124,14 @@ impl Clocks {
         };
         let latest = clock.judged.max(shard.judged().0);
         let gone = clock.dated.iter().filter(|(key, at)| **at <= latest && !is_there(key));
-        let gone: Vec<Named> = gone.map(|(key, _)| key.clone()).collect();
+        let mut gone: BTreeSet<Named> = gone.map(|(key, _)| key.clone()).collect();
+        // They may have come and gone within one event.
+        let touched = touched.map(|(database, key)| (database, key.clone()));
+        gone.extend(touched.filter(|key| !is_there(key)));
         gone.iter().for_each(|key| {
             clock.dated.remove(key);
         });
-        gone
+        gone.into_iter().collect()
     }
 }
 

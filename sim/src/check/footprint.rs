@@ -96,6 +96,13 @@ impl Footprint {
         self.touches.range((shard, 0)..=(shard, usize::MAX)).map(|((_, database), touch)| (*database, touch))
     }
 
+    /// The keys on a shard, each with its database.
+    pub fn keys(&self, shard: u16) -> impl Iterator<Item = (usize, &Vec<u8>)> {
+        self.on(shard).flat_map(|(database, touch)| {
+            touch.reads.iter().chain(&touch.writes).map(move |key| (database, key))
+        })
+    }
+
     /// True if a key is among it.
     pub fn touches(&self, shard: u16, database: usize, key: &[u8]) -> bool {
         self.touches.get(&(shard, database)).is_some_and(|touch| {

@@ -88,6 +88,11 @@ impl Scan {
         }
     }
 
+    /// A clock was set back far: keys may live again that were away to the eye.
+    pub fn went_back(&mut self) {
+        self.throughout.retain(|_, is_dated| !*is_dated);
+    }
+
     /// It has ended. Who was there from the beginning and lives was there throughout.
     pub fn check<'a>(&self, engines: impl Iterator<Item = &'a Engine>) -> Result<(), String> {
         for engine in engines {

@@ -111,7 +111,9 @@ impl Witness {
     /// # Errors
     /// What should not be.
     pub fn reads(&mut self, turn: &mut Turn<'_>, lines: &[Noted]) -> Result<(), String> {
-        self.clocks.begins(usize::from(turn.core()), turn.unix_millis);
+        if self.clocks.begins(usize::from(turn.core()), turn.unix_millis) {
+            self.scans.values_mut().for_each(Scan::went_back);
+        }
         let mut ran = BTreeMap::new();
         for Noted { applied, judged } in lines {
             let taking = match applied {
@@ -152,7 +154,7 @@ impl Witness {
     /// What these requests and the passing of time have done to keys, for those that ask the shards themselves.
     fn follows(&mut self, turn: &mut Turn<'_>, ran: BTreeMap<Op, Footprint>) -> Result<(), String> {
         // Before anything else: a key that was touched may be gone because its time had come.
-        let gone = self.expire(turn)?;
+        let gone = self.expire(turn, &ran)?;
         let placement = &self.placement;
         let mut changed = |database: usize, key: Option<&[u8]>| {
             self.scans.values_mut().for_each(|scan| scan.changed(turn.engine, placement, database, key));
@@ -457,9 +459,10 @@ impl Witness {
     }
 
     /// Keys that the event has removed because their time had come: each belongs to who is under way with it, or is nobody's doing.
-    fn expire(&mut self, turn: &Turn<'_>) -> Result<Vec<Named>, String> {
+    fn expire(&mut self, turn: &Turn<'_>, ran: &BTreeMap<Op, Footprint>) -> Result<Vec<Named>, String> {
         let core = turn.core();
-        let gone = self.clocks.gone(turn.engine);
+        let touched = ran.values().flat_map(|footprint| footprint.keys(core));
+        let gone = self.clocks.gone(turn.engine, touched);
         let mut left = Vec::new();
         for (database, key) in &gone {
             let mut under_way = self.under_way.iter();
