@@ -14,7 +14,6 @@ use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::hash::KeyHash;
 use crate::hop::{Hop, run_alone};
 use crate::message::{Message, Request, Token};
-use crate::mutant::planted;
 use crate::node::{Applied, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
@@ -203,7 +202,7 @@ impl Engine {
         let keys = self.waited_keys(request, block, false);
         let is_behind =
             keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
-        let served = match is_behind && !planted("a newcomer takes what somebody waits for") {
+        let served = match is_behind {
             true => None,
             false => self.serve_request(request, false),
         };
@@ -304,7 +303,7 @@ impl Engine {
             }
             let tries = waiter.tries;
             if id.core == self.node.core {
-                if !self.claim(id.token) && !planted("a waiter is woken without its claim") {
+                if !self.claim(id.token) {
                     self.node.shard.waiters.leave(id);
                     continue;
                 }
