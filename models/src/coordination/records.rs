@@ -59,7 +59,7 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: MSETxy SETx | MSETxw | MSETzy | GETx",
         still: 5438997,
-        whole: 1000000000,
+        whole: 10248599,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -71,7 +71,7 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: MSETxy SETy MSETxy | MSETxy",
         still: 167277,
-        whole: 1000000000,
+        whole: 308802,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
@@ -89,13 +89,13 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "3: MSETxy | @2 MSETxy | @1 SETz, turns for nothing",
         still: 516698,
-        whole: 1000000000,
+        whole: 4155916,
         meets: &[Late, BeforeUndrawn, BothOrders, Over],
     },
     Record {
         name: "3: MSETxy | @2 MSETxy, turns for nothing",
         still: 50894,
-        whole: 1000000000,
+        whole: 446345,
         meets: &[Late, BeforeUndrawn, BothOrders, Over],
     },
     Record {
@@ -107,19 +107,19 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: MSETxy SETx | SETx | SETx MSETxy",
         still: 322934,
-        whole: 1000000000,
+        whole: 761683,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: MSETxzy EXEC{xz} GETx | MSETxy MSETzw",
         still: 477853,
-        whole: 1000000000,
+        whole: 997441,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
         name: "2: MGETxy SETx GETx | MSETxy | GETy;GETx",
         still: 681994,
-        whole: 1000000000,
+        whole: 1671450,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -137,7 +137,7 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: MGETxy SETx | GETx SETx MSETxy",
         still: 215153,
-        whole: 1000000000,
+        whole: 461183,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -149,37 +149,37 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: MGETxy GETx | SETx | @1 MSETxy",
         still: 97918,
-        whole: 1000000000,
+        whole: 232379,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: MGETxzy MGETxy | MSETzw | SETx",
         still: 776332,
-        whole: 1000000000,
+        whole: 1443378,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: MGETxy EXEC-read{xz} | SETz; SETy",
         still: 2164,
-        whole: 1000000000,
+        whole: 7486,
         meets: &[OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Over],
     },
     Record {
         name: "2: MGETxy | @0 SETx GETx | MSETxy",
         still: 34993,
-        whole: 1000000000,
+        whole: 95496,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: RENxy GETx | RENyx | GETx;GETy",
         still: 195961,
-        whole: 1000000000,
+        whole: 510795,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: MSETxy MGETxy | RENxy SETy",
         still: 173606,
-        whole: 1000000000,
+        whole: 355688,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
