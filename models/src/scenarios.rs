@@ -144,7 +144,8 @@ fn crowd() -> Pressure {
     let one = Script::on(0, 0)
         .says(&(incr(1) + &incr(0)), vec![counter(1), counter(0)])
         .says(&(incr(1) + &incr(2)), vec![counter(1), counter(2)]);
-    let two = Script::on(0, 1).says(&(incr(1) + "CLIENT UNBLOCK 999\r\n"), vec![counter(1), exactly(":0\r\n")]);
+    let two =
+        Script::on(0, 1).says(&(incr(1) + "CLIENT UNBLOCK 999\r\n"), vec![counter(1), exactly(":0\r\n")]);
     let mut three = Script::on(1, 0).says(&(incr(0) + &incr(2)), vec![counter(0), counter(2)]);
     three.may_vanish = true;
     model(3, 1, vec![one, two, three], &[PARKED, RESUMED, BEHIND, TO_NOBODY, ALL_HEARD])
