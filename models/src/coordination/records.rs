@@ -77,7 +77,7 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: MSETxy GETx GETx | SETx | MSETxy SETx",
         still: 798954,
-        whole: 1000000000,
+        whole: 1998053,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -185,7 +185,7 @@ pub const RECORDS: &[Record] = &[
     Record {
         name: "2: RENxy EXEC{xz} | MSETzw GETw | GETy;GETx",
         still: 1345767,
-        whole: 1000000000,
+        whole: 3634389,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
