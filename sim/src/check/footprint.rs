@@ -9,6 +9,9 @@ use darter_core::hash::{KeyHasher, placement_part};
 
 use super::replay::Deed;
 use super::serial::Access;
+use crate::decoder::Reply;
+use crate::reference::answer::Answer;
+use crate::reference::store::Store;
 
 /// The words of a request.
 type Words = Vec<Vec<u8>>;
@@ -121,6 +124,9 @@ impl Footprint {
     }
 
     fn add(&mut self, words: &[Vec<u8>], database: usize, databases: usize, placement: &Placement) {
+        if is_refused(words, database, databases) {
+            return;
+        }
         let roles = roles(words, database, databases);
         let keys = |places: &[usize]| -> Words {
             places.iter().filter_map(|place| words.get(*place)).cloned().collect()
@@ -165,6 +171,16 @@ fn number(word: &[u8]) -> Option<usize> {
 fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -> Vec<usize> {
     let count = count.filter(|count| count.checked_mul(step).is_some_and(|len| first + len <= words.len()));
     (0..count.unwrap_or(0)).map(|n| first + n * step).collect()
+}
+
+/// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
+fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
+    let looks_first: [&[u8]; 4] = [b"lmpop", b"lmove", b"copy", b"msetex"];
+    looks_first.contains(&&words[0].to_ascii_lowercase()[..])
+        && matches!(
+            Store::of_one_shard(databases).run(database, words),
+            Some(Answer::Exactly(Reply::Error(_)))
+        )
 }
 
 /// SYNC, ASYNC or nothing: else nothing is done.
