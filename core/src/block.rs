@@ -269,7 +269,14 @@ impl Engine {
     }
 
     /// Serves those in line for keys that have changed, as far as the keys are free.
+    #[inline]
     pub(crate) fn serve_ready(&mut self, now: Now, out: &mut Effects) {
+        if self.node.shard.waiters.has_ready() {
+            self.serve_those_ready(now, out);
+        }
+    }
+
+    fn serve_those_ready(&mut self, now: Now, out: &mut Effects) {
         let mut later = std::collections::VecDeque::new();
         // Serving may make other keys ready: BLMOVE pushes.
         while self.node.shard.waiters.has_ready() {

@@ -464,14 +464,14 @@ impl Engine {
     /// Finds the keys and their shard.
     #[inline]
     fn place(&mut self, row: &Command, args: Args<'_>) -> Place {
-        let (cores, me) = (self.node.cores, self.node.core);
-        let hasher = self.node.shard.hasher().clone();
-        self.keys.clear();
+        let Engine { node, keys, .. } = self;
+        let (cores, me, hasher) = (node.cores, node.core, node.shard.hasher());
+        keys.clear();
         let mut owner = None;
         for place in row.keys.places(args) {
             let key = args.at(place);
             let hash = hasher.hash(key);
-            self.keys.push(KeyRef { place: place as u32, hash });
+            keys.push(KeyRef { place: place as u32, hash });
             if cores == 1 {
                 continue;
             }

@@ -146,6 +146,9 @@ impl Engine {
 
     /// Runs everything whose turn has come, and what follows from it.
     pub(crate) fn pump(&mut self, now: Now, out: &mut Effects) {
+        if self.node.queue.is_empty() && self.own_answers.is_empty() && !self.node.shard.waiters.has_ready() {
+            return self.end_late_rounds(out);
+        }
         loop {
             self.serve_ready(now, out);
             while let Some(Granted { entry, work }) = self.node.queue.next_granted() {
@@ -174,6 +177,9 @@ impl Engine {
     }
 
     fn end_late_rounds(&mut self, out: &mut Effects) {
+        if self.node.late_rounds.is_empty() {
+            return;
+        }
         for (from, watcher) in std::mem::take(&mut self.node.late_rounds) {
             self.end_round(from, watcher, out);
         }
@@ -267,7 +273,7 @@ impl Engine {
         let ran = self.run_calls(from, bundle, now, out);
         let mut pieces = ran.pieces;
         reply.append(std::mem::take(pieces.chunks()));
-        ran.slow
+        ran.more.map(|more| more.slow).unwrap_or_default()
     }
 
     fn answer_direct(
@@ -316,6 +322,7 @@ impl Engine {
     /// Runs commands one after the other.
     fn run_calls(&mut self, from: CoreId, bundle: &Bundle, now: Now, out: &mut Effects) -> Ran {
         let mut ran = Ran::default();
+        ran.pieces.chunks().tail().reserve(REPLY_ROOM);
         let mut spans = std::mem::take(&mut self.spans);
         let circumstances = &bundle.circumstances;
         for n in 0..bundle.calls.len() {
@@ -330,7 +337,8 @@ impl Engine {
                 };
                 // All shards and all commands of a transaction judge by the coordinator's instant.
                 let now = Now { unix_micros: circumstances.unix_micros, ..now };
-                ran.parts.push(self.give_part(from, &asking, args, now, out));
+                let part = self.give_part(from, &asking, args, now, out);
+                ran.more().parts.push(part);
                 continue;
             }
             let hop = Hop {
@@ -348,7 +356,9 @@ impl Engine {
             } else {
                 let slow = run_hop(&mut self.node, &keys, &hop, args, ran.pieces.chunks(), None);
                 ran.pieces.end();
-                ran.slow.extend(slow.map(|call| *call));
+                if let Some(call) = slow {
+                    ran.more().slow.push(*call);
+                }
             }
             self.keys = keys;
         }
@@ -370,7 +380,7 @@ impl Engine {
         self.node.find_keys(&hop, args, true, &mut keys);
         let findings = act(&mut self.node, &keys, &hop, args, step.orders);
         (self.spans, self.keys) = (spans, keys);
-        Ran { findings, ..Ran::default() }
+        Ran::found(findings)
     }
 
     fn intents_of_request(&mut self, request: &Request) -> Intents {
@@ -417,6 +427,9 @@ impl Engine {
         intents_of(row, args, &self.keys, database, intents);
     }
 }
+
+/// Room for the replies of a transaction's commands, bytes, which spares most of them the growing.
+const REPLY_ROOM: usize = 256;
 
 impl Node {
     /// Ends a client's round of WATCH on this shard; true if something it watched here has changed.

@@ -160,6 +160,8 @@ pub struct Session {
     /// Its next request waits until everything before it has been answered.
     pub waits_for_all: bool,
     awaited: VecDeque<Awaited>,
+    /// Bytes that follow awaited replies, all but the last.
+    after_bytes: usize,
     /// Sequence of the first awaited reply.
     first_awaited: u64,
 }
@@ -204,6 +206,7 @@ impl Session {
             awaits_from: None,
             waits_for_all: false,
             awaited: VecDeque::new(),
+            after_bytes: 0,
             first_awaited: 0,
         }
     }
@@ -224,6 +227,7 @@ impl Session {
 
     /// Makes a place for a reply that other cores will give; its sequence.
     pub fn await_reply(&mut self) -> u64 {
+        self.after_bytes += self.awaited.back().map_or(0, |last| last.after.len());
         self.awaited.push_back(Awaited::default());
         self.last_awaited()
     }
@@ -266,6 +270,9 @@ impl Session {
         while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
             let Some(first) = self.awaited.pop_front() else { break };
             self.first_awaited += 1;
+            if !self.awaited.is_empty() {
+                self.after_bytes -= first.after.len();
+            }
             if let (Some(reply), false) = (first.reply, first.silent) {
                 self.outbox.pending().append(reply);
             }
@@ -274,8 +281,9 @@ impl Session {
     }
 
     /// Bytes of replies that the client has not read yet, as far as they are known.
+    #[inline]
     pub fn output_len(&self) -> usize {
-        self.outbox.len() + self.awaited.iter().map(|a| a.after.len()).sum::<usize>()
+        self.outbox.len() + self.after_bytes + self.awaited.back().map_or(0, |last| last.after.len())
     }
 
     /// What this client costs besides its unconsumed input.

@@ -139,12 +139,41 @@ impl RequestParser {
         if bytes.is_empty() {
             return Parsed::Incomplete;
         }
-        let result = if self.state == State::Start && bytes[0] != b'*' {
-            self.parse_inline(bytes)
-        } else {
-            self.parse_array(bytes, limits)
-        };
-        result.unwrap_or_else(Parsed::Error)
+        if self.state == State::Start {
+            if bytes[0] != b'*' {
+                return self.parse_inline(bytes).unwrap_or_else(Parsed::Error);
+            }
+            if let Some(len) = self.parse_whole(bytes, limits) {
+                return Parsed::Request { len };
+            }
+        }
+        self.parse_array(bytes, limits).unwrap_or_else(Parsed::Error)
+    }
+
+    /// The length of an ordinary request that is here to its end: nearly all are. Whatever else it may be, the careful way says.
+    #[inline]
+    fn parse_whole(&mut self, bytes: &[u8], limits: &RequestLimits) -> Option<usize> {
+        let (count, mut at) = short_number(bytes, 1)?;
+        if count == 0 || !limits.authenticated {
+            return None;
+        }
+        debug_assert!(self.spans.is_empty(), "a parser that begins has no arguments");
+        for _ in 0..count {
+            if bytes.get(at) != Some(&b'$') {
+                break;
+            }
+            let Some((len, start)) = short_number(bytes, at + 1) else { break };
+            at = start + len + 2;
+            if at > bytes.len() || len as u64 > limits.bulk_max {
+                break;
+            }
+            self.spans.push(Span { start: start as u32, len: len as u32 });
+        }
+        let is_whole = self.spans.len() == count && at <= REQUEST_MAX;
+        if !is_whole {
+            self.spans.clear();
+        }
+        is_whole.then_some(at)
     }
 
     /// The arguments of the request that was just found in these same bytes.
@@ -288,6 +317,29 @@ impl RequestParser {
         let text = bytes.get(self.at + 1..end).unwrap_or(b"");
         Ok(Some((parse_integer(text), end + 2)))
     }
+}
+
+/// A number of one to five digits without a leading zero that begins at `at`, and where its line ends.
+#[inline]
+fn short_number(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let line = bytes.get(at..)?;
+    let first = line.first()?.wrapping_sub(b'0');
+    if first > 9 {
+        return None;
+    }
+    let mut value = usize::from(first);
+    for (n, &byte) in line[1..].iter().take(5).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            // As in Redis, the byte behind the carriage return is not looked at.
+            return (byte == b'\r').then_some((value, at + n + 3));
+        }
+        if first == 0 {
+            return None;
+        }
+        value = value * 10 + usize::from(digit);
+    }
+    None
 }
 
 /// A whole signed 64-bit integer in decimal, as Redis's string2ll takes it: no plus sign, no leading zero, no space.
