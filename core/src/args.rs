@@ -61,7 +61,7 @@ impl<'a> Args<'a> {
     }
 
     /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let args = *self;
         (0..args.len()).map(move |n| args.at(n))
     }

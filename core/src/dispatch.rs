@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects, LogLevel, Origin};
 use crate::feed::monitor_line;
 use crate::gather::Check;
-use crate::hash::{KeyHash, placement_part};
+use crate::hash::KeyHash;
 use crate::hop::{Hop, run_hop};
 use crate::limits;
 use crate::message::{Message, Request, Token};
@@ -298,7 +298,7 @@ impl Engine {
         }
     }
 
-    /// A command whose keys lie on several shards.
+    /// A command whose keys lie on several shards; `self.keys` and `self.owners` tell where.
     fn run_several(
         &mut self,
         session: &mut Session,
@@ -311,7 +311,6 @@ impl Engine {
         let outcome = if row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
             Err(Failure::OUT_OF_MEMORY)
         } else {
-            self.locate(row, args);
             self.begin_several(session, id, args, now, out)
         };
         outcome.unwrap_or_else(|failure| {
@@ -461,31 +460,23 @@ impl Engine {
         }
     }
 
-    /// Finds the keys and their shard.
+    /// Finds the keys and their shards.
     #[inline]
     fn place(&mut self, row: &Command, args: Args<'_>) -> Place {
-        let Engine { node, keys, .. } = self;
+        let Engine { node, keys, owners, .. } = self;
         let (cores, me, hasher) = (node.cores, node.core, node.shard.hasher());
         keys.clear();
-        let mut owner = None;
+        owners.clear();
+        let mut is_one = true;
         for place in row.keys.places(args) {
-            let key = args.at(place);
-            let hash = hasher.hash(key);
+            let (hash, owner) = hasher.place(args.at(place), cores);
             keys.push(KeyRef { place: place as u32, hash });
-            if cores == 1 {
-                continue;
-            }
-            let part = placement_part(key);
-            let shard =
-                if part.len() == key.len() { hash.shard(cores) } else { hasher.hash(part).shard(cores) };
-            match owner {
-                None => owner = Some(shard),
-                Some(other) if other == shard => {}
-                Some(_) => return Place::Several,
-            }
+            is_one &= owners.last().is_none_or(|last| *last == owner);
+            owners.push(owner);
         }
-        match owner {
-            Some(shard) if shard != me.0 => Place::There(CoreId(shard)),
+        match owners.first() {
+            _ if !is_one => Place::Several,
+            Some(&owner) if owner != me.0 => Place::There(CoreId(owner)),
             _ => Place::Here,
         }
     }

@@ -54,6 +54,18 @@ impl KeyHasher {
         hasher.write(key);
         KeyHash(hasher.finish())
     }
+
+    /// The hash of a key, and its shard: see [`placement_part`].
+    #[inline]
+    pub fn place(&self, key: &[u8], shards: u16) -> (KeyHash, u16) {
+        let hash = self.hash(key);
+        if shards == 1 {
+            return (hash, 0);
+        }
+        let part = placement_part(key);
+        let decides = if part.len() == key.len() { hash } else { self.hash(part) };
+        (hash, decides.shard(shards))
+    }
 }
 
 /// The part of a key that decides its shard: what stands between the first `{` and the next `}`, if that is
