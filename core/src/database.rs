@@ -106,6 +106,12 @@ impl Database {
         self.table.prefetch(hash);
     }
 
+    /// Brings the key's record towards the cache, after its bucket.
+    #[inline]
+    pub fn prefetch_record(&self, hash: KeyHash) {
+        self.table.prefetch_entry(hash);
+    }
+
     /// Stores a value under a key, whatever lay there. A container that lay there is given back: to free it may take long.
     #[must_use = "a container may be too large to be freed at once"]
     pub fn store(

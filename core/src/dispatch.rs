@@ -463,13 +463,14 @@ impl Engine {
     /// Finds the keys and their shards.
     #[inline]
     fn place(&mut self, row: &Command, args: Args<'_>) -> Place {
-        let Engine { node, keys, owners, .. } = self;
+        let Engine { node, keys, owners, known_hash, .. } = self;
         let (cores, me, hasher) = (node.cores, node.core, node.shard.hasher());
         keys.clear();
         owners.clear();
         let mut is_one = true;
         for place in row.keys.places(args) {
-            let (hash, owner) = hasher.place(args.at(place), cores);
+            let known = known_hash.filter(|_| place == 1);
+            let (hash, owner) = hasher.place(args.at(place), known, cores);
             keys.push(KeyRef { place: place as u32, hash });
             is_one &= owners.last().is_none_or(|last| *last == owner);
             owners.push(owner);

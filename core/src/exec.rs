@@ -192,7 +192,7 @@ impl Engine {
             return;
         }
         for place in row.keys.places(args) {
-            let (hash, owner) = self.node.shard.hasher().place(args.at(place), self.node.cores);
+            let (hash, owner) = self.node.shard.hasher().place(args.at(place), None, self.node.cores);
             self.keys.push(KeyRef { place: place as u32, hash });
             self.owners.push(owner);
         }

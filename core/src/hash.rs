@@ -55,10 +55,11 @@ impl KeyHasher {
         KeyHash(hasher.finish())
     }
 
-    /// The hash of a key, and its shard: see [`placement_part`].
+    /// The hash of a key, which may be known already, and its shard: see [`placement_part`].
     #[inline]
-    pub fn place(&self, key: &[u8], shards: u16) -> (KeyHash, u16) {
-        let hash = self.hash(key);
+    pub fn place(&self, key: &[u8], known: Option<KeyHash>, shards: u16) -> (KeyHash, u16) {
+        let hash = known.unwrap_or_else(|| self.hash(key));
+        debug_assert_eq!(hash, self.hash(key), "what is known is the key's");
         if shards == 1 {
             return (hash, 0);
         }

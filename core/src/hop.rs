@@ -86,6 +86,9 @@ pub(crate) fn run_hop(
     let outcome = if refused {
         Err(Failure::OUT_OF_MEMORY)
     } else {
+        if let [_, _, ..] = keys {
+            node.shard.prefetch(hop.database, keys);
+        }
         let mut cx = node.cx(hop, keys);
         let mut reply = match ends {
             Some(ends) => Reply::of_elements(chunks, resp, ends),

@@ -84,6 +84,13 @@ impl Shard {
         &self.hasher
     }
 
+    /// Brings the records of several keys towards the cache.
+    pub(crate) fn prefetch(&self, database: u16, keys: &[KeyRef]) {
+        let database = &self.databases[usize::from(database)];
+        keys.iter().for_each(|key| database.prefetch(key.hash));
+        keys.iter().for_each(|key| database.prefetch_record(key.hash));
+    }
+
     /// Bytes of all tables, keys and values, those included that wait to be freed.
     pub fn used_bytes(&self) -> usize {
         self.databases.iter().map(Database::used_bytes).sum::<usize>() + self.trash.used_bytes()

@@ -143,37 +143,11 @@ impl RequestParser {
             if bytes[0] != b'*' {
                 return self.parse_inline(bytes).unwrap_or_else(Parsed::Error);
             }
-            if let Some(len) = self.parse_whole(bytes, limits) {
+            if let Some(len) = parse_whole(bytes, 0, limits, &mut self.spans) {
                 return Parsed::Request { len };
             }
         }
         self.parse_array(bytes, limits).unwrap_or_else(Parsed::Error)
-    }
-
-    /// The length of an ordinary request that is here to its end: nearly all are. Whatever else it may be, the careful way says.
-    #[inline]
-    fn parse_whole(&mut self, bytes: &[u8], limits: &RequestLimits) -> Option<usize> {
-        let (count, mut at) = short_number(bytes, 1)?;
-        if count == 0 || !limits.authenticated {
-            return None;
-        }
-        debug_assert!(self.spans.is_empty(), "a parser that begins has no arguments");
-        for _ in 0..count {
-            if bytes.get(at) != Some(&b'$') {
-                break;
-            }
-            let Some((len, start)) = short_number(bytes, at + 1) else { break };
-            at = start + len + 2;
-            if at > bytes.len() || len as u64 > limits.bulk_max {
-                break;
-            }
-            self.spans.push(Span { start: start as u32, len: len as u32 });
-        }
-        let is_whole = self.spans.len() == count && at <= REQUEST_MAX;
-        if !is_whole {
-            self.spans.clear();
-        }
-        is_whole.then_some(at)
     }
 
     /// The arguments of the request that was just found in these same bytes.
@@ -317,6 +291,38 @@ impl RequestParser {
         let text = bytes.get(self.at + 1..end).unwrap_or(b"");
         Ok(Some((parse_integer(text), end + 2)))
     }
+}
+
+/// Where the ordinary request that begins at `start` ends, if all of it is here; its arguments are added to `spans`, counted from the
+/// beginning of `bytes`. `None`, and nothing is added, for whatever is not ordinary: the parser says what it is.
+#[inline]
+pub fn parse_whole(
+    bytes: &[u8],
+    start: usize,
+    limits: &RequestLimits,
+    spans: &mut Vec<Span>,
+) -> Option<usize> {
+    if bytes.get(start) != Some(&b'*') || !limits.authenticated {
+        return None;
+    }
+    let before = spans.len();
+    let (count, mut at) = short_number(bytes, start + 1)?;
+    for _ in 0..count {
+        if bytes.get(at) != Some(&b'$') {
+            break;
+        }
+        let Some((len, first)) = short_number(bytes, at + 1) else { break };
+        at = first + len + 2;
+        if at > bytes.len() || len as u64 > limits.bulk_max {
+            break;
+        }
+        spans.push(Span { start: first as u32, len: len as u32 });
+    }
+    if spans.len() == before + count && count > 0 && at <= REQUEST_MAX {
+        return Some(at);
+    }
+    spans.truncate(before);
+    None
 }
 
 /// A number of one to five digits without a leading zero that begins at `at`, and where its line ends.

@@ -34,6 +34,9 @@ pub use deadlines::BOUND_UNIT_MILLIS;
 pub trait Entry {
     /// The key under which the entry is found. It must stay the same as long as the entry is in a table.
     fn key(&self) -> &[u8];
+
+    /// Brings the entry towards the cache; reads nothing.
+    fn prefetch(&self) {}
 }
 
 /// How a table hashes keys: seeded in production, degenerate in tests of the worst case.
