@@ -151,6 +151,11 @@ impl Mix {
         self.commands.iter().map(|command| command.template.value_max()).max().unwrap_or(0)
     }
 
+    /// The size of the smallest value, if there are any.
+    pub fn value_min(&self) -> Option<usize> {
+        self.commands.iter().filter_map(|command| command.template.value_min()).min()
+    }
+
     /// All of them with their weights, to be shown.
     pub fn text(&self) -> String {
         let weights = self.commands.len() > 1;

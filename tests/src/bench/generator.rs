@@ -250,7 +250,7 @@ impl<'a> Generator<'a> {
     fn ask(&mut self, at: usize, count: u64, due: u64) {
         let connection = &mut self.connections[at];
         let rules = &self.plan.rules;
-        let before = connection.out.len();
+        let before = connection.out.bytes.len();
         for _ in 0..count {
             let number = self.plan.mix.choose(&mut self.dice);
             let command = &self.plan.mix.commands()[number];
@@ -261,13 +261,17 @@ impl<'a> Generator<'a> {
                 dice: &mut self.dice,
             };
             let known = matches!(command.expect, Expect::Values { known: true, .. });
-            command.template.render(&mut source, &mut connection.out, known.then_some(&mut connection.keys));
+            command.template.render(
+                &mut source,
+                &mut connection.out.bytes,
+                known.then_some(&mut connection.keys),
+            );
             connection.pending.push_back(Pending { command: number as u16, due });
         }
         self.left -= count;
         self.in_flight += count;
         self.tally.requests += count;
-        self.tally.bytes_sent += (connection.out.len() - before) as u64;
+        self.tally.bytes_sent += (connection.out.bytes.len() - before) as u64;
         self.connections[at].sent = self.now();
         self.flush(at);
     }
@@ -363,7 +367,7 @@ impl<'a> Generator<'a> {
             self.latency.record(now.saturating_sub(pending.due), 1);
         }
         connection.keys.clear();
-        connection.out.clear();
+        connection.out.bytes.clear();
         self.in_flight -= lost;
         self.tally.unanswered += lost;
     }

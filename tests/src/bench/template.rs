@@ -103,6 +103,7 @@ enum Piece<'a> {
 pub struct Template {
     steps: Vec<Step>,
     keys: usize,
+    value_min: Option<usize>,
     value_max: usize,
 }
 
@@ -129,9 +130,11 @@ impl Template {
         }
         let all = || words.iter().flatten();
         let keys = all().filter(|piece| **piece == Piece::Key).count();
-        let value_max =
-            all().map(|piece| if let Piece::Value(sizes) = piece { sizes.max } else { 0 }).max().unwrap_or(0);
-        let mut template = Template { steps: Vec::new(), keys, value_max };
+        let sizes =
+            || all().filter_map(|piece| if let Piece::Value(sizes) = piece { Some(sizes) } else { None });
+        let value_min = sizes().map(|sizes| sizes.min).min();
+        let value_max = sizes().map(|sizes| sizes.max).max().unwrap_or(0);
+        let mut template = Template { steps: Vec::new(), keys, value_min, value_max };
         match protocol {
             Protocol::Resp => template.resp(&words, names)?,
             Protocol::Memcached | Protocol::Meta => template.memcached(&words)?,
@@ -144,7 +147,12 @@ impl Template {
         self.keys
     }
 
-    /// The largest value in it.
+    /// The size of the smallest value in it, if there are any.
+    pub fn value_min(&self) -> Option<usize> {
+        self.value_min
+    }
+
+    /// The size of the largest value in it.
     pub fn value_max(&self) -> usize {
         self.value_max
     }

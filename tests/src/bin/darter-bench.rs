@@ -1,0 +1,69 @@
+//! `darter-bench`: loads and measures servers. See `docs/BENCHMARKING.md`, or `darter-bench run --help`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use darter_tests::bench::flags::RunFlags;
+use darter_tests::bench::floor::Floor;
+use darter_tests::bench::interrupt;
+use darter_tests::bench::perform::{perform, write_files};
+
+/// Loads and measures servers that speak RESP or Memcached's protocols, and checks that they answer what is right.
+#[derive(Parser)]
+#[command(name = "darter-bench", version)]
+struct Line {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Load one server and measure it
+    Run(Box<RunFlags>),
+    /// Serve GET, SET and PING and nothing else: what no server of its kind gets below
+    Floor {
+        /// Port on 127.0.0.1, 0 for any
+        #[arg(long, short, default_value_t = 6379)]
+        port: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    interrupt::listen();
+    let done = match Line::parse().task {
+        Task::Run(flags) => measure(&flags),
+        Task::Floor { port } => floor(port),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("darter-bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(flags: &RunFlags) -> Result<ExitCode, String> {
+    let report = perform(flags)?;
+    print!("{}", report.text());
+    let json = || serde_json::to_string_pretty(&report).expect("a report is plain data");
+    write_files(
+        flags.json.as_deref().map(|path| (path, json())),
+        flags.html.as_deref().map(|path| (path, report.html())),
+    )?;
+    Ok(match report.complaint {
+        None => ExitCode::SUCCESS,
+        Some(complaint) => {
+            eprintln!("{complaint}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn floor(port: u16) -> Result<ExitCode, String> {
+    let said = |error: std::io::Error| format!("port {port}: {error}");
+    let mut floor = Floor::new(port).map_err(said)?;
+    println!("Ready to accept connections on port {}", floor.port().map_err(said)?);
+    floor.serve(interrupt::asked).map_err(said)?;
+    Ok(ExitCode::SUCCESS)
+}
