@@ -8,6 +8,7 @@
 pub mod address;
 pub mod check;
 pub mod command;
+pub mod compare;
 pub mod connection;
 pub mod cpus;
 pub mod draw;

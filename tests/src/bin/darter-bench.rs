@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use darter_tests::bench::compare::{CompareFlags, compare};
 use darter_tests::bench::flags::RunFlags;
 use darter_tests::bench::floor::Floor;
 use darter_tests::bench::interrupt;
@@ -20,6 +21,8 @@ struct Line {
 enum Task {
     /// Load one server and measure it
     Run(Box<RunFlags>),
+    /// Start servers and measure them beside each other
+    Compare(Box<CompareFlags>),
     /// Serve GET, SET and PING and nothing else: what no server of its kind gets below
     Floor {
         /// Port on 127.0.0.1, 0 for any
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     interrupt::listen();
     let done = match Line::parse().task {
         Task::Run(flags) => measure(&flags),
+        Task::Compare(flags) => beside(&flags),
         Task::Floor { port } => floor(port),
     };
     match done {
@@ -51,13 +55,30 @@ fn measure(flags: &RunFlags) -> Result<ExitCode, String> {
         flags.json.as_deref().map(|path| (path, json())),
         flags.html.as_deref().map(|path| (path, report.html())),
     )?;
-    Ok(match report.complaint {
+    Ok(verdict(report.complaint.as_deref()))
+}
+
+fn beside(flags: &CompareFlags) -> Result<ExitCode, String> {
+    let comparison = compare(flags)?;
+    print!("{}", comparison.text());
+    let json = || serde_json::to_string_pretty(&comparison).expect("a comparison is plain data");
+    write_files(
+        flags.json.as_deref().map(|path| (path, json())),
+        flags.html.as_deref().map(|path| (path, comparison.html())),
+    )?;
+    Ok(verdict(comparison.complaint.as_deref()))
+}
+
+fn verdict(complaint: Option<&str>) -> ExitCode {
+    match complaint {
+        // As a shell says of whoever was ended by ctrl-C.
+        None if interrupt::asked() => ExitCode::from(130),
         None => ExitCode::SUCCESS,
         Some(complaint) => {
             eprintln!("{complaint}");
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 fn floor(port: u16) -> Result<ExitCode, String> {
