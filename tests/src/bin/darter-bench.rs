@@ -40,6 +40,8 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // What was cut short is no failure.
+        Err(_) if interrupt::asked() => ExitCode::from(130),
         Err(error) => {
             eprintln!("darter-bench: {error}");
             ExitCode::from(2)

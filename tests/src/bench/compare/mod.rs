@@ -195,11 +195,12 @@ pub fn compare(flags: &CompareFlags) -> Result<Comparison, String> {
     let workloads = Workload::named(flags.workloads.as_deref())?;
     let conditions = flags.conditions()?;
     let client = &conditions.common.cpus;
+    let machine = Machine::this();
     client.stay().map_err(|error| format!("CPUs {client}: {error}"))?;
     let mut comparison = Comparison {
         tool: "darter-bench",
         version: env!("CARGO_PKG_VERSION"),
-        machine: Machine::this(),
+        machine,
         servers: conditions.specs.clone(),
         rounds: flags.rounds,
         seconds: flags.seconds,

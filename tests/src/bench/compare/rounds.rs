@@ -1,5 +1,7 @@
 //! Measures workloads on several servers in turn. It decides what runs when, and prints nothing.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::server::{Running, Spec};
@@ -9,8 +11,11 @@ use crate::bench::interrupt;
 use crate::bench::observe::CpuTime;
 use crate::bench::pace::Arrivals;
 use crate::bench::perform::{filled, open_idle, show_progress};
-use crate::bench::plan::{Load, Plan};
+use crate::bench::plan::{Extent, Load, Plan};
 use crate::bench::run::{Figures, run};
+
+/// So many requests show whether a server has an operation.
+const PROBE: u64 = 100;
 
 /// What one server has shown in one workload.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -133,7 +138,7 @@ impl Conditions {
         Some(used.as_secs_f64() * 1e6 / began.elapsed().as_secs_f64())
     }
 
-    /// Starts a server and fills it; none if it does not have the operation.
+    /// Starts a server and fills it; none if it answers the operation with an error. Anything wrong is an error here.
     fn prepare(
         &self,
         spec: &Spec,
@@ -149,10 +154,19 @@ impl Conditions {
                     return Ok(None);
                 }
             };
-        let figures = measured(&fill, &server)?;
-        if let Some(complaint) = figures.tally.complaint(false) {
-            cell.refused = Some(complaint);
-            return Ok(None);
+        let probe = Plan { extent: Extent::Requests(PROBE), warm_up: Duration::ZERO, ..measure.clone() };
+        for plan in [fill, probe] {
+            let tally = measured(&plan, &server)?.tally;
+            if tally.errors > 0 {
+                cell.refused = Some(tally.error_samples.join("; "));
+                return Ok(None);
+            }
+            if let Some(complaint) = tally.complaint(false) {
+                return Err(format!("{}, {}: {complaint}", spec.name, workload.name));
+            }
+            if interrupt::asked() {
+                return Ok(None);
+            }
         }
         Ok(Some((server, measure)))
     }
@@ -174,9 +188,13 @@ impl Conditions {
             let plan = shape.plan(server.address.clone(), command.clone(), &self.common)?.filling(command)?;
             let (fill, figures) = filled(&plan, Some(server.pid()), &mut |progress| show_progress(&progress))
                 .map_err(|error| format!("{}: {error}", spec.name))?;
-            match figures.tally.complaint(false) {
-                Some(complaint) => cell.refused = Some(complaint),
-                None => cell.bytes_per_key = fill.bytes_per_key,
+            let tally = figures.tally;
+            match tally.errors {
+                0 => cell.bytes_per_key = fill.bytes_per_key,
+                _ => cell.refused = Some(tally.error_samples.join("; ")),
+            }
+            if let Some(complaint) = tally.complaint(true) {
+                return Err(format!("{}: {complaint}", spec.name));
             }
             cells.push(cell);
         }
