@@ -61,7 +61,7 @@ pub struct RunFlags {
     /// Bytes of a key's name
     #[arg(long, default_value_t = 16)]
     pub key_size: usize,
-    /// uniform, zipf[:THETA] or sequential
+    /// uniform, zipf, zipf:THETA or sequential
     #[arg(long, short, default_value = "uniform")]
     pub distribution: Distribution,
     /// Bytes of a value: 64, 4k, 1m or a range such as 16-1k

@@ -30,7 +30,7 @@ const REDIS: &str =
     "--port {port} --bind 127.0.0.1 --save '' --appendonly no --maxclients 20000 --loglevel warning";
 
 impl Spec {
-    /// A preset by its name, or `NAME[:PROTOCOL]=COMMAND LINE`. `own` is this program, `darter` the server's path.
+    /// A preset by its name, or `NAME:PROTOCOL=COMMAND LINE`. `own` is this program, `darter` the server's path.
     pub fn read(text: &str, own: &Path, darter: &Path) -> Result<Spec, String> {
         let (head, command) = text.split_once('=').map_or((text, None), |(head, line)| (head, Some(line)));
         let (name, protocol) = head.split_once(':').map_or((head, None), |(name, rest)| (name, Some(rest)));
