@@ -27,7 +27,8 @@ const WALLS: [(&str, &[&str]); 7] = [
             "tracing-subscriber",
         ],
     ),
-    ("tests", &["libc"]),
+    // clap, hdrhistogram, serde and ahash are those of darter-bench: its flags, latencies, JSON, and the map of its floor.
+    ("tests", &["ahash", "clap", "hdrhistogram", "libc", "serde", "serde_json"]),
 ];
 
 /// What the tests of each package may depend on besides.
