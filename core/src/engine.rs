@@ -322,6 +322,7 @@ impl Engine {
                 let database = self.node.shard.databases.get(usize::from(session.database));
                 ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), database);
             }
+            let start = consumed;
             let (args, end, hash) = if let Some(next) = ahead.next(bytes) {
                 (next.args, next.end, next.hash)
             } else {
@@ -332,11 +333,21 @@ impl Engine {
                         parser.reset();
                         break;
                     }
-                    Parsed::Request { len } => (parser.args(&bytes[consumed..]), consumed + len, None),
+                    Parsed::Taken { len } => {
+                        consumed += len;
+                        break;
+                    }
+                    Parsed::Request { len } => {
+                        // A request that the parser owns is kept there if it must wait.
+                        consumed += if parser.owns() { len } else { 0 };
+                        (parser.args(&bytes[start..]), start + len, None)
+                    }
                 }
             };
             if commands == limits::COMMANDS_PER_EVENT {
-                parser.reset();
+                if !parser.owns() {
+                    parser.reset();
+                }
                 session.again = true;
                 out.push(Effect::ResumeRead { conn });
                 break;
@@ -346,7 +357,9 @@ impl Engine {
             let verdict;
             (session, verdict) = self.dispatch(session, args, now, out);
             self.known_hash = None;
-            parser.reset();
+            if verdict == Verdict::Done || !parser.owns() {
+                parser.reset();
+            }
             if verdict != Verdict::Held(Hold::Credits) {
                 self.node.links.forget(conn);
             }
@@ -386,7 +399,7 @@ impl Engine {
     /// Bounds what a client may send ahead.
     fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
         let limit = self.node.settings.client_query_buffer_limit;
-        if session.unconsumed as u64 > limit {
+        if (session.unconsumed + session.parser.taken_bytes()) as u64 > limit {
             self.node.statistics.query_limit_disconnections += 1;
             out.push(Effect::Log {
                 level: LogLevel::Warning,

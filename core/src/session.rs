@@ -318,6 +318,7 @@ impl Session {
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
         self.awaits_from.hash(hasher);
         self.blocked.hash(hasher);
+        self.parser.digest(hasher);
         self.outbox.digest(hasher);
     }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::block::block_size;
 use super::container::Container;
 use super::detached::Detached;
+use crate::args::Args;
 use crate::protocol::request::parse_integer;
 use crate::table::Entry;
 use crate::time::UnixMillis;
@@ -68,6 +69,15 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The `n`-th argument of a request; one that lies in a buffer of its own is shared.
+    #[inline]
+    pub fn of_argument(args: Args<'a>, n: usize) -> Value<'a> {
+        match args.large(n) {
+            Some(large) => Value::Large(Arc::clone(large)),
+            None => Value::of(args.at(n)),
+        }
+    }
+
     /// A number where the bytes are one in canonical form, so that it takes eight bytes and counters need no parsing.
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Value<'a> {
