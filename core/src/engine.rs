@@ -1,6 +1,7 @@
 //! The engine of one core: events in, effects out. It routes; the rooms decide.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::ahead::Ahead;
@@ -126,6 +127,7 @@ impl Engine {
         match event {
             Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
+            Event::Filled { conn, bytes } => self.filled(now, conn, bytes),
             Event::Ended { conn } => self.ended(now, conn, out),
             Event::Closed { conn } => self.closed(conn),
             Event::Message { from, message } => self.message(now, from, message, out),
@@ -156,6 +158,27 @@ impl Engine {
     pub fn output(&mut self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
         let spare = &mut self.spare;
         self.sessions.get_mut(conn).map(|session| session.outbox.take(spare)).into_iter().flatten()
+    }
+
+    /// Where the next bytes of this client belong, if a large argument is on its way: a driver may receive them there and say so by
+    /// [`Event::Filled`], instead of by [`Event::Bytes`]. The room stays where it is in memory until one of these is handled, or
+    /// [`Event::Closed`]: a driver may give its address to the kernel. Empty, if there is none.
+    pub fn room(&mut self, conn: ConnId) -> &mut [MaybeUninit<u8>] {
+        match self.sessions.get_mut(conn) {
+            Some(session) if session.closing == Closing::No && session.hold.is_none() => {
+                session.parser.room()
+            }
+            _ => &mut [],
+        }
+    }
+
+    fn filled(&mut self, now: Now, conn: ConnId, bytes: usize) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.parser.filled(bytes);
+            session.input_total += bytes as u64;
+            session.last_active = now.mono;
+            self.node.statistics.input_bytes += bytes as u64;
+        }
     }
 
     /// When to call with [`Event::Wake`].

@@ -73,6 +73,13 @@ pub enum Event<'a> {
         /// Everything not yet consumed.
         bytes: &'a [u8],
     },
+    /// This many bytes of a client were written to the beginning of [`crate::Engine::room`].
+    Filled {
+        /// Whose.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
     /// The peer will send no more, but may still read: answered by [`Effect::Close`] when what it has asked for has been answered. All
     /// bytes that it has sent were presented before.
     Ended {

@@ -226,6 +226,7 @@ impl Driver {
     fn complete(&mut self, completion: Completion) {
         match completion.token {
             Token::Receive(index) => self.clients.received(index, completion, &mut turn!(self)),
+            Token::Fill(index) => self.clients.filled(index, completion, &mut turn!(self)),
             Token::Send(index) => self.clients.sent(index, completion, &mut turn!(self)),
             Token::Accept(index) => self.accepted(index, completion),
             Token::Stop => self.stop_all(),

@@ -2,6 +2,7 @@
 //!
 //! It knows how far such a request has come. It does not know limits nor error texts: the parser judges every header.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::args::{Args, OwnedArgs};
@@ -46,8 +47,7 @@ impl OwnedRequest {
         let Some(len) = self.large_len else { return 0 };
         let taken = bytes.len().min(len - self.large.len());
         if self.large.capacity() < self.large.len() + taken {
-            let more = self.large.len().max(ROOM_MAX).max(taken);
-            self.large.reserve_exact(more.min(len - self.large.len()));
+            self.make_room(len, taken);
         }
         self.large.extend_from_slice(&bytes[..taken]);
         // The end of the line is taken when all of it is here.
@@ -58,6 +58,30 @@ impl OwnedRequest {
         self.large_len = None;
         self.missing -= 1;
         taken + 2
+    }
+
+    /// Where the next bytes of the large argument belong: what is there of its room. It stays where it is in memory until bytes are taken
+    /// or [`OwnedRequest::filled`] is said.
+    pub(super) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        let missing = self.large_len.map_or(0, |len| len - self.large.len());
+        if missing > 0 && self.large.capacity() == self.large.len() {
+            self.make_room(self.large.len() + missing, 1);
+        }
+        let room = self.large.spare_capacity_mut();
+        let len = room.len().min(missing);
+        &mut room[..len]
+    }
+
+    /// The first `bytes` of the room were written.
+    pub(super) fn filled(&mut self, bytes: usize) {
+        assert!(bytes <= self.room().len(), "no more was written than there was room for");
+        // SAFETY: the room begins behind the last byte and is as long, and whoever says this has written so many bytes of it.
+        unsafe { self.large.set_len(self.large.len() + bytes) };
+    }
+
+    fn make_room(&mut self, len: usize, least: usize) {
+        let more = self.large.len().max(ROOM_MAX).max(least);
+        self.large.reserve_exact(more.min(len - self.large.len()));
     }
 
     /// One more argument, not a large one.
@@ -74,5 +98,31 @@ impl OwnedRequest {
     /// Bytes that it holds.
     pub(super) fn len(&self) -> usize {
         self.args.len() + self.large.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_may_be_written_where_they_belong() {
+        let (words, len) = (OwnedArgs::new(&["SET", "k"]), 3 * ROOM_MAX);
+        let mut owned = OwnedRequest::new(words.view(), 1, len);
+        assert_eq!(owned.take(b"first"), 5);
+        let mut written = 5;
+        while !owned.room().is_empty() {
+            let room = owned.room();
+            let bytes = room.len().min(700_000);
+            room[..bytes].iter_mut().for_each(|byte| drop(byte.write(b'x')));
+            owned.filled(bytes);
+            written += bytes;
+        }
+        assert_eq!((written, owned.is_within_large()), (len, true));
+        assert_eq!(owned.take(b"\r\n*1"), 2);
+        let args = owned.view();
+        assert_eq!((owned.missing(), args.len(), args.at(2).len()), (0, 3, len));
+        assert!(args.at(2).starts_with(b"firstxxx") && args.at(2).ends_with(b"xx"));
+        assert!(owned.room().is_empty());
     }
 }

@@ -4,6 +4,8 @@
 //! any command. Its input always begins with the first byte of the request that is not complete yet; what it has
 //! understood of that request is kept as offsets, so that no byte is looked at twice however it is chunked.
 
+use std::mem::MaybeUninit;
+
 use super::owned::{LARGE_MIN, OwnedRequest};
 use crate::args::{Args, OwnedArgs, Span};
 use crate::quoting;
@@ -202,6 +204,18 @@ impl RequestParser {
     #[inline]
     pub fn owns(&self) -> bool {
         self.owned.is_some()
+    }
+
+    /// Where the next bytes of a large argument belong, instead of in a buffer of the driver's: see [`crate::Engine::room`].
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.owned.as_mut().map_or(&mut [], |owned| owned.room())
+    }
+
+    /// The first `bytes` of it were written.
+    pub(crate) fn filled(&mut self, bytes: usize) {
+        if let Some(owned) = &mut self.owned {
+            owned.filled(bytes);
+        }
     }
 
     pub(crate) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
