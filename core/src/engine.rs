@@ -230,14 +230,27 @@ impl Engine {
 
     /// At rest nothing remains: what does, in words.
     pub fn unfinished(&self) -> Option<String> {
+        self.remaining(false)
+    }
+
+    /// The same where clients wait for ever: they, what stands behind them and their places in line remain, and nothing else.
+    pub fn unfinished_beside_waits(&self) -> Option<String> {
+        self.remaining(true)
+    }
+
+    fn remaining(&self, may_wait: bool) -> Option<String> {
+        let waits = |session: &&Session| may_wait && session.blocked.as_ref().is_some_and(|b| b.may_end());
+        let waiting = self.sessions.iter().filter(waits).count();
+        let held_behind = self.sessions.iter().filter(waits).filter(|session| session.hold.is_some()).count();
         let links = &self.node.links;
         let rest = (links.outstanding(), links.parked(), self.gathers.len(), self.sleepers.len());
-        let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
-        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
+        let awaited = self.sessions.iter().map(Session::in_flight).sum::<usize>() - waiting;
+        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count() - held_behind;
         let queue = &self.node.queue;
         let rounds = self.node.unwatched.len() + self.node.late_rounds.len();
         let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
-        let waits = (self.node.shard.waiters.len(), self.node.leaving.len(), self.tries_later.len());
+        let in_line = if may_wait { 0 } else { self.node.shard.waiters.len() };
+        let waits = (in_line, self.node.leaving.len(), self.tries_later.len());
         (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0) || waits != (0, 0, 0)).then(|| {
             format!(
                 "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \
@@ -421,9 +434,11 @@ impl Engine {
             });
             session.close(Closing::Now);
         }
-        if session.ended && session.blocked.is_some() {
-            // As in Redis: who waits and will say no more is gone.
-            session.close(Closing::Now);
+        // As in Redis: who waits and will say no more is gone, once it has what it is owed. Who is only being tried may be served yet.
+        let waits_in_vain =
+            session.ended && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end());
+        if waits_in_vain {
+            session.close(Closing::AfterReplies);
         }
         if session.ended && session.hold.is_none() && !session.again {
             session.close(Closing::AfterReplies);
@@ -432,7 +447,7 @@ impl Engine {
             true => planted("a half-closed client loses replies under way"),
             false => planted("a client that quits loses replies under way"),
         };
-        let is_awaiting = session.in_flight() > 0 && !loses;
+        let is_awaiting = session.in_flight() > usize::from(waits_in_vain) && !loses;
         match session.closing {
             Closing::No => {}
             Closing::AfterReplies if is_awaiting || !session.outbox.is_empty() => {}

@@ -127,8 +127,9 @@ impl Engine {
             Message::Serve { token, entry } => self.serve(from, token, entry, now, out),
             Message::Pass { token, entry, tries } => self.pass(from, token, entry, tries),
             Message::Served { token, reply } => self.end_wait(token, reply, Some(from), now, out),
+            Message::Unserved { token } => self.unserved(token, now, out),
             Message::Leave { token } => {
-                self.node.shard.waiters.leave(WaitId { core: from, token });
+                self.node.leave_line(WaitId { core: from, token });
                 out.push(Effect::Send { to: from, message: Message::Received });
             }
             Message::Done { token, reply, slow } => {

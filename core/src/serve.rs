@@ -368,6 +368,15 @@ impl Engine {
             is_share: true,
         };
         self.node.find_keys(&hop, args, true, &mut keys);
+        if let (true, Run::Block(block)) = (step.is_polite, step.command.row().run) {
+            let places: Vec<usize> = step.command.row().keys.places(args).collect();
+            let (waiters, client) = (&self.node.shard.waiters, step.circumstances.client);
+            keys.retain(|key| {
+                let place = key.place as usize;
+                let waits = places.iter().position(|other| *other == place).is_some_and(block.waits_for);
+                !waits || waiters.is_first(step.database, args.at(place), client)
+            });
+        }
         let findings = act(&mut self.node, &keys, &hop, args, step.orders);
         (self.spans, self.keys) = (spans, keys);
         Ran { findings, ..Ran::default() }

@@ -501,11 +501,12 @@ fn plan_bodies(
         }
     }
     let (command, database, circumstances) = (head.command, head.database, transaction.circumstances);
+    let is_polite = transaction.waits;
     transaction.ordered = ordered;
     dealt
         .into_iter()
         .map(|(participant, orders)| {
-            let step = PlanStep { circumstances, command, database, args: packed.clone(), orders };
+            let step = PlanStep { circumstances, command, database, args: packed.clone(), orders, is_polite };
             (participant, Body::Plan(Box::new(step)))
         })
         .collect()

@@ -8,9 +8,11 @@
 //! | [`families`] | the families of requests, one row each: how often a world has it, how often it is drawn, by whom |
 //! | [`author`] | keys, values and requests about strings, numbers, deadlines and whole databases |
 //! | [`wide`] | requests about several shards and lists |
+//! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
 pub mod families;
+pub mod waiting;
 pub mod wide;
 
 use crate::dice::{Concern, Dice};

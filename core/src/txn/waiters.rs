@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::queue::EntryId;
 use crate::event::CoreId;
 use crate::message::{Request, Token};
+use crate::session::ClientId;
 
 /// Names a waiter: the client's core, and the reply it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +90,20 @@ impl Waiters {
         self.waiters.insert(id, Waiter { request, tries, progress: Progress::Waiting, keys });
     }
 
+    /// Who was woken is in line again, in its place, or is being tried; its keys are looked at once more.
+    pub fn again(&mut self, id: WaitId, progress: Progress) {
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.progress = progress;
+            self.ready.extend(waiter.keys.iter().cloned());
+        }
+    }
+
+    /// True if nobody waits for this key before this client.
+    pub fn is_first(&self, database: u16, key: &[u8], client: ClientId) -> bool {
+        let first = self.first(&(database, key.to_vec()));
+        first.is_none_or(|(_, waiter)| waiter.request.client == client)
+    }
+
     /// Somebody waits no more. Who stands behind may be next.
     pub fn leave(&mut self, id: WaitId) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
@@ -160,7 +175,6 @@ mod tests {
     use crate::event::ConnId;
     use crate::hash::KeyHash;
     use crate::protocol::reply::Resp;
-    use crate::session::ClientId;
 
     fn request() -> Request {
         Request {

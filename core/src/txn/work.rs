@@ -100,6 +100,8 @@ pub struct PlanStep {
     pub args: Packed,
     /// What to do.
     pub orders: SmallVec<[Order; 1]>,
+    /// Of a command that waits: keys for which somebody else waits longer are none of its business.
+    pub is_polite: bool,
 }
 
 /// What a shard does for a transaction when it is granted, or in a later step.
