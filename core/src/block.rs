@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::args::{Args, Packed};
 use crate::command::row::{Block, Run};
 use crate::command::table::CommandId;
+use crate::database::Key;
 use crate::dispatch::{Verdict, request};
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, Effect, Effects};
@@ -199,32 +200,23 @@ impl Engine {
         out: &mut Effects,
     ) {
         let id = WaitId { core: from, token };
-        let keys = self.waited_keys(request, block, false);
-        let is_behind =
-            keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
-        let served = match is_behind {
-            true => None,
-            false => self.serve_request(request, false),
-        };
+        let is_own = from == self.node.core;
+        let is_lent = is_own && self.lent.as_ref().is_some_and(|(lent, _)| *lent == token);
+        // A client of this core may be gone by now, if its request was queued: it takes nothing with it.
+        if is_own && !is_lent && !self.is_blocked_on(token) {
+            return self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
+        }
+        let served = self.serve_request(id, request, false);
         if served.is_some() {
-            let is_lent =
-                self.lent.as_ref().is_some_and(|(lent, _)| *lent == token && from == self.node.core);
-            self.node.note_applied(match is_lent {
-                true => Applied::Here { conn: token.conn, refused: false },
-                false => Applied::Direct { from, token },
-            });
+            self.node.note_applied(Applied::Direct { from, token });
         }
         match served {
             Some(reply) => self.answer_wait(from, token, reply, false, now, out),
             None => {
-                // A client of this core may be gone by now, if its request was queued.
-                let is_gone = from == self.node.core && self.lent.is_none() && !self.is_blocked_on(token);
-                if is_gone {
-                    return self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
-                }
+                let keys = self.waited_keys(request, block, false);
                 self.node.shard.waiters.wait(id, request.clone(), false, keys);
                 self.node.note_applied(Applied::Waits { from, token });
-                if from == self.node.core {
+                if is_own {
                     self.got_in_line(token, now, out);
                 } else {
                     out.push(Effect::Send { to: from, message: Message::InLine { token } });
@@ -257,8 +249,8 @@ impl Engine {
             .collect()
     }
 
-    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had.
-    fn serve_request(&mut self, request: &Request, only_own: bool) -> Option<Chunks> {
+    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had, or others have waited longer for it.
+    fn serve_request(&mut self, id: WaitId, request: &Request, only_own: bool) -> Option<Chunks> {
         let mut spans = Vec::new();
         let args = request.args.unpack(&mut spans);
         let circumstances = request.circumstances();
@@ -271,6 +263,7 @@ impl Engine {
         };
         let mut keys: Vec<KeyRef> = Vec::new();
         self.node.find_keys(&hop, args, only_own, &mut keys);
+        self.node.leave_to_others(id, &hop, args, &mut keys);
         let mut reply = Chunks::with_buffer(Vec::new());
         run_alone(&mut self.node, &keys, &hop, args, &mut reply).then_some(reply)
     }
@@ -302,7 +295,7 @@ impl Engine {
             let (tries, client, request) = (waiter.tries, waiter.request.client, waiter.request.clone());
             let unix = self.node.shard.judge(now.unix());
             let record = self.node.shard.databases[usize::from(key.0)]
-                .get(crate::database::Key { bytes: &key.1, hash })
+                .get(Key { bytes: &key.1, hash })
                 .filter(|record| record.deadline().is_none_or(|at| at > unix));
             if !record.is_some_and(block.is_ready) {
                 return true;
@@ -357,7 +350,7 @@ impl Engine {
     fn serve_first(&mut self, id: WaitId, now: Now, out: &mut Effects) {
         let Some(waiter) = self.node.shard.waiters.get_mut(id) else { return };
         let request = Request { unix_micros: now.unix_micros, ..waiter.request.clone() };
-        let Some(reply) = self.serve_request(&request, true) else {
+        let Some(reply) = self.serve_request(id, &request, true) else {
             // What was there is due by this instant's clock. Who waits elsewhere too is tried again by its core.
             let is_alone = self.is_alone(&request);
             self.node.shard.waiters.again(id, if is_alone { Progress::Waiting } else { Progress::Trying });
@@ -401,6 +394,7 @@ impl Engine {
         if is_late {
             self.time_out(token, Unserved::TimedOut, now, out);
         }
+        self.give_up_if_ended(token.conn);
         self.settle(token.conn, now, out);
     }
 
@@ -441,6 +435,7 @@ impl Engine {
         if blocked.until.is_some_and(|until| until <= now.mono) {
             self.time_out(token, Unserved::TimedOut, now, out);
         }
+        self.give_up_if_ended(token.conn);
         self.settle(token.conn, now, out);
     }
 
@@ -584,11 +579,28 @@ impl Engine {
         if let Some(until) = blocked.until {
             self.patience.remove(&(until, session.conn));
         }
-        // Whoever is only being tried gets in line later, if at all, and leaves then.
         if blocked.may_end() {
             self.node.note_applied(Applied::GaveUp { token: blocked.token, why: Unserved::Gone });
+        }
+        // Whoever is only being tried gets in line later, if at all, and leaves then. Whom one shard serves stands in line at others.
+        if blocked.may_end() || blocked.served {
             self.leave_lines(blocked.token, &blocked.shards);
         }
+    }
+
+    /// As in Redis: who waits and will say no more is gone, once it has what it is owed. Who is only being tried may be served yet.
+    pub(crate) fn give_up_if_ended(&mut self, conn: ConnId) {
+        let waits = |session: &&mut Session| {
+            session.ended && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end())
+        };
+        if self.sessions.get_mut(conn).filter(waits).is_none() {
+            return;
+        }
+        let Some(mut session) = self.sessions.take(conn) else { return };
+        self.abandon_wait(&mut session);
+        session.forget_last_awaited();
+        session.close(Closing::AfterReplies);
+        self.sessions.put_back(session);
     }
 
     /// A transaction that looked for something has found nothing, and its client is in line everywhere.
@@ -644,6 +656,24 @@ impl Engine {
 }
 
 impl Node {
+    /// Of the keys of a command that waits, those where something lies for which others have waited longer are none of its business.
+    pub(crate) fn leave_to_others(&self, id: WaitId, hop: &Hop<'_>, args: Args<'_>, keys: &mut Vec<KeyRef>) {
+        let (row, database) = (hop.command.row(), hop.database);
+        let Run::Block(block) = row.run else { return };
+        if self.shard.waiters.is_empty() {
+            return;
+        }
+        let places: SmallVec<[usize; 4]> = row.keys.places(args).collect();
+        let table = &self.shard.databases()[usize::from(database)];
+        keys.retain(|key| {
+            let place = key.place as usize;
+            let bytes = args.at(place);
+            let waits = places.iter().position(|other| *other == place).is_some_and(block.waits_for);
+            let is_mine = !waits || !self.shard.waiters.is_behind(id, database, bytes);
+            is_mine || !table.get(Key { bytes, hash: key.hash }).is_some_and(block.is_ready)
+        });
+    }
+
     /// Somebody waits here no more, unserved.
     pub(crate) fn leave_line(&mut self, id: WaitId) {
         if self.shard.waiters.leave(id).is_some() {

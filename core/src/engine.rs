@@ -360,7 +360,11 @@ impl Engine {
         }
         session.unconsumed = bytes.len() - consumed;
         self.judge_input(&mut session, out);
+        let waits = session.blocked.is_some();
         self.sessions.put_back(session);
+        if waits {
+            self.give_up_if_ended(conn);
+        }
         self.settle(conn, now, out);
         consumed
     }
@@ -395,6 +399,7 @@ impl Engine {
     fn ended(&mut self, now: Now, conn: ConnId, out: &mut Effects) {
         if let Some(session) = self.sessions.get_mut(conn) {
             session.ended = true;
+            self.give_up_if_ended(conn);
             self.settle(conn, now, out);
         }
     }
@@ -434,12 +439,6 @@ impl Engine {
             });
             session.close(Closing::Now);
         }
-        // As in Redis: who waits and will say no more is gone, once it has what it is owed. Who is only being tried may be served yet.
-        let waits_in_vain =
-            session.ended && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end());
-        if waits_in_vain {
-            session.close(Closing::AfterReplies);
-        }
         if session.ended && session.hold.is_none() && !session.again {
             session.close(Closing::AfterReplies);
         }
@@ -447,7 +446,7 @@ impl Engine {
             true => planted("a half-closed client loses replies under way"),
             false => planted("a client that quits loses replies under way"),
         };
-        let is_awaiting = session.in_flight() > usize::from(waits_in_vain) && !loses;
+        let is_awaiting = session.in_flight() > 0 && !loses;
         match session.closing {
             Closing::No => {}
             Closing::AfterReplies if is_awaiting || !session.outbox.is_empty() => {}

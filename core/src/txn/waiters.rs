@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, VecDeque};
 use super::queue::EntryId;
 use crate::event::CoreId;
 use crate::message::{Request, Token};
-use crate::session::ClientId;
 
 /// Names a waiter: the client's core, and the reply it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,12 +97,6 @@ impl Waiters {
         }
     }
 
-    /// True if nobody waits for this key before this client.
-    pub fn is_first(&self, database: u16, key: &[u8], client: ClientId) -> bool {
-        let first = self.first(&(database, key.to_vec()));
-        first.is_none_or(|(_, waiter)| waiter.request.client == client)
-    }
-
     /// Somebody waits no more. Who stands behind may be next.
     pub fn leave(&mut self, id: WaitId) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
@@ -128,6 +121,12 @@ impl Waiters {
     pub fn first(&self, key: &WaitedKey) -> Option<(WaitId, &Waiter)> {
         let id = *self.lines.get(key)?.front()?;
         Some((id, self.waiters.get(&id)?))
+    }
+
+    /// True if somebody else waits for this key and stands ahead of this one, who may be in line or not.
+    pub fn is_behind(&self, id: WaitId, database: u16, key: &[u8]) -> bool {
+        let line = self.lines.get(&(database, key.to_vec()));
+        line.and_then(|line| line.front()).is_some_and(|first| *first != id)
     }
 
     /// True if somebody waits for this key.
@@ -175,6 +174,7 @@ mod tests {
     use crate::event::ConnId;
     use crate::hash::KeyHash;
     use crate::protocol::reply::Resp;
+    use crate::session::ClientId;
 
     fn request() -> Request {
         Request {
@@ -206,6 +206,8 @@ mod tests {
         waiters.changed(0, b"d");
         assert_eq!(waiters.take_ready(), [key("c")]);
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(1)));
+        assert!(waiters.is_behind(id(2), 0, b"b") && waiters.is_behind(id(9), 0, b"b"));
+        assert!(!waiters.is_behind(id(1), 0, b"b") && !waiters.is_behind(id(9), 0, b"d"));
         assert!(waiters.leave(id(1)).is_some() && waiters.leave(id(1)).is_none());
         assert_eq!(waiters.take_ready(), [key("b")], "who stands behind may be next");
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)));

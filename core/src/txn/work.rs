@@ -100,8 +100,8 @@ pub struct PlanStep {
     pub args: Packed,
     /// What to do.
     pub orders: SmallVec<[Order; 1]>,
-    /// Of a command that waits: keys for which somebody else waits longer are none of its business.
-    pub is_polite: bool,
+    /// It waits if there is nothing to be had: the reply that it owes. It does not see what others wait for who came before it.
+    pub waits: Option<Token>,
 }
 
 /// What a shard does for a transaction when it is granted, or in a later step.

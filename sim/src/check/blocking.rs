@@ -130,13 +130,9 @@ impl Witness {
         }
         match waiting.op {
             Some(op) if waiting.shards.len() == 1 => {
-                // Who finds others waiting does not look.
-                if self.waits.standing(core, waiting.database, &keys, Some(id)).is_empty() {
-                    self.ran(turn, waiting.taking, judged, false)?;
-                    self.replay.found_nothing(op);
-                } else {
-                    turn.sometimes.met("a newcomer stood behind who waited");
-                }
+                self.stands(core, waiting.taking, Some(id));
+                self.ran(turn, waiting.taking, judged, false)?;
+                self.replay.found_nothing(op);
                 self.gone(op)?;
                 self.has_now(id, None);
             }

@@ -12,7 +12,7 @@ use crate::decoder::Reply;
 use crate::dialogue::spoken;
 use crate::reference::answer::Answer;
 use crate::reference::store::{Store, Watched};
-use crate::reference::waiting;
+use crate::reference::{Entry, Value, waiting};
 
 /// The words of a request.
 type Words = Vec<Vec<u8>>;
@@ -232,21 +232,21 @@ impl Replay {
                 return Ok(());
             }
             Deed::Command(words) => {
+                let waits = waiting::of(words).is_some();
+                let is_mine = |key: &[u8]| !request.is_behind(&self.store, database, key);
+                let words = if waits { &waiting::only(words, is_mine) } else { words };
                 let answer = self.store.run_selected(&mut database, words);
-                if let (Some(Answer::Exactly(reply)), Some(_)) = (&answer, waiting::of(words)) {
-                    self.situations.extend(request.serves(words, reply)?);
+                if let (Some(Answer::Exactly(reply)), true) = (&answer, waits) {
+                    self.situations.extend(request.serves(words, request.heard.as_ref().unwrap_or(reply))?);
                 }
                 answer
             }
             Deed::Look(words) => {
                 let keys = waiting::of(words).map(|wait| wait.keys).unwrap_or_default();
-                let is_there = |place: &&usize| {
-                    let key = &words[**place];
-                    // Behind others nobody looks.
-                    let is_behind =
-                        request.standing.get(key).is_some_and(|standing| standing.ahead.is_some());
-                    !is_behind && self.store.all.lives(database, key)
-                };
+                let is_there = |place: &&usize| self.store.all.lives(database, &words[**place]);
+                let is_behind = |place: &usize| request.is_behind(&self.store, database, &words[*place]);
+                let (behind, keys): (Vec<usize>, Vec<usize>) = keys.into_iter().partition(is_behind);
+                self.situations.extend((!behind.is_empty()).then_some("a newcomer stood behind who waited"));
                 if let Some(place) = keys.iter().find(is_there) {
                     let key = String::from_utf8_lossy(&words[*place]).into_owned();
                     let Said { connection, number } = request.said;
@@ -256,6 +256,7 @@ impl Replay {
                         number >> TRIES_BITS
                     ));
                 }
+                request.expired.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
                 return Ok(());
             }
             Deed::Watch(keys) => {
@@ -320,6 +321,14 @@ impl Replay {
 }
 
 impl Request {
+    /// Something lies under a key for which others have waited longer: it is none of this one's business.
+    fn is_behind(&self, store: &Store, database: usize, key: &[u8]) -> bool {
+        let is_list = |entry: &Entry| matches!(entry.value, Value::List(_));
+        self.standing.get(key).is_some_and(|standing| standing.ahead.is_some())
+            && store.all.lives(database, key)
+            && store.all.databases[database].get(key).is_some_and(is_list)
+    }
+
     /// A command that waits was served with this reply: what is worth noticing about it.
     fn serves(&self, words: &Words, reply: &Reply) -> Result<Vec<&'static str>, String> {
         if *reply == Reply::Null {

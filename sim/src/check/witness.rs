@@ -222,7 +222,7 @@ impl Witness {
         {
             return Err(format!("{} is taken before its end", spoken(&here.requests[last].words)));
         }
-        if here.ended_by.is_some() || here.shut {
+        if here.ended_by.is_some() || here.shut || here.gave_up.is_some() {
             return Ok(());
         }
         let Some(request) = here.requests.get_mut(next) else { return Ok(()) };
@@ -408,6 +408,10 @@ impl Witness {
         token: Token,
         judged: u64,
     ) -> Result<Taking, String> {
+        if from == turn.core() && !self.awaited.contains_key(&(from, token)) {
+            // A command that may wait, and is about to be taken.
+            return self.here(turn, token.conn, false, judged);
+        }
         let Some(taking) = self.awaited.remove(&(from, token)) else {
             return Err(format!(
                 "core {} runs {token:?} of core {from}, which is not on its way",

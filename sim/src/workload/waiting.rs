@@ -24,7 +24,26 @@ impl Author<'_> {
                 let wait = self.wait();
                 Saying::Several(vec![words(&["SELECT", &database]), wait, words(&["SELECT", "0"])])
             }
-            7..=49 => Saying::One(self.wait()),
+            7 if self.keys_end => {
+                // What comes may be gone before somebody who waits has it.
+                let (kept, waited) = (self.kept(), self.waited());
+                let span = self.dice.pick::<&'static str>(&["1", "2", "5"]);
+                let carry = words(&["RENAME", kept, waited]);
+                let push = words(&["RPUSH", kept, "soon"]);
+                Saying::Several(vec![push, words(&["PEXPIRE", kept, span]), carry])
+            }
+            8 => {
+                let (waited, element) = (self.waited(), format!("m{}", self.dice.below(100)));
+                let select = |database: &str| words(&["SELECT", database]);
+                let wait = words(&["BLPOP", waited, self.patience()]);
+                let carry = vec![words(&["RPUSH", waited, &element]), words(&["MOVE", waited, "1"])];
+                Saying::Several(if self.dice.chance(500) {
+                    carry
+                } else {
+                    vec![select("1"), wait, select("0")]
+                })
+            }
+            9..=49 => Saying::One(self.wait()),
             _ => Saying::One(self.meeting()),
         }
     }
