@@ -232,15 +232,17 @@ impl Dialogue {
         }
         let due = match self.ended_by {
             Some(last) => last + 1,
-            // Who says no more is not waited with.
-            None if self.half_closed => self.gave_up.unwrap_or(self.requests.len()),
+            None if self.half_closed => self.requests.len(),
             None => return Err(format!("client {} was closed without a reason", self.client)),
         };
+        // Who says no more is not waited with.
+        let due = self.gave_up.map_or(due, |gave_up| due.min(gave_up));
         let open = self.requests.get(self.answered..due).unwrap_or_default();
         let is_answered = open.iter().all(|request| request.kind == Kind::Nothing);
         if !is_answered || self.answered > due || self.decoder.rest() > 0 {
+            let unanswered: Vec<String> = open.iter().map(|request| spoken(&request.words)).collect();
             return Err(format!(
-                "client {} was closed after reply {} with {} bytes of another, but {} were due",
+                "client {} was closed after reply {} with {} bytes of another, but {} were due: {unanswered:?}",
                 self.client,
                 self.answered,
                 self.decoder.rest(),
