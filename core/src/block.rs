@@ -8,13 +8,14 @@ use smallvec::SmallVec;
 use crate::args::{Args, Packed};
 use crate::command::row::{Block, Run};
 use crate::command::table::CommandId;
+use crate::database::Key;
 use crate::dispatch::{Verdict, request};
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::hash::KeyHash;
 use crate::hop::{Hop, run_alone};
 use crate::message::{Message, Request, Token};
-use crate::node::{Applied, Node};
+use crate::node::{Applied, Node, Unserved};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::session::{Closing, Session};
@@ -22,7 +23,7 @@ use crate::shard::KeyRef;
 use crate::time::{Instant, Now};
 use crate::transact::{Draft, Phase};
 use crate::txn::calls::Shape;
-use crate::txn::intent::{Fingerprint, Intents, Mode};
+use crate::txn::intent::{Fingerprint, Intent, Intents, Mode};
 use crate::txn::queue::EntryId;
 use crate::txn::waiters::{Progress, WaitId, WaitedKey};
 
@@ -199,26 +200,23 @@ impl Engine {
         out: &mut Effects,
     ) {
         let id = WaitId { core: from, token };
-        let keys = self.waited_keys(request, block, false);
-        let is_behind =
-            keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
-        let served = match is_behind {
-            true => None,
-            false => self.serve_request(request, false),
-        };
+        let is_own = from == self.node.core;
+        let is_lent = is_own && self.lent.as_ref().is_some_and(|(lent, _)| *lent == token);
+        // A client of this core may be gone by now, if its request was queued: it takes nothing with it.
+        if is_own && !is_lent && !self.is_blocked_on(token) {
+            return self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
+        }
+        let served = self.serve_request(id, request, false);
         if served.is_some() {
             self.node.note_applied(Applied::Direct { from, token });
         }
         match served {
             Some(reply) => self.answer_wait(from, token, reply, false, now, out),
             None => {
-                // A client of this core may be gone by now, if its request was queued.
-                let is_gone = from == self.node.core && self.lent.is_none() && !self.is_blocked_on(token);
-                if is_gone {
-                    return;
-                }
+                let keys = self.waited_keys(request, block, false);
                 self.node.shard.waiters.wait(id, request.clone(), false, keys);
-                if from == self.node.core {
+                self.node.note_applied(Applied::Waits { from, token });
+                if is_own {
                     self.got_in_line(token, now, out);
                 } else {
                     out.push(Effect::Send { to: from, message: Message::InLine { token } });
@@ -234,6 +232,7 @@ impl Engine {
         if !keys.is_empty() {
             let tries = !block.is_served_alone;
             self.node.shard.waiters.wait(WaitId { core: from, token }, request.clone(), tries, keys);
+            self.node.note_applied(Applied::Waits { from, token });
         }
     }
 
@@ -250,8 +249,8 @@ impl Engine {
             .collect()
     }
 
-    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had.
-    fn serve_request(&mut self, request: &Request, only_own: bool) -> Option<Chunks> {
+    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had, or others have waited longer for it.
+    fn serve_request(&mut self, id: WaitId, request: &Request, only_own: bool) -> Option<Chunks> {
         let mut spans = Vec::new();
         let args = request.args.unpack(&mut spans);
         let circumstances = request.circumstances();
@@ -264,6 +263,7 @@ impl Engine {
         };
         let mut keys: Vec<KeyRef> = Vec::new();
         self.node.find_keys(&hop, args, only_own, &mut keys);
+        self.node.leave_to_others(id, &hop, args, &mut keys);
         let mut reply = Chunks::with_buffer(Vec::new());
         run_alone(&mut self.node, &keys, &hop, args, &mut reply).then_some(reply)
     }
@@ -291,27 +291,31 @@ impl Engine {
 
     /// Serves those in line for a key; false if it has to be looked at again later.
     fn serve_key(&mut self, key: &WaitedKey, now: Now, out: &mut Effects) -> bool {
+        let hash = self.node.shard.hasher().hash(&key.1);
         loop {
-            let hash = self.node.shard.hasher().hash(&key.1);
-            let fingerprint = Fingerprint::new(key.0, hash);
             let Some((id, waiter)) = self.node.shard.waiters.first(key) else { return true };
             if waiter.progress != Progress::Waiting {
                 // Whoever is ahead decides first; its end makes the key ready again.
                 return true;
             }
             let Run::Block(block) = waiter.request.command.row().run else { return true };
+            let (tries, client, request) = (waiter.tries, waiter.request.client, waiter.request.clone());
+            let unix = self.node.shard.judge(now.unix());
             let record = self.node.shard.databases[usize::from(key.0)]
-                .get(crate::database::Key { bytes: &key.1, hash });
+                .get(Key { bytes: &key.1, hash })
+                .filter(|record| record.deadline().is_none_or(|at| at > unix));
             if !record.is_some_and(block.is_ready) {
                 return true;
             }
-            if self.node.queue.is_held_by_another(fingerprint, None) {
+            // Who is served looks at all its keys, and may push to one of them.
+            let intents = self.own_intents_of(&request);
+            let is_held = |intent: &Intent| self.node.queue.is_held_by_another(intent.key, None);
+            if intents.keys().iter().any(is_held) {
                 return false;
             }
-            let tries = waiter.tries;
             if id.core == self.node.core {
                 if !self.claim(id.token) {
-                    self.node.shard.waiters.leave(id);
+                    self.node.leave_line(id);
                     continue;
                 }
                 if tries {
@@ -327,9 +331,7 @@ impl Engine {
             if !self.node.links.take(id.core) {
                 return false;
             }
-            let mut intents = Intents::default();
-            intents.add(fingerprint, Mode::Exclusive);
-            let entry = self.node.queue.hold(waiter.request.client, intents);
+            let entry = self.node.queue.hold(client, intents);
             if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
                 waiter.progress = Progress::Woken(entry);
             }
@@ -338,16 +340,69 @@ impl Engine {
         }
     }
 
+    /// All keys of a request that lie here, locked.
+    fn own_intents_of(&self, request: &Request) -> Intents {
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        let places = request.command.row().keys.places(args).map(|place| args.at(place));
+        let mut intents = Intents::default();
+        for key in places.filter(|key| self.node.owner_of(key) == self.node.core.0) {
+            let hash = self.node.shard.hasher().hash(key);
+            intents.add(Fingerprint::new(request.database, hash), Mode::Exclusive);
+        }
+        intents
+    }
+
     /// Gives a waiter whose claim holds what is there.
     fn serve_first(&mut self, id: WaitId, now: Now, out: &mut Effects) {
-        let Some(mut waiter) = self.node.shard.waiters.leave(id) else { return };
-        waiter.request.unix_micros = now.unix_micros;
-        let reply = self.serve_request(&waiter.request, true).unwrap_or_else(|| {
-            // What was there is due by this instant's clock: it waited in vain, which it learns as if its time were up.
-            empty_reply(waiter.request.command, waiter.request.resp)
-        });
+        let Some(waiter) = self.node.shard.waiters.get_mut(id) else { return };
+        let request = Request { unix_micros: now.unix_micros, ..waiter.request.clone() };
+        let Some(reply) = self.serve_request(id, &request, true) else {
+            // What was there is due by this instant's clock. Who waits elsewhere too is tried again by its core.
+            let is_alone = self.is_alone(&request);
+            self.node.shard.waiters.again(id, if is_alone { Progress::Waiting } else { Progress::Trying });
+            return match id.core == self.node.core {
+                true => self.unserved(id.token, now, out),
+                false => {
+                    out.push(Effect::Send { to: id.core, message: Message::Unserved { token: id.token } })
+                }
+            };
+        };
+        self.node.shard.waiters.leave(id);
         self.node.note_applied(Applied::Served { from: id.core, token: id.token });
         self.answer_wait(id.core, id.token, reply, true, now, out);
+    }
+
+    /// True if all keys of a request lie here.
+    fn is_alone(&self, request: &Request) -> bool {
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        request
+            .command
+            .row()
+            .keys
+            .places(args)
+            .all(|place| self.node.owner_of(args.at(place)) == self.node.core.0)
+    }
+
+    /// A shard that was to serve a client of this core has found nothing any more: it waits on. Lines of other shards that it was taken out of since
+    /// it was as good as served, it joins again.
+    pub(crate) fn unserved(&mut self, token: Token, now: Now, out: &mut Effects) {
+        let Some(blocked) = self.blocked(token) else {
+            self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
+            return self.leave_lines_of(token);
+        };
+        if blocked.shards.len() > 1 {
+            return self.try_again(token, now, out);
+        }
+        blocked.served = false;
+        let is_late = blocked.until.is_some_and(|until| until <= now.mono);
+        self.node.note_applied(Applied::Unclaimed { token });
+        if is_late {
+            self.time_out(token, Unserved::TimedOut, now, out);
+        }
+        self.give_up_if_ended(token.conn);
+        self.settle(token.conn, now, out);
     }
 
     fn answer_wait(
@@ -378,14 +433,17 @@ impl Engine {
             return;
         }
         if !self.is_blocked_on(token) {
+            self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
             return self.leave_lines_of(token);
         }
         let Some(session) = self.sessions.get_mut(token.conn) else { return };
         let Some(blocked) = &mut session.blocked else { return };
         blocked.in_line = true;
         if blocked.until.is_some_and(|until| until <= now.mono) {
-            self.time_out(token, now, out);
+            self.time_out(token, Unserved::TimedOut, now, out);
         }
+        self.give_up_if_ended(token.conn);
+        self.settle(token.conn, now, out);
     }
 
     fn is_blocked_on(&mut self, token: Token) -> bool {
@@ -399,6 +457,7 @@ impl Engine {
         match &mut session.blocked {
             Some(blocked) if blocked.token == token && blocked.in_line && !blocked.served => {
                 blocked.served = true;
+                self.node.note_applied(Applied::Claimed { token });
                 true
             }
             _ => false,
@@ -434,7 +493,7 @@ impl Engine {
         self.release_entry(entry);
         let id = WaitId { core: from, token };
         if !tries {
-            self.node.shard.waiters.leave(id);
+            self.node.leave_line(id);
         } else if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
             waiter.progress = Progress::Trying;
         }
@@ -466,6 +525,7 @@ impl Engine {
             if self.is_blocked_on(token) {
                 self.try_again(token, now, out);
             } else {
+                self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
                 self.leave_lines_of(token);
             }
         }
@@ -507,7 +567,7 @@ impl Engine {
     fn leave_lines(&mut self, token: Token, shards: &[CoreId]) {
         for &core in shards {
             if core == self.node.core {
-                self.node.shard.waiters.leave(WaitId { core, token });
+                self.node.leave_line(WaitId { core, token });
             } else {
                 self.node.leaving.push_back((core, token));
             }
@@ -526,10 +586,28 @@ impl Engine {
         if let Some(until) = blocked.until {
             self.patience.remove(&(until, session.conn));
         }
-        // Whoever is only being tried gets in line later, if at all, and leaves then.
         if blocked.may_end() {
+            self.node.note_applied(Applied::GaveUp { token: blocked.token, why: Unserved::Gone });
+        }
+        // Whoever is only being tried gets in line later, if at all, and leaves then. Whom one shard serves stands in line at others.
+        if blocked.may_end() || blocked.served {
             self.leave_lines(blocked.token, &blocked.shards);
         }
+    }
+
+    /// As in Redis: who waits and will say no more is gone, once it has what it is owed. Who is only being tried may be served yet.
+    pub(crate) fn give_up_if_ended(&mut self, conn: ConnId) {
+        let waits = |session: &&mut Session| {
+            session.ended && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end())
+        };
+        if self.sessions.get_mut(conn).filter(waits).is_none() {
+            return;
+        }
+        let Some(mut session) = self.sessions.take(conn) else { return };
+        self.abandon_wait(&mut session);
+        session.forget_last_awaited();
+        session.close(Closing::AfterReplies);
+        self.sessions.put_back(session);
     }
 
     /// A transaction that looked for something has found nothing, and its client is in line everywhere.
@@ -546,14 +624,15 @@ impl Engine {
             let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_ref());
             // Who is being tried is looked at when it gets in line.
             if let Some(token) = blocked.filter(|blocked| blocked.may_end()).map(|blocked| blocked.token) {
-                self.time_out(token, now, out);
+                self.time_out(token, Unserved::TimedOut, now, out);
             }
         }
     }
 
-    fn time_out(&mut self, token: Token, now: Now, out: &mut Effects) {
+    fn time_out(&mut self, token: Token, why: Unserved, now: Now, out: &mut Effects) {
         let Some(blocked) = self.blocked(token) else { return };
         let reply = empty_reply(blocked.command, blocked.resp);
+        self.node.note_applied(Applied::GaveUp { token, why });
         self.end_wait(token, reply, None, now, out);
     }
 
@@ -566,8 +645,9 @@ impl Engine {
         }
         let (token, resp) = (blocked.token, blocked.resp);
         if !with_error {
-            return self.time_out(token, now, out);
+            return self.time_out(token, Unserved::Unblocked { with_error }, now, out);
         }
+        self.node.note_applied(Applied::GaveUp { token, why: Unserved::Unblocked { with_error } });
         let mut reply = Chunks::default();
         Reply::new(&mut reply, resp).error(&UNBLOCKED);
         self.node.statistics.error(UNBLOCKED.code());
@@ -583,6 +663,31 @@ impl Engine {
 }
 
 impl Node {
+    /// Of the keys of a command that waits, those where something lies for which others have waited longer are none of its business.
+    pub(crate) fn leave_to_others(&self, id: WaitId, hop: &Hop<'_>, args: Args<'_>, keys: &mut Vec<KeyRef>) {
+        let (row, database) = (hop.command.row(), hop.database);
+        let Run::Block(block) = row.run else { return };
+        if self.shard.waiters.is_empty() {
+            return;
+        }
+        let places: SmallVec<[usize; 4]> = row.keys.places(args).collect();
+        let table = &self.shard.databases()[usize::from(database)];
+        keys.retain(|key| {
+            let place = key.place as usize;
+            let bytes = args.at(place);
+            let waits = places.iter().position(|other| *other == place).is_some_and(block.waits_for);
+            let is_mine = !waits || !self.shard.waiters.is_behind(id, database, bytes);
+            is_mine || !table.get(Key { bytes, hash: key.hash }).is_some_and(block.is_ready)
+        });
+    }
+
+    /// Somebody waits here no more, unserved.
+    pub(crate) fn leave_line(&mut self, id: WaitId) {
+        if self.shard.waiters.leave(id).is_some() {
+            self.note_applied(Applied::Left { from: id.core, token: id.token });
+        }
+    }
+
     /// Tells shards of clients that have left their lines, as far as there are credits.
     pub(crate) fn speak_of_leaving(&mut self, out: &mut Effects) {
         while let Some((core, token)) = self.leaving.front().copied() {

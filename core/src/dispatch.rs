@@ -99,8 +99,9 @@ impl Engine {
         let awaited = session.in_flight();
         let verdict;
         (session, verdict) = self.run(session, id, args, now, out);
-        if self.node.shard.waiters.has_ready() {
-            // Whoever waits is served before the next command runs.
+        if self.node.shard.waiters.has_ready() && session.blocked.is_none() {
+            // Whoever waits is served before the next command runs. A client that waits itself has no next one, and must be back in its
+            // place to be served.
             self.serve_ready(now, out);
         }
         if verdict == Verdict::Done {

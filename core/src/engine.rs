@@ -271,14 +271,27 @@ impl Engine {
 
     /// At rest nothing remains: what does, in words.
     pub fn unfinished(&self) -> Option<String> {
+        self.remaining(false)
+    }
+
+    /// The same where clients wait for ever: they, what stands behind them and their places in line remain, and nothing else.
+    pub fn unfinished_beside_waits(&self) -> Option<String> {
+        self.remaining(true)
+    }
+
+    fn remaining(&self, may_wait: bool) -> Option<String> {
+        let waits = |session: &&Session| may_wait && session.blocked.as_ref().is_some_and(|b| b.may_end());
+        let waiting = self.sessions.iter().filter(waits).count();
+        let held_behind = self.sessions.iter().filter(waits).filter(|session| session.hold.is_some()).count();
         let links = &self.node.links;
         let rest = (links.outstanding(), links.parked(), self.gathers.len(), self.sleepers.len());
-        let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
-        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
+        let awaited = self.sessions.iter().map(Session::in_flight).sum::<usize>() - waiting;
+        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count() - held_behind;
         let queue = &self.node.queue;
         let rounds = self.node.unwatched.len() + self.node.late_rounds.len();
         let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
-        let waits = (self.node.shard.waiters.len(), self.node.leaving.len(), self.tries_later.len());
+        let in_line = if may_wait { 0 } else { self.node.shard.waiters.len() };
+        let waits = (in_line, self.node.leaving.len(), self.tries_later.len());
         (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0) || waits != (0, 0, 0)).then(|| {
             format!(
                 "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \
@@ -401,7 +414,11 @@ impl Engine {
         }
         session.unconsumed = bytes.len() - consumed;
         self.judge_input(&mut session, out);
+        let waits = session.blocked.is_some();
         self.sessions.put_back(session);
+        if waits {
+            self.give_up_if_ended(conn);
+        }
         self.settle(conn, now, out);
         consumed
     }
@@ -449,6 +466,7 @@ impl Engine {
     fn ended(&mut self, now: Now, conn: ConnId, out: &mut Effects) {
         if let Some(session) = self.sessions.get_mut(conn) {
             session.ended = true;
+            self.give_up_if_ended(conn);
             self.settle(conn, now, out);
         }
     }
@@ -486,10 +504,6 @@ impl Engine {
                     session.peer.address
                 ),
             });
-            session.close(Closing::Now);
-        }
-        if session.ended && session.blocked.is_some() {
-            // As in Redis: who waits and will say no more is gone.
             session.close(Closing::Now);
         }
         if session.ended && session.hold.is_none() && !session.again {

@@ -100,7 +100,8 @@ pub(crate) fn run_hop(
             }
             Run::Plan(plan) => all_steps(plan, &mut cx, args, &mut reply).map(drop),
             // Within a transaction nobody waits.
-            Run::Block(block) => (block.timeout)(args)
+            Run::Block(block) => (block.plan.check)(args, cx.settings)
+                .and_then(|()| (block.timeout)(args))
                 .and_then(|_| all_steps(&block.plan, &mut cx, args, &mut reply))
                 .map(|found| {
                     if !found {

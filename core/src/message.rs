@@ -148,7 +148,7 @@ pub enum Message {
         /// The sender's name for what it holds.
         entry: EntryId,
     },
-    /// Answers `Wake`: it is to be served. Followed by `Served`.
+    /// Answers `Wake`: it is to be served. Followed by `Served` or `Unserved`.
     Serve {
         /// Of the waiter.
         token: Token,
@@ -171,6 +171,11 @@ pub enum Message {
         token: Token,
         /// The reply, encoded in the client's protocol.
         reply: Chunks,
+    },
+    /// What your client was to be served with is not there any more: it waits on, and keeps its place in line here. Not answered, as `Served`.
+    Unserved {
+        /// Of the waiter.
+        token: Token,
     },
     /// A waiter waits no more. Answered by `Received`.
     Leave {

@@ -19,6 +19,7 @@ use crate::time::{Now, UnixMillis};
 use crate::txn::calls::Shape;
 use crate::txn::intent::{Fingerprint, Intents, Mode};
 use crate::txn::queue::{EntryId, Granted, Ticket};
+use crate::txn::waiters::WaitId;
 use crate::txn::watch::Watcher;
 use crate::txn::work::{Body, Bundle, Circumstances, PlanStep, Ran, TxId, Work};
 
@@ -310,7 +311,7 @@ impl Engine {
             Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
             Body::Plan(step) => {
                 number = step.orders.first().map_or(0, |order| order.step);
-                self.run_plan_step(*step)
+                self.run_plan_step(from, *step)
             }
         };
         if let Some(tx) = tx {
@@ -366,7 +367,7 @@ impl Engine {
         ran
     }
 
-    fn run_plan_step(&mut self, step: PlanStep) -> Ran {
+    fn run_plan_step(&mut self, from: CoreId, step: PlanStep) -> Ran {
         let mut spans = std::mem::take(&mut self.spans);
         let mut keys = std::mem::take(&mut self.keys);
         let args = step.args.unpack(&mut spans);
@@ -378,6 +379,9 @@ impl Engine {
             is_share: true,
         };
         self.node.find_keys(&hop, args, true, &mut keys);
+        if let Some(token) = step.waits {
+            self.node.leave_to_others(WaitId { core: from, token }, &hop, args, &mut keys);
+        }
         let findings = act(&mut self.node, &keys, &hop, args, step.orders);
         (self.spans, self.keys) = (spans, keys);
         Ran::found(findings)

@@ -251,6 +251,12 @@ impl Session {
         self.first_awaited + self.awaited.len() as u64 - 1
     }
 
+    /// The reply that is awaited last will never come, nor what follows it.
+    pub fn forget_last_awaited(&mut self) {
+        let last = self.awaited.pop_back();
+        assert!(last.is_some_and(|last| last.reply.is_none()), "it is awaited");
+    }
+
     /// True if a reply with this sequence is awaited.
     pub fn awaits(&self, sequence: u64) -> bool {
         sequence

@@ -28,6 +28,7 @@ impl World<'_> {
             return self.finish_turn(core, below, true);
         }
         let mut is_busy = false;
+        self.machines[core].turn_began = self.now;
         if self.machines[core].engine.deadline() <= self.clocks().mono {
             self.handle(core, Event::Wake);
         }
@@ -81,6 +82,10 @@ impl World<'_> {
         self.carry_out(core);
         for index in std::mem::take(&mut self.machines[core].outputs) {
             self.send_output(core, index);
+        }
+        let machine = &self.machines[core];
+        if let Err(text) = self.witness.nobody_is_late(&machine.engine, machine.turn_began) {
+            self.fail(text);
         }
         self.rest_until(core, is_busy);
     }
@@ -195,6 +200,10 @@ impl World<'_> {
             Message::Done { token, .. } if self.machines[core].connection(token.conn).is_none() => {
                 self.sometimes.met("a message came for a connection that was gone");
             }
+            Message::Served { token, .. } if self.machines[core].connection(token.conn).is_none() => {
+                self.sometimes.met("a waiter was served after its client was gone");
+            }
+            Message::Pass { tries: false, .. } => self.sometimes.met("a wake-up came too late"),
             Message::Schedule { ticket, .. } => {
                 let highest = &mut self.machines[core].highest_ticket;
                 if *ticket < *highest {
@@ -273,6 +282,9 @@ impl World<'_> {
         };
         let clients = self.machines.iter().map(|machine| machine.connections.len()).sum();
         self.handle(core, Event::Opened { conn, peer, clients });
+        let sessions = self.machines[core].engine.sessions();
+        let id = sessions.iter().find(|session| session.conn == conn).map(|session| session.id.0);
+        self.witness.dialogues[dialogue].id = id.unwrap_or(0);
         self.greet(client);
     }
 

@@ -89,6 +89,14 @@ impl Waiters {
         self.waiters.insert(id, Waiter { request, tries, progress: Progress::Waiting, keys });
     }
 
+    /// Who was woken is in line again, in its place, or is being tried; its keys are looked at once more.
+    pub fn again(&mut self, id: WaitId, progress: Progress) {
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.progress = progress;
+            self.ready.extend(waiter.keys.iter().cloned());
+        }
+    }
+
     /// Somebody waits no more. Who stands behind may be next.
     pub fn leave(&mut self, id: WaitId) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
@@ -113,6 +121,12 @@ impl Waiters {
     pub fn first(&self, key: &WaitedKey) -> Option<(WaitId, &Waiter)> {
         let id = *self.lines.get(key)?.front()?;
         Some((id, self.waiters.get(&id)?))
+    }
+
+    /// True if somebody else waits for this key and stands ahead of this one, who may be in line or not.
+    pub fn is_behind(&self, id: WaitId, database: u16, key: &[u8]) -> bool {
+        let line = self.lines.get(&(database, key.to_vec()));
+        line.and_then(|line| line.front()).is_some_and(|first| *first != id)
     }
 
     /// True if somebody waits for this key.
@@ -192,6 +206,8 @@ mod tests {
         waiters.changed(0, b"d");
         assert_eq!(waiters.take_ready(), [key("c")]);
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(1)));
+        assert!(waiters.is_behind(id(2), 0, b"b") && waiters.is_behind(id(9), 0, b"b"));
+        assert!(!waiters.is_behind(id(1), 0, b"b") && !waiters.is_behind(id(9), 0, b"d"));
         assert!(waiters.leave(id(1)).is_some() && waiters.leave(id(1)).is_none());
         assert_eq!(waiters.take_ready(), [key("b")], "who stands behind may be next");
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)));

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
 //! | `strings`, `lists`, `keys`, `deadlines` | families of commands |
+//! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
 //! | [`answer`] | what a reply must be, where several are right |
@@ -21,6 +22,7 @@ mod lists;
 pub mod session;
 pub mod store;
 mod strings;
+pub mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -117,6 +119,9 @@ impl Shard {
             b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpop" | b"rpop" | b"llen" | b"lrange"
             | b"lindex" | b"lset" | b"linsert" | b"lrem" | b"ltrim" | b"lpos" | b"lmove" | b"rpoplpush"
             | b"lmpop" => lists::run(self, database, &name, words),
+            b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" => {
+                waiting::run(self, database, &name, words)
+            }
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))

@@ -16,7 +16,7 @@ use crate::wild;
 
 /// Draws one deed after the other.
 pub struct Author<'a> {
-    swarm: &'a Swarm,
+    pub(super) swarm: &'a Swarm,
     /// Its chance.
     pub dice: Dice,
     /// What each client still has to say of what it has begun.
@@ -26,11 +26,11 @@ pub struct Author<'a> {
     families: Vec<&'static Family>,
     /// Keys end while the world lasts. Not where databases change places: whether a key whose time has come counts as a change then depends on
     /// whether somebody has removed it, in Redis too.
-    keys_end: bool,
+    pub(super) keys_end: bool,
 }
 
 /// Words of a request, from anything that is text.
-fn words(list: &[&str]) -> Vec<Vec<u8>> {
+pub(super) fn words(list: &[&str]) -> Vec<Vec<u8>> {
     list.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 

@@ -96,6 +96,7 @@ pub const ALL: &[Family] = &[
         weight: 1,
         draw: |author, _| Saying::One(author.swap()),
     },
+    Family { name: "waiting", worlds: 500, weight: 25, draw: |author, client| author.waiting(client) },
 ];
 
 /// Which families a world has, one bit each.
