@@ -10,7 +10,7 @@ use crate::hash::{KeyHash, KeyHasher};
 use crate::protocol::request::{RequestLimits, parse_whole};
 
 /// Requests that are understood ahead: about as many as a core has loads under way.
-const AHEAD_MAX: usize = 16;
+pub(crate) const AHEAD_MAX: usize = 16;
 
 /// A request that is understood and did not run yet.
 #[derive(Clone, Copy, Debug)]

@@ -61,6 +61,12 @@ impl<'a> Args<'a> {
         self.large.filter(|_| self.spans[n].start == Span::LARGE)
     }
 
+    /// The buffer that one of the arguments lies in alone, if there is one.
+    #[inline]
+    pub fn large_argument(&self) -> Option<&'a Arc<Vec<u8>>> {
+        self.large
+    }
+
     /// Argument `n`, if there is one.
     #[inline]
     pub fn get(&self, n: usize) -> Option<&'a [u8]> {
@@ -128,6 +134,11 @@ impl Packed {
             write_all(args, &mut bytes);
             Packed { body: Body::Block(bytes.into_boxed_slice()), large }
         }
+    }
+
+    /// True if one of the arguments lies in a buffer of its own.
+    pub fn has_large(&self) -> bool {
+        self.large.is_some()
     }
 
     /// Bytes of the block and of a large argument, 0 if all are inline.

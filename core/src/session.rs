@@ -273,12 +273,39 @@ impl Session {
             false => (sequence - self.first_awaited) as usize,
         };
         self.awaited[place].reply = Some(reply);
-        while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
-            let Some(first) = self.awaited.pop_front() else { break };
-            self.first_awaited += 1;
-            if !self.awaited.is_empty() {
-                self.after_bytes -= first.after.len();
+        self.let_go();
+    }
+
+    /// The same of a reply that stands among others.
+    pub fn arrived_among(&mut self, sequence: u64, replies: &Chunks, start: usize, end: usize) {
+        let is_first = sequence == self.first_awaited && self.awaits(sequence);
+        if !is_first || planted("replies leave in the order of their arrival") {
+            let mut reply = Chunks::default();
+            replies.copy_range(start, end, &mut reply);
+            return self.arrived(sequence, reply);
+        }
+        if let Some(first) = self.take_first() {
+            if !first.silent {
+                replies.copy_range(start, end, self.outbox.pending());
             }
+            self.outbox.pending().append(first.after);
+        }
+        self.let_go();
+    }
+
+    fn take_first(&mut self) -> Option<Awaited> {
+        let first = self.awaited.pop_front()?;
+        self.first_awaited += 1;
+        if !self.awaited.is_empty() {
+            self.after_bytes -= first.after.len();
+        }
+        Some(first)
+    }
+
+    /// Replies that wait for no other leave.
+    fn let_go(&mut self) {
+        while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
+            let Some(first) = self.take_first() else { break };
             if let (Some(reply), false) = (first.reply, first.silent) {
                 self.outbox.pending().append(reply);
             }

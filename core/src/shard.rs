@@ -3,9 +3,11 @@
 //! Every change of a key passes one place here, which knows the key and the bytes gained or lost. It does not know clients,
 //! messages or other shards.
 
+use crate::ahead::AHEAD_MAX;
 use crate::args::Args;
 use crate::config::Settings;
 use crate::database::{Database, Key, Live};
+use crate::directs::Head;
 use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::mutant::planted;
@@ -89,6 +91,14 @@ impl Shard {
         let database = &self.databases[usize::from(database)];
         keys.iter().for_each(|key| database.prefetch(key.hash));
         keys.iter().for_each(|key| database.prefetch_record(key.hash));
+    }
+
+    /// The same for commands of another core, from the n-th on.
+    pub(crate) fn foresee(&self, heads: &[Head], n: usize) {
+        let next = || heads[n..].iter().take(AHEAD_MAX);
+        let database = |head: &Head| &self.databases[usize::from(head.database)];
+        next().for_each(|head| database(head).prefetch(head.first_hash));
+        next().for_each(|head| database(head).prefetch_record(head.first_hash));
     }
 
     /// Bytes of all tables, keys and values, those included that wait to be freed.
