@@ -375,7 +375,9 @@ impl Engine {
             };
             if ahead.is_over() && !parser.is_within_request() {
                 let database = self.node.shard.databases.get(usize::from(session.database));
-                ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), database);
+                let (cores, me) = (self.node.cores, self.node.core.0);
+                let is_own = |hash: KeyHash| hash.shard(cores) == me;
+                ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), is_own, database);
             }
             let start = consumed;
             let (args, end, hash) = if let Some(next) = ahead.next(bytes) {
