@@ -21,7 +21,7 @@ pub fn check<'a>(
         let (core, shard) = (engine.node().core.0, &engine.node().shard);
         judged.push(shard.judged().0);
         for (number, database) in shard.databases().iter().enumerate().take(databases) {
-            for record in database.iter().filter(|r| r.deadline().is_none_or(|at| at > shard.judged())) {
+            for record in database.iter().filter(|r| !r.is_due(shard.judged())) {
                 let key = record.key();
                 let name = String::from_utf8_lossy(key);
                 if placement.home(key) != core {

@@ -31,7 +31,7 @@ pub struct Scan {
 pub fn living(engine: &Engine, database: usize) -> impl Iterator<Item = (&[u8], bool)> {
     let shard = &engine.node().shard;
     let judged = shard.judged();
-    let lives = shard.databases()[database].iter().filter(move |r| r.deadline().is_none_or(|at| at > judged));
+    let lives = shard.databases()[database].iter().filter(move |r| !r.is_due(judged));
     lives.map(|record| (record.key(), record.deadline().is_some()))
 }
 
