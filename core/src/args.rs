@@ -60,6 +60,11 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: &self.spans[n.min(self.spans.len())..] }
     }
 
+    /// Only the first `n`.
+    pub fn first(&self, n: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[..n.min(self.spans.len())] }
+    }
+
     /// One after the other.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let args = *self;

@@ -13,7 +13,7 @@ use std::hash::{Hash as Hashes, Hasher};
 use super::bucket::Form;
 use super::element::Element;
 use super::members::{Members, Seeds, Spot};
-use crate::random::Random;
+use crate::random::Draws;
 use crate::table::Bound;
 use crate::time::UnixMillis;
 
@@ -274,7 +274,7 @@ impl Hash {
     }
 
     /// Any field that lives, each as likely as the others, and numbers that tell it from them; `None` if none lives.
-    pub fn random(&self, now: UnixMillis, random: &mut Random) -> Option<(Field<'_>, (usize, usize))> {
+    pub fn random(&self, now: UnixMillis, random: &mut Draws) -> Option<(Field<'_>, (usize, usize))> {
         // Of fields whose time has come there are few for long: they are swept away.
         const TRIES: usize = 50;
         for _ in 0..TRIES {

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 
 use super::block::block_size;
 use super::bucket::{Bucket, Form, Place};
-use crate::random::Random;
+use crate::random::Draws;
 use crate::table::{Bound, Tournament};
 
 /// Buckets in a page.
@@ -226,7 +226,7 @@ impl<F: Form> Members<F> {
     }
 
     /// Any entry, each as likely as the others; `None` if there is none. The numbers tell it from every other.
-    pub(super) fn random(&self, random: &mut Random) -> Option<(Spot, (usize, usize))> {
+    pub(super) fn random(&self, random: &mut Draws) -> Option<(Spot, (usize, usize))> {
         match &self.layout {
             Layout::One(bucket) if bucket.len() == 0 => None,
             Layout::One(bucket) => {
@@ -687,7 +687,7 @@ mod tests {
         let mut members = Members::<Four>::default();
         (0..2_000).for_each(|key| add(&mut members, key, 0));
         members.become_many([1, 2, 3, 4]);
-        let (mut random, mut drawn) = (Random::new([7; 32]), vec![0u32; 2_000]);
+        let (mut random, mut drawn) = (crate::random::Random::new([7; 32]).draws(), vec![0u32; 2_000]);
         for _ in 0..200_000 {
             let (spot, _) = members.random(&mut random).expect("there are some");
             drawn[number(members.entry(spot)) as usize] += 1;

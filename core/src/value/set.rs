@@ -10,7 +10,7 @@ use super::hash::Packing;
 use super::intset::IntSet;
 use super::members::{Members, Seeds};
 use crate::protocol::request::parse_integer;
-use crate::random::Random;
+use crate::random::Draws;
 
 /// Which form a set takes.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +151,7 @@ impl Set {
     }
 
     /// Any member, each as likely as the others, and numbers that tell it from them; `None` if there is none.
-    pub fn random(&self, random: &mut Random) -> Option<(Element<'_>, (usize, usize))> {
+    pub fn random(&self, random: &mut Draws) -> Option<(Element<'_>, (usize, usize))> {
         match &self.form {
             Kind::Ints(ints) => {
                 let n = random.below(ints.len() as u64) as usize;
