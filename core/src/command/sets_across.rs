@@ -270,6 +270,8 @@ impl Kind {
             .map(|record| record.and_then(|record| record.container()).and_then(Set::within))
             .collect();
         let mut found = Members::default();
+        // Of candidates for others all are wanted.
+        let enough = if keys.len() == sources.count { sources.enough } else { usize::MAX };
         match (order.key, order.given) {
             // The candidates of others: who stays?
             (Some(_), Finding::Bytes(members)) => {
@@ -292,13 +294,13 @@ impl Kind {
                     Ok(Finding::Keys(vec![(first, Finding::Nothing)]))
                 }
                 _ => {
-                    self.find(&sets, sources.enough, &mut found);
+                    self.find(&sets, enough, &mut found);
                     Ok(Finding::Keys(vec![(first, Finding::Bytes(found.packed))]))
                 }
             },
             // All of it, or the candidates that others are waiting for.
             (_, given) => {
-                self.find(&sets, sources.enough, &mut found);
+                self.find(&sets, enough, &mut found);
                 let count = found.count;
                 let members = Finding::Bytes(found.packed);
                 Ok(match (given, self.used) {
@@ -318,8 +320,6 @@ impl Kind {
                 let Some(mut sets) = all else { return };
                 sets.sort_by_key(|set| set.len());
                 let Some((smallest, others)) = sets.split_first() else { return };
-                // Of one set only so many are to be counted, and of candidates for others all are wanted.
-                let enough = if self.used == Use::Counted { enough } else { usize::MAX };
                 let common =
                     smallest.iter().filter(|member| others.iter().all(|set| set.has_element(*member)));
                 common.take(enough).for_each(|member| found.add(member));

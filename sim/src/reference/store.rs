@@ -86,7 +86,10 @@ impl Store {
                 Answer::Exactly(Reply::ok())
             }),
             b"swapdb" => self.swap(words),
-            _ => return self.all.run(database, words).map(Answer::Exactly),
+            _ => {
+                let answer = self.all.run_unordered(database, words);
+                return answer.or_else(|| self.all.run(database, words).map(Answer::Exactly));
+            }
         };
         Some(whole.unwrap_or_else(|line| Answer::Exactly(Reply::error(line))))
     }
@@ -179,7 +182,11 @@ impl Store {
 pub fn refusal(words: &Words) -> Option<Option<Reply>> {
     let name = words[0].to_ascii_lowercase();
     let (least, most) = arity::of(&name)?;
-    let uneven = matches!(&name[..], b"mset" | b"msetnx") && words.len().is_multiple_of(2);
+    let uneven = match &name[..] {
+        b"mset" | b"msetnx" => words.len().is_multiple_of(2),
+        b"hset" | b"hmset" => !words.len().is_multiple_of(2),
+        _ => false,
+    };
     let text = String::from_utf8_lossy(&name).into_owned();
     let refused = !(least..=most).contains(&words.len()) || uneven;
     Some(refused.then(|| Reply::Error(format!("ERR wrong number of arguments for '{text}' command"))))
