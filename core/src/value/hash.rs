@@ -286,8 +286,10 @@ impl Hash {
         }
         let living = self.living(now);
         let chosen = random.below(living as u64) as usize;
-        let found = self.iter().enumerate().filter(|(_, field)| field.lives(now)).nth(chosen);
-        found.map(|(n, field)| (field, (usize::MAX, n)))
+        let all = (0..self.members.buckets())
+            .flat_map(|n| self.members.spots(n).enumerate().map(move |(slot, spot)| (spot, (n, slot))));
+        let mut fields = all.map(|(spot, place)| (read(self.members.entry(spot)), place));
+        fields.by_ref().filter(|(field, _)| field.lives(now)).nth(chosen)
     }
 
     /// Gives a field this value and deadline, whatever it had; true if it was not there.
@@ -303,7 +305,7 @@ impl Hash {
             self.spread(packing.seeds);
         }
         let is_new = self.put(Field { name, value: Element::of(value), deadline });
-        if self.members.is_one() && self.len() > packing.entries {
+        if self.members.is_one() && (self.len() > packing.entries || self.members.is_too_long_for_one()) {
             self.spread(packing.seeds);
         }
         is_new

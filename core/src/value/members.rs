@@ -26,6 +26,8 @@ const LARGE_WEIGHT: usize = 32;
 const WEIGHT_MAX: usize = 640;
 /// The average weight below which two are merged.
 const WEIGHT_MIN: usize = 400;
+/// Bytes of entries in one bucket, whatever is configured.
+const ONE_MAX: usize = 64 << 20;
 /// Bits of a cursor.
 const CURSOR_BITS: u32 = 48;
 
@@ -90,6 +92,11 @@ impl<F: Form> Members<F> {
     #[inline]
     pub(super) fn is_one(&self) -> bool {
         matches!(self.layout, Layout::One(_))
+    }
+
+    /// True if one bucket has become longer than any should be, whatever is configured.
+    pub(super) fn is_too_long_for_one(&self) -> bool {
+        matches!(&self.layout, Layout::One(bucket) if bucket.used() > ONE_MAX)
     }
 
     /// Blocks to be freed.

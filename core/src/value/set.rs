@@ -203,7 +203,9 @@ impl Set {
             return false;
         }
         if members.is_one()
-            && (members.len() >= limits.packing.entries || member.len() > limits.packing.bytes)
+            && (members.len() >= limits.packing.entries
+                || member.len() > limits.packing.bytes
+                || members.is_too_long_for_one())
         {
             members.become_many(limits.packing.seeds);
         }

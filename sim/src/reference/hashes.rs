@@ -121,6 +121,13 @@ fn many(fields: &Fields, name: &[u8], words: &Words) -> Result<Answer, Line> {
 }
 
 fn set(shard: &mut Shard, db: usize, words: &Words) -> Result<usize, Line> {
+    // Such a call may be queued: only who runs it counts.
+    if !words.len().is_multiple_of(2) {
+        return Err(match words[0].eq_ignore_ascii_case(b"hset") {
+            true => "ERR wrong number of arguments for 'hset' command",
+            false => "ERR wrong number of arguments for 'hmset' command",
+        });
+    }
     let mut fields = living(shard, db, &words[1])?.unwrap_or_default();
     let before = fields.len();
     for pair in words[2..].chunks(2) {

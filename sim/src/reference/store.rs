@@ -182,11 +182,7 @@ impl Store {
 pub fn refusal(words: &Words) -> Option<Option<Reply>> {
     let name = words[0].to_ascii_lowercase();
     let (least, most) = arity::of(&name)?;
-    let uneven = match &name[..] {
-        b"mset" | b"msetnx" => words.len().is_multiple_of(2),
-        b"hset" | b"hmset" => !words.len().is_multiple_of(2),
-        _ => false,
-    };
+    let uneven = matches!(&name[..], b"mset" | b"msetnx") && words.len().is_multiple_of(2);
     let text = String::from_utf8_lossy(&name).into_owned();
     let refused = !(least..=most).contains(&words.len()) || uneven;
     Some(refused.then(|| Reply::Error(format!("ERR wrong number of arguments for '{text}' command"))))
