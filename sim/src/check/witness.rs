@@ -127,7 +127,7 @@ impl Witness {
                     None
                 }
                 Applied::Direct { from, token } => Some(self.direct(turn, from.0, *token, judged.0)?),
-                Applied::Part { from, tx, .. } => Some(self.part(turn, from.0, *tx, judged.0)?),
+                Applied::Part { from, tx, step } => Some(self.part(turn, from.0, *tx, *step, judged.0)?),
                 Applied::Ended { tx, refused } => {
                     self.ended(turn, *tx, *refused)?;
                     None
@@ -372,12 +372,22 @@ impl Witness {
     }
 
     /// A shard has run a part of a transaction.
-    fn part(&mut self, turn: &mut Turn<'_>, from: u16, tx: TxId, judged: u64) -> Result<Taking, String> {
+    fn part(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: u16,
+        tx: TxId,
+        step: u8,
+        judged: u64,
+    ) -> Result<Taking, String> {
         let token = self.transactions.get(&(from, tx));
         let Some(taking) = token.and_then(|token| self.awaited.get(&(from, *token))).copied() else {
             return Err(format!("core {} runs {tx:?} of core {from}, which is not on its way", turn.core()));
         };
-        self.ran(turn, taking, judged, true)?;
+        // A later step of what is not followed judges as the first did, and moves no clock.
+        if step == 0 || taking.op.is_some() {
+            self.ran(turn, taking, judged, true)?;
+        }
         Ok(taking)
     }
 
