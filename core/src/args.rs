@@ -84,6 +84,11 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: &self.spans[n.min(self.spans.len())..], large: self.large }
     }
 
+    /// Only the first `n`.
+    pub fn first(&self, n: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[..n.min(self.spans.len())], large: self.large }
+    }
+
     /// One after the other.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let args = *self;

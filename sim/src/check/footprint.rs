@@ -158,7 +158,7 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
 
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
-    let of_several: [&[u8]; 13] = [
+    let of_several: [&[u8]; 21] = [
         b"rename",
         b"renamenx",
         b"copy",
@@ -172,6 +172,14 @@ pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
         b"blmpop",
         b"blmove",
         b"brpoplpush",
+        b"smove",
+        b"sinter",
+        b"sunion",
+        b"sdiff",
+        b"sinterstore",
+        b"sunionstore",
+        b"sdiffstore",
+        b"sintercard",
     ];
     !of_several.contains(&&words[0].to_ascii_lowercase()[..])
 }
@@ -188,8 +196,18 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
 
 /// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
 fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
-    let looks_first: [&[u8]; 9] =
-        [b"lmpop", b"lmove", b"copy", b"msetex", b"blpop", b"brpop", b"blmpop", b"blmove", b"brpoplpush"];
+    let looks_first: [&[u8]; 10] = [
+        b"lmpop",
+        b"lmove",
+        b"copy",
+        b"msetex",
+        b"blpop",
+        b"brpop",
+        b"blmpop",
+        b"blmove",
+        b"brpoplpush",
+        b"sintercard",
+    ];
     looks_first.contains(&&words[0].to_ascii_lowercase()[..])
         && matches!(
             Store::of_one_shard(databases).run(database, words),
@@ -209,7 +227,17 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
     let all = |access, of| Some((access, of));
     match &name[..] {
         b"get" | b"strlen" | b"getrange" | b"substr" | b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime"
-        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" => roles.reads = vec![1],
+        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" | b"hget" | b"hmget" | b"hgetall"
+        | b"hkeys" | b"hvals" | b"hlen" | b"hexists" | b"hstrlen" | b"hscan" | b"hrandfield" | b"httl"
+        | b"hpttl" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"srandmember" | b"sscan" => {
+            roles.reads = vec![1];
+        }
+        b"sinter" | b"sunion" | b"sdiff" => roles.reads = (1..words.len()).collect(),
+        b"sintercard" => roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
+        b"sinterstore" | b"sunionstore" | b"sdiffstore" => {
+            roles.writes = vec![1];
+            roles.reads = (2..words.len()).collect();
+        }
         b"mget" | b"exists" | b"touch" => roles.reads = (1..words.len()).collect(),
         b"del" | b"unlink" => roles.writes = (1..words.len()).collect(),
         b"mset" | b"msetnx" => roles.writes = (1..words.len()).step_by(2).collect(),
@@ -217,7 +245,7 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
         b"lmpop" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
         b"blmpop" => roles.writes = counted(words, words.get(2).and_then(|word| number(word)), 3, 1),
         b"blpop" | b"brpop" => roles.writes = (1..words.len() - 1).collect(),
-        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"blmove" | b"brpoplpush" => {
+        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"smove" | b"blmove" | b"brpoplpush" => {
             roles.writes = vec![1, 2];
         }
         b"copy" => {

@@ -449,7 +449,10 @@ impl Witness {
         if let (Some(token), 0) = (token, step) {
             self.stands(turn.core(), taking, Some((from, token)));
         }
-        self.ran(turn, taking, judged, true)?;
+        // A later step of what is not followed judges as the first did, and moves no clock.
+        if step == 0 || taking.op.is_some() {
+            self.ran(turn, taking, judged, true)?;
+        }
         Ok(taking)
     }
 
