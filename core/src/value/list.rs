@@ -50,6 +50,7 @@ impl Fill {
 enum Packs {
     One(Pack),
     /// In a box, since most lists are small.
+    #[allow(clippy::box_collection)]
     Many(Box<VecDeque<Pack>>),
 }
 

@@ -152,7 +152,7 @@ fn add(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
 }
 
 /// The names behind FIELDS and their number.
-fn named<'a>(words: &'a Words, at: usize) -> Result<&'a [Vec<u8>], Line> {
+fn named(words: &Words, at: usize) -> Result<&[Vec<u8>], Line> {
     if !words.get(at).is_some_and(|word| is(word, "fields")) {
         return Err(NO_FIELDS);
     }
