@@ -225,10 +225,10 @@ mod tests {
             (0..2).for_each(|n| directs.push_request(token(n), &request(&words[n as usize], n)));
             assert_eq!(directs.len(), 2);
             let mut spans = Vec::new();
-            for n in 0..2 {
+            for (n, words) in words.iter().enumerate() {
                 let (head, args) = directs.at(n, &mut spans);
                 assert_eq!(head.token, token(n as u64));
-                assert_eq!(directs.request(&head, args), request(&words[n], n as u64));
+                assert_eq!(directs.request(&head, args), request(words, n as u64));
             }
         }
     }

@@ -85,8 +85,10 @@ pub struct Engine {
     pub(crate) patience: BTreeSet<(Instant, ConnId)>,
     /// Waiters that are to be tried again as soon as there are credits.
     pub(crate) tries_later: VecDeque<Token>,
-    /// Messages to be used again.
+    /// Messages to be used again, in the boxes in which they travel.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
     pub(crate) spare_directs: Vec<Box<Directs>>,
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
     pub(crate) spare_dones: Vec<Box<Dones>>,
     /// The command that may wait and has its session now.
     pub(crate) lent: Option<(Token, Lent)>,

@@ -33,7 +33,7 @@ const WALLS: [(&str, &[&str]); 7] = [
 
 /// What the tests of each package may depend on besides.
 const SCAFFOLDS: [(&str, &[&str]); 7] = [
-    ("core", &["criterion", "hashbrown", "proptest"]),
+    ("core", &["criterion", "hashbrown", "mimalloc", "proptest"]),
     ("io", &[]),
     ("sim", &[]),
     ("models", &["darter-sim", "loom"]),
