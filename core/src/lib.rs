@@ -35,6 +35,7 @@ pub mod protocol;
 pub mod quoting;
 pub mod random;
 mod serve;
+pub mod rdb;
 pub mod session;
 pub mod shard;
 pub mod slowlog;

@@ -152,8 +152,12 @@ impl World {
 
     /// What has come since the last look.
     pub(crate) fn receive(&mut self, client: Client) -> String {
-        let output = std::mem::take(&mut self.wires[client.0].output);
-        String::from_utf8_lossy(&output).into_owned()
+        String::from_utf8_lossy(&self.receive_bytes(client)).into_owned()
+    }
+
+    /// The same, as bytes.
+    pub(crate) fn receive_bytes(&mut self, client: Client) -> Vec<u8> {
+        std::mem::take(&mut self.wires[client.0].output)
     }
 
     /// False once the server has closed the connection.

@@ -13,6 +13,7 @@ mod command_info;
 mod config;
 mod connection;
 mod debug;
+mod dump;
 mod expire;
 mod flush;
 mod gathered;
@@ -72,6 +73,7 @@ const FAMILIES: &[&[Command]] = &[
     sets_across::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
+    dump::COMMANDS,
     scan::COMMANDS,
     flush::COMMANDS,
     lcs::COMMANDS,

@@ -148,7 +148,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     number("rdb-key-save-delay", "0", I32_MIN, I32_MAX).hidden(),
     switch("rdb-save-incremental-fsync", "yes"),
     switch("rdbchecksum", "yes").immutable(),
-    switch("rdbcompression", "yes"),
     choice("sanitize-dump-payload", "no", &["no", "yes", "clients"]),
     special("save", "3600 1 300 100 60 10000", save).many().form(Form::Pairs),
     switch("stop-writes-on-bgsave-error", "yes"),

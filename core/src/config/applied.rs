@@ -79,6 +79,11 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     )
     .form(Form::Memory),
     Parameter::applied(
+        "rdbcompression",
+        |s, v| value::yes_no(v[0]).map(|on| s.rdb_compression = on),
+        |s| value::print_yes_no(s.rdb_compression),
+    ),
+    Parameter::applied(
         "client-query-buffer-limit",
         |s, v| value::memory(v[0], 1 << 20, SIZE_MAX).map(|bytes| s.client_query_buffer_limit = bytes),
         |s| s.client_query_buffer_limit.to_string(),
@@ -255,6 +260,7 @@ mod tests {
             ("maxclients", "4294967295"),
             ("requirepass", "a \"b\""),
             ("proto-max-bulk-len", "1048577"),
+            ("rdbcompression", "no"),
             ("client-query-buffer-limit", "1048578"),
             ("client-output-buffer-limit", "normal 1 2 3 slave 4 5 6 pubsub 7 8 9"),
             ("daemonize", "yes"),

@@ -99,6 +99,8 @@ pub struct Settings {
     pub maxmemory: u64,
     /// The longest bulk argument, bytes.
     pub proto_max_bulk_len: u64,
+    /// Strings of a dump are compressed where that makes them shorter.
+    pub rdb_compression: bool,
     /// The longest unparsed input of a client, bytes.
     pub client_query_buffer_limit: u64,
     /// Of normal, replica and pubsub clients.
@@ -158,6 +160,7 @@ impl Default for Settings {
             pipeline_order_strict: false,
             maxmemory: 0,
             proto_max_bulk_len: 512 << 20,
+            rdb_compression: true,
             client_query_buffer_limit: 1 << 30,
             client_output_buffer_limit: [
                 OutputLimit::default(),

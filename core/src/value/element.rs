@@ -163,7 +163,7 @@ fn tail_of(len: usize) -> ([u8; TAIL_MAX], usize) {
 /// Bytes that the tail takes of an element whose head and bytes take `len`. The bounds are those of a listpack, one below what the bits could
 /// hold.
 #[inline]
-fn tail_len(len: usize) -> usize {
+pub(crate) fn tail_len(len: usize) -> usize {
     match len {
         0..0x80 => 1,
         0x80..0x3fff => 2,
