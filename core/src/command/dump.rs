@@ -1,17 +1,19 @@
 //! Values as bytes, for another server or another day: DUMP, RESTORE.
 
-use super::hash::packing;
-use super::list::fill;
+use super::hash::packing_of;
 use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
-use super::sets::limits;
+use super::sets::limits_of;
 use crate::args::Args;
+use crate::config::Settings;
+use crate::hash::KeyHasher;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::rdb::dump::{Refused, dump, restore};
 use crate::rdb::value::Forms;
 use crate::shard::{Cx, Deadline};
 use crate::time::UnixMillis;
 use crate::value::access::AccessRule;
+use crate::value::list::Fill;
 use crate::value::record::Access;
 
 /// This family's rows.
@@ -46,6 +48,15 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
+
+/// How values lie in memory.
+pub(super) fn forms(settings: &Settings, hasher: &KeyHasher) -> Forms {
+    Forms {
+        fill: Fill(settings.list_max_listpack_size),
+        packing: packing_of(settings, hasher),
+        sets: limits_of(settings, hasher),
+    }
+}
 
 const BUSY: Failure = Failure::new("BUSYKEY Target key name already exists.");
 
@@ -123,7 +134,7 @@ fn take(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let ttl = integer(args.at(2))?;
     let ttl = u64::try_from(ttl).map_err(|_| Failure::new("ERR Invalid TTL value, must be >= 0"))?;
-    let forms = Forms { fill: fill(cx), packing: packing(cx), sets: limits(cx) };
+    let forms = forms(cx.settings, cx.shard.hasher());
     let value = restore(args.at(3), &forms).map_err(|refused| match refused {
         Refused::VersionOrChecksum => Failure::new("ERR DUMP payload version or checksum are wrong"),
         Refused::Corrupt(_) => Failure::new("ERR Bad data format"),

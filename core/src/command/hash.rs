@@ -4,6 +4,8 @@ use super::list::reply_element;
 use super::parse::{float, integer};
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
 use crate::args::Args;
+use crate::config::Settings;
+use crate::hash::KeyHasher;
 use crate::protocol::number::plain_text;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::protocol::request::parse_integer;
@@ -204,10 +206,16 @@ pub const COMMANDS: &[Command] = &[
 /// How hashes lie in memory.
 #[inline]
 pub(super) fn packing(cx: &Cx<'_>) -> Packing {
+    packing_of(cx.settings, cx.shard.hasher())
+}
+
+/// The same outside of a command on a key.
+#[inline]
+pub(super) fn packing_of(settings: &Settings, hasher: &KeyHasher) -> Packing {
     Packing {
-        entries: usize::try_from(cx.settings.hash_max_listpack_entries).unwrap_or(usize::MAX),
-        bytes: usize::try_from(cx.settings.hash_max_listpack_value).unwrap_or(usize::MAX),
-        seeds: cx.shard.hasher().seeds_within(),
+        entries: usize::try_from(settings.hash_max_listpack_entries).unwrap_or(usize::MAX),
+        bytes: usize::try_from(settings.hash_max_listpack_value).unwrap_or(usize::MAX),
+        seeds: hasher.seeds_within(),
     }
 }
 

@@ -3,6 +3,8 @@
 use super::list::reply_element;
 use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
 use crate::args::Args;
+use crate::config::Settings;
+use crate::hash::KeyHasher;
 use crate::protocol::reply::{Outcome, Reply};
 use crate::shard::Cx;
 use crate::txn::work::{Finding, Order};
@@ -145,13 +147,19 @@ pub const COMMANDS: &[Command] = &[
 /// How sets lie in memory.
 #[inline]
 pub(super) fn limits(cx: &Cx<'_>) -> SetLimits {
+    limits_of(cx.settings, cx.shard.hasher())
+}
+
+/// The same outside of a command on a key.
+#[inline]
+pub(super) fn limits_of(settings: &Settings, hasher: &KeyHasher) -> SetLimits {
     let many = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     SetLimits {
-        ints: many(cx.settings.set_max_intset_entries),
+        ints: many(settings.set_max_intset_entries),
         packing: Packing {
-            entries: many(cx.settings.set_max_listpack_entries),
-            bytes: many(cx.settings.set_max_listpack_value),
-            seeds: cx.shard.hasher().seeds_within(),
+            entries: many(settings.set_max_listpack_entries),
+            bytes: many(settings.set_max_listpack_value),
+            seeds: hasher.seeds_within(),
         },
     }
 }

@@ -8,6 +8,7 @@
 //! | `show.rs` | looking at a key, at a pattern, at each kind of reply |
 
 mod populate;
+mod reload;
 mod show;
 mod sleep;
 
@@ -44,6 +45,7 @@ pub const COMMANDS: &[Command] = &[Command {
         sleep::SLEEP,
         show::OBJECT,
         populate::POPULATE,
+        reload::RELOAD,
         Command {
             name: "set-active-expire",
             arity: 3,
