@@ -175,6 +175,19 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| s.list_max_listpack_size.to_string(),
     )
     .alias("list-max-ziplist-size"),
+    Parameter::applied(
+        "zset-max-listpack-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.zset_max_listpack_entries = entries),
+        |s| s.zset_max_listpack_entries.to_string(),
+    )
+    .alias("zset-max-ziplist-entries"),
+    Parameter::applied(
+        "zset-max-listpack-value",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.zset_max_listpack_value = bytes),
+        |s| s.zset_max_listpack_value.to_string(),
+    )
+    .form(Form::Memory)
+    .alias("zset-max-ziplist-value"),
     // What is watched.
     Parameter::applied(
         "slowlog-log-slower-than",
@@ -240,6 +253,8 @@ mod tests {
             ("shards", "8"),
             ("pipeline-order", "strict"),
             ("list-max-listpack-size", "-2147483648"),
+            ("zset-max-listpack-entries", "9223372036854775807"),
+            ("zset-max-listpack-value", "1024"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),
             ("latency-monitor-threshold", "100"),

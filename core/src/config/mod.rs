@@ -107,6 +107,10 @@ pub struct Settings {
     pub hz: u32,
     /// How full a pack of a list may be: elements, or as -1 to -5 a size in bytes; see [`crate::value::list::Fill`].
     pub list_max_listpack_size: i32,
+    /// Members that a sorted set may have in one pack; see [`crate::value::zset::Limits`].
+    pub zset_max_listpack_entries: u64,
+    /// Bytes that each of them may have.
+    pub zset_max_listpack_value: u64,
     /// Microseconds from which a command is slow; negative: never; 0: always.
     pub slowlog_log_slower_than: i64,
     /// Entries kept.
@@ -156,6 +160,8 @@ impl Default for Settings {
             ],
             hz: 10,
             list_max_listpack_size: -2,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold: 0,

@@ -4,12 +4,15 @@
 
 use super::block::block_size;
 use super::list::List;
+use super::zset::SortedSet;
 
 /// A value that is no string.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Container {
     /// See [`List`].
     List(List),
+    /// See [`SortedSet`].
+    SortedSet(SortedSet),
 }
 
 /// From this many blocks on a container is freed in the background, a few at a time.
@@ -20,6 +23,7 @@ impl Container {
     pub fn type_name(&self) -> &'static str {
         match self {
             Container::List(_) => "list",
+            Container::SortedSet(_) => "zset",
         }
     }
 
@@ -27,6 +31,7 @@ impl Container {
     pub fn encoding(&self) -> &'static str {
         match self {
             Container::List(list) => list.encoding(),
+            Container::SortedSet(set) => set.encoding(),
         }
     }
 
@@ -34,6 +39,7 @@ impl Container {
     pub fn owned_bytes(&self) -> usize {
         let inner = match self {
             Container::List(list) => list.owned_bytes(),
+            Container::SortedSet(set) => set.owned_bytes(),
         };
         block_size(size_of::<Container>()) + inner
     }
@@ -42,6 +48,7 @@ impl Container {
     pub fn is_empty(&self) -> bool {
         match self {
             Container::List(list) => list.is_empty(),
+            Container::SortedSet(set) => set.is_empty(),
         }
     }
 
@@ -49,6 +56,7 @@ impl Container {
     pub fn is_heavy(&self) -> bool {
         match self {
             Container::List(list) => list.packs() > HEAVY_BLOCKS,
+            Container::SortedSet(set) => set.blocks() > HEAVY_BLOCKS,
         }
     }
 
@@ -56,6 +64,7 @@ impl Container {
     pub fn free_some(&mut self, steps: usize) -> usize {
         match self {
             Container::List(list) => list.free_some(steps),
+            Container::SortedSet(set) => set.free_some(steps),
         }
     }
 }
@@ -72,16 +81,40 @@ pub trait Held: Default {
 
 impl Held for List {
     fn within(container: &Container) -> Option<&List> {
-        let Container::List(list) = container;
-        Some(list)
+        match container {
+            Container::List(list) => Some(list),
+            _ => None,
+        }
     }
 
     fn within_mut(container: &mut Container) -> Option<&mut List> {
-        let Container::List(list) = container;
-        Some(list)
+        match container {
+            Container::List(list) => Some(list),
+            _ => None,
+        }
     }
 
     fn contained(self) -> Container {
         Container::List(self)
+    }
+}
+
+impl Held for SortedSet {
+    fn within(container: &Container) -> Option<&SortedSet> {
+        match container {
+            Container::SortedSet(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    fn within_mut(container: &mut Container) -> Option<&mut SortedSet> {
+        match container {
+            Container::SortedSet(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    fn contained(self) -> Container {
+        Container::SortedSet(self)
     }
 }

@@ -8,3 +8,4 @@ pub mod element;
 pub mod list;
 pub mod pack;
 pub mod record;
+pub mod zset;

@@ -83,9 +83,20 @@ fn serialized_len(record: &Record) -> usize {
             prefixed(list.packs()) - list.packs()
                 + list.listpack_sizes().map(|len| 1 + prefixed(len)).sum::<usize>()
         }
+        // A small one is a listpack in a string, of a large one each member is a string with a double behind it.
+        (None, Some(Container::SortedSet(set))) => match set.packed_bytes() {
+            Some(bytes) => prefixed(bytes + LISTPACK_FRAME),
+            None => {
+                prefixed(set.len()) - set.len()
+                    + set.iter().map(|(member, _)| prefixed(member.with(<[u8]>::len)) + 8).sum::<usize>()
+            }
+        },
         (None, None) => 0,
     }
 }
+
+/// Bytes of a listpack that are no elements.
+const LISTPACK_FRAME: usize = 7;
 
 /// So many bytes with their length before them.
 fn prefixed(len: usize) -> usize {
@@ -98,7 +109,7 @@ fn prefixed(len: usize) -> usize {
 
 /// What Redis adds for a quicklist.
 fn inside(container: &Container) -> String {
-    let Container::List(list) = container;
+    let Container::List(list) = container else { return String::new() };
     if list.encoding() != "quicklist" {
         return String::new();
     }
