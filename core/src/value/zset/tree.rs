@@ -159,7 +159,7 @@ impl Tree {
         Tree { root: copy(&self.root, of), len: self.len, leaves: self.leaves, inners: self.inners }
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len
     }
