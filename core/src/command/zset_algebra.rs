@@ -196,17 +196,17 @@ impl Aggregate {
             // Opposite infinities cancel out.
             Aggregate::Sum => number(one + other),
             Aggregate::Min => {
-                if one < other {
-                    one
-                } else {
+                if other < one {
                     other
+                } else {
+                    one
                 }
             }
             Aggregate::Max => {
-                if one > other {
-                    one
-                } else {
+                if other > one {
                     other
+                } else {
+                    one
                 }
             }
         }

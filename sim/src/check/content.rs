@@ -5,6 +5,7 @@ use darter_core::value::container::Container;
 use darter_core::value::record::Record;
 
 use super::footprint::Placement;
+use crate::reference::sorted_sets::Score;
 use crate::reference::store::Store;
 use crate::reference::{Entry, Value};
 
@@ -55,6 +56,12 @@ fn is_same(record: &Record, entry: &Entry) -> bool {
         (Value::List(elements), _, Some(Container::List(list))) => {
             list.len() == elements.len()
                 && list.iter().zip(elements).all(|(element, expected)| element.to_vec() == *expected)
+        }
+        (Value::SortedSet(members), _, Some(Container::SortedSet(set))) => {
+            let is_there = |(member, score): (&Vec<u8>, &Score)| {
+                set.score(member).map(f64::to_bits) == Some(score.0.to_bits())
+            };
+            set.len() == members.len() && set.iter().count() == members.len() && members.iter().all(is_there)
         }
         _ => false,
     };
