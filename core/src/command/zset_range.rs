@@ -218,6 +218,8 @@ mod tests {
                 ("ZRANGE z 1 2", "b c"),
                 ("ZRANGE z -2 100", "f g"),
                 ("ZRANGE z 3 2", ""),
+                ("ZRANGE z 0 -8", ""),
+                ("ZREVRANGE z 0 -8", ""),
                 ("ZRANGE z 0 1 REV WITHSCORES", "g inf f 5"),
                 ("ZREVRANGE z -2 -1", "b a"),
                 ("ZRANGEBYSCORE z 2 4", "c d e"),

@@ -81,7 +81,9 @@ impl<'a> Span<'a> {
     pub(super) fn ranks(&self, set: &SortedSet, is_back: bool) -> (usize, usize) {
         let (from, to) = match *self {
             Span::Ranks(start, stop) => {
-                let Some((from, to)) = super::parse::range(start, stop, set.len()) else { return (0, 0) };
+                let Some((from, to)) = super::list_read::places(start, stop, set.len()) else {
+                    return (0, 0);
+                };
                 if is_back { (set.len() - to, set.len() - from) } else { (from, to) }
             }
             Span::Scores(min, max) => {

@@ -76,16 +76,8 @@ impl Packed {
 
     /// The pair of a member, and how many stand before it.
     pub(super) fn find(&self, member: &[u8]) -> Option<(usize, Pair<'_>)> {
-        let sought = Element::of(member);
-        let (mut at, mut rank) = (0, 0);
-        loop {
-            let (found, middle) = self.pack.at(at)?;
-            if found == sought {
-                return self.pair(at).map(|pair| (rank, pair));
-            }
-            (_, at) = self.pack.at(middle)?;
-            rank += 1;
-        }
+        let (rank, at) = self.pack.find_pair(member)?;
+        self.pair(at).map(|pair| (rank, pair))
     }
 
     /// Adds a member that is not there.
