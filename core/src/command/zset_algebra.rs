@@ -332,28 +332,25 @@ fn combine(request: &Request, kind: Kind, sources: &[Source<'_>]) -> Vec<(Vec<u8
     // Redis adds the scores of small sets first, which decides the last digit of a sum.
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by_key(|&n| sources[n].len());
-    let mut found = Vec::new();
+    let mut found: Vec<(Vec<u8>, f64)> = Vec::new();
     match kind.operation {
         Operation::Union => {
-            let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
-            let mut places = std::collections::HashMap::<Vec<u8>, usize, _>::with_hasher(hasher);
             for n in order {
                 let weight = request.weights[n];
                 sources[n].each(&mut |member, score| {
-                    let score = number(score * weight);
-                    match places.get(member) {
-                        Some(&place) => {
-                            let (_, sum): &mut (Vec<u8>, f64) = &mut found[place];
-                            *sum = request.aggregate.of(*sum, score);
-                        }
-                        None => {
-                            places.insert(member.to_vec(), found.len());
-                            found.push((member.to_vec(), score));
-                        }
-                    }
+                    found.push((member.to_vec(), number(score * weight)));
                     true
                 });
             }
+            // A member's scores come together in the order of the sources.
+            found.sort_by(|one, other| one.0.cmp(&other.0));
+            found.dedup_by(|next, kept| {
+                let is_again = next.0 == kept.0;
+                if is_again {
+                    kept.1 = request.aggregate.of(kept.1, next.1);
+                }
+                is_again
+            });
         }
         Operation::Inter => {
             let (least, others) = order.split_first().expect("there is a source");

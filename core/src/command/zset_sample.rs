@@ -176,8 +176,6 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::testing::World;
 
@@ -190,7 +188,7 @@ mod tests {
         };
         for (len, count) in [(10, 1), (10, 3), (10, 4), (10, 9), (1_000, 5), (1_000, 999)] {
             let ranks = draw(len, count, &mut below).expect("not all");
-            let distinct: HashSet<usize> = ranks.iter().copied().collect();
+            let distinct: BTreeSet<usize> = ranks.iter().copied().collect();
             assert_eq!((ranks.len(), distinct.len()), (count as usize, count as usize));
             assert!(ranks.iter().all(|rank| *rank < len));
         }
@@ -208,7 +206,7 @@ mod tests {
         for n in 0..1_000 {
             world.call(client, &format!("ZADD z {n} member:{n}"));
         }
-        let (mut cursor, mut seen) = (String::from("0"), HashSet::new());
+        let (mut cursor, mut seen) = (String::from("0"), BTreeSet::new());
         loop {
             let reply = world.say(client, &format!("ZSCAN z {cursor} COUNT 20 MATCH *7*"));
             let mut lines = reply.lines();

@@ -15,7 +15,7 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
             let mut zadd = vec![b"zadd".to_vec(), words[1].clone()];
             zadd.extend_from_slice(&words[2..2 + options]);
             let triples = &words[2 + options..];
-            if triples.is_empty() || triples.len() % 3 > 0 {
+            if triples.is_empty() || !triples.len().is_multiple_of(3) {
                 return Err(SYNTAX);
             }
             for triple in triples.chunks(3) {

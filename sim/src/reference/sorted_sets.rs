@@ -473,7 +473,7 @@ fn combine(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> Result<R
             _ => "ERR at least 1 input key is needed for 'zdiffstore' command",
         });
     }
-    let keys = usize::try_from(keys).ok().filter(|keys| *keys <= words.len() - at - 1).ok_or(SYNTAX)?;
+    let keys = usize::try_from(keys).ok().filter(|keys| *keys < words.len() - at).ok_or(SYNTAX)?;
     let sources = &words[at + 1..at + 1 + keys];
     let is_weighed = !name.starts_with(b"zdiff") && name != b"zintercard";
     let (mut weights, mut aggregate, mut with_scores, mut limit) =

@@ -553,14 +553,11 @@ mod tests {
     fn ranks_and_members_lead_to_each_other_while_it_grows_and_shrinks() {
         const COUNT: usize = 5_000;
         let members = members(COUNT);
-        let orders: [Box<dyn Fn() -> Box<dyn Iterator<Item = usize>>>; 3] = [
-            Box::new(|| Box::new(0..COUNT)),
-            Box::new(|| Box::new((0..COUNT).rev())),
-            Box::new(|| Box::new(scattered(COUNT))),
-        ];
+        let orders: [Vec<usize>; 3] =
+            [(0..COUNT).collect(), (0..COUNT).rev().collect(), scattered(COUNT).collect()];
         for order in orders {
             let mut tree = Tree::default();
-            for n in order() {
+            for n in order.iter().copied() {
                 tree.insert(members[n].handle());
             }
             tree.check();
@@ -572,7 +569,7 @@ mod tests {
                 assert!(back.eq(members[..n].iter().rev().map(|member| member.bytes().as_ptr())));
             }
             assert!(!tree.remove(-1.0, b"none") && !tree.remove(7.0, b"none") && !tree.remove(1e9, b"none"));
-            for (step, n) in order().enumerate() {
+            for (step, n) in order.into_iter().enumerate() {
                 assert!(tree.remove(members[n].score(), members[n].bytes()));
                 if step % 500 == 0 {
                     tree.check();
