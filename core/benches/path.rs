@@ -4,8 +4,14 @@
 //! cargo bench -p darter-core --bench path                       # nanoseconds of each workload
 //! cargo bench -p darter-core --bench path -- get-deep 20000     # this workload so many times, and nothing printed: for a profiler
 //! ```
-//! Turns are a driver's turns: everything that has arrived, then what the turn sends, then the output. `tests/instructions` counts
+//! Turns are a driver's turns: everything that has arrived, then what the turn sends, then the output. `.ci/instructions` counts
 //! the instructions of each and compares them with what is recorded.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a bench reads the clock and its arguments"
+)]
 
 use std::collections::VecDeque;
 use std::hint::black_box;

@@ -10,7 +10,7 @@ use crate::hash::{KeyHash, KeyHasher};
 use crate::protocol::request::{RequestLimits, parse_whole};
 
 /// Requests that are understood ahead: about as many as a core has loads under way.
-const AHEAD_MAX: usize = 16;
+pub(crate) const AHEAD_MAX: usize = 16;
 
 /// A request that is understood and did not run yet.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +49,14 @@ impl Ahead {
         self.next = 0;
     }
 
-    /// Understands what begins at `start`, as far as it is ordinary and whole. Its database is that of `databases` with this number.
+    /// Understands what begins at `start`, as far as it is ordinary and whole. Its database is this; only keys that are its own's are looked for.
     pub(crate) fn look(
         &mut self,
         bytes: &[u8],
         start: usize,
         limits: &RequestLimits,
         hasher: &KeyHasher,
+        is_own: impl Fn(KeyHash) -> bool,
         database: Option<&Database>,
     ) {
         self.clear();
@@ -71,16 +72,16 @@ impl Ahead {
         for request in &mut self.requests {
             if request.spans_end > first + 1 {
                 let hash = hasher.hash(Args::new(bytes, &self.spans).at(first + 1));
-                database.prefetch(hash);
+                if is_own(hash) {
+                    database.prefetch(hash);
+                }
                 request.hash = Some(hash);
             }
             first = request.spans_end;
         }
         // The buckets are here or nearly so, and name the records.
-        self.requests
-            .iter()
-            .filter_map(|request| request.hash)
-            .for_each(|hash| database.prefetch_record(hash));
+        let hashes = self.requests.iter().filter_map(|request| request.hash);
+        hashes.filter(|hash| is_own(*hash)).for_each(|hash| database.prefetch_record(hash));
     }
 
     /// True if all have run.
@@ -111,7 +112,7 @@ mod tests {
         let limits = RequestLimits { bulk_max: 1_000, authenticated: true };
         let text = b"xx*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*2\r\n$3\r\nGE";
         let mut ahead = Ahead::default();
-        ahead.look(text, 2, &limits, &hasher, Some(&database));
+        ahead.look(text, 2, &limits, &hasher, |_| true, Some(&database));
         let words = |next: Next<'_>| -> Vec<String> {
             next.args.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
         };
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!((second.end, second.hash), (36, Some(hasher.hash(b"k"))));
         assert_eq!(words(second), ["GET", "k"]);
         assert!(ahead.next(text).is_none());
-        ahead.look(text, 36, &limits, &hasher, Some(&database));
+        ahead.look(text, 36, &limits, &hasher, |_| true, Some(&database));
         assert!(ahead.next(text).is_none(), "the rest is for the careful parser");
     }
 }

@@ -61,6 +61,21 @@ impl<'a> Args<'a> {
         self.large.filter(|_| self.spans[n].start == Span::LARGE)
     }
 
+    /// The buffer that one of the arguments lies in alone, if there is one.
+    #[inline]
+    pub fn large_argument(&self) -> Option<&'a Arc<Vec<u8>>> {
+        self.large
+    }
+
+    /// Bytes from the beginning of the first argument to the end of the last, a large one left out: about what copying them takes.
+    #[inline]
+    pub fn extent(&self) -> usize {
+        let mut spans = self.spans.iter().filter(|span| span.start != Span::LARGE);
+        let Some(first) = spans.next() else { return 0 };
+        let last = spans.next_back().unwrap_or(first);
+        (last.start + last.len).saturating_sub(first.start) as usize
+    }
+
     /// Argument `n`, if there is one.
     #[inline]
     pub fn get(&self, n: usize) -> Option<&'a [u8]> {
@@ -76,6 +91,11 @@ impl<'a> Args<'a> {
     /// All but the first `n`.
     pub fn skip(&self, n: usize) -> Args<'a> {
         Args { bytes: self.bytes, spans: &self.spans[n.min(self.spans.len())..], large: self.large }
+    }
+
+    /// Only the first `n`.
+    pub fn first(&self, n: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[..n.min(self.spans.len())], large: self.large }
     }
 
     /// One after the other.
@@ -128,6 +148,11 @@ impl Packed {
             write_all(args, &mut bytes);
             Packed { body: Body::Block(bytes.into_boxed_slice()), large }
         }
+    }
+
+    /// True if one of the arguments lies in a buffer of its own.
+    pub fn has_large(&self) -> bool {
+        self.large.is_some()
     }
 
     /// Bytes of the block and of a large argument, 0 if all are inline.

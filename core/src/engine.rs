@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use crate::ahead::Ahead;
+use crate::ahead::{AHEAD_MAX, Ahead};
 use crate::args::Span;
 use crate::block::Lent;
 use crate::config::Settings;
+use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
 use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::files::Files;
@@ -68,6 +69,7 @@ pub struct Engine {
     /// Reply buffers to be used again.
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) spans: Vec<Span>,
+    pub(crate) direct_spans: Vec<Span>,
     /// What is understood of the client that is served now.
     ahead: Ahead,
     /// The hash of the running request's first argument, if it is known.
@@ -83,6 +85,11 @@ pub struct Engine {
     pub(crate) patience: BTreeSet<(Instant, ConnId)>,
     /// Waiters that are to be tried again as soon as there are credits.
     pub(crate) tries_later: VecDeque<Token>,
+    /// Messages to be used again, in the boxes in which they travel.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+    pub(crate) spare_directs: Vec<Box<Directs>>,
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+    pub(crate) spare_dones: Vec<Box<Dones>>,
     /// The command that may wait and has its session now.
     pub(crate) lent: Option<(Token, Lent)>,
 }
@@ -103,6 +110,7 @@ impl Engine {
             next_sweep: Instant(0),
             spare: Vec::new(),
             spans: Vec::new(),
+            direct_spans: Vec::new(),
             ahead: Ahead::default(),
             known_hash: None,
             keys: Vec::new(),
@@ -111,6 +119,8 @@ impl Engine {
             own_answers: VecDeque::new(),
             patience: BTreeSet::new(),
             tries_later: VecDeque::new(),
+            spare_directs: Vec::new(),
+            spare_dones: Vec::new(),
             lent: None,
         }
     }
@@ -237,10 +247,21 @@ impl Engine {
     /// Brings the memory towards the cache that a message will look at when it is handled. Changes nothing that can be observed.
     #[inline]
     pub fn foresee(&self, message: &Message) {
-        if let Message::Direct { request, .. } = message
-            && let Some(database) = self.node.shard.databases.get(usize::from(request.database))
-        {
-            database.prefetch(request.first_hash);
+        let prefetch = |database: u16, hash| {
+            if let Some(database) = self.node.shard.databases.get(usize::from(database)) {
+                database.prefetch(hash);
+            }
+        };
+        match message {
+            Message::Direct { request, .. } => prefetch(request.database, request.first_hash),
+            Message::Directs { directs } => {
+                directs
+                    .heads()
+                    .iter()
+                    .take(AHEAD_MAX)
+                    .for_each(|head| prefetch(head.database, head.first_hash));
+            }
+            _ => {}
         }
     }
 
@@ -356,7 +377,9 @@ impl Engine {
             };
             if ahead.is_over() && !parser.is_within_request() {
                 let database = self.node.shard.databases.get(usize::from(session.database));
-                ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), database);
+                let (cores, me) = (self.node.cores, self.node.core.0);
+                let is_own = |hash: KeyHash| hash.shard(cores) == me;
+                ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), is_own, database);
             }
             let start = consumed;
             let (args, end, hash) = if let Some(next) = ahead.next(bytes) {

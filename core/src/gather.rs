@@ -106,8 +106,9 @@ impl Engine {
 
     /// Another core's message.
     pub(crate) fn message(&mut self, now: Now, from: CoreId, message: Message, out: &mut Effects) {
-        if message.is_answer() && !planted("an answer does not give the credit back") {
-            self.node.links.give_back(from);
+        let answers = message.answers();
+        if answers > 0 && !planted("an answer does not give the credit back") {
+            self.node.links.give_back_several(from, answers);
         }
         if matches!(message, Message::Ran { .. })
             && planted("a transaction gives its credits back before its release")
@@ -116,6 +117,8 @@ impl Engine {
         }
         match message {
             Message::Direct { token, request } => self.direct(from, token, request, now, out),
+            Message::Directs { directs } => self.directs(from, directs, now, out),
+            Message::Dones { dones } => self.dones(from, dones, now, out),
             Message::Batch { token, bundle } => self.batch(from, token, bundle, now, out),
             Message::Schedule { tx, client, ticket, intents, body } => {
                 self.schedule(from, tx, client, ticket, intents, body);

@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod database;
 mod digest;
+pub mod directs;
 mod dispatch;
 pub mod doorbell;
 pub mod engine;

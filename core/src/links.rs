@@ -157,6 +157,12 @@ impl Links {
         self.has_news = true;
     }
 
+    /// So many answers of `from` have come at once.
+    #[inline]
+    pub fn give_back_several(&mut self, from: CoreId, answers: usize) {
+        (0..answers).for_each(|_| self.give_back(from));
+    }
+
     /// A client that does not wait for credits any more.
     #[inline]
     pub fn forget(&mut self, conn: ConnId) {

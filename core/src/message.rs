@@ -5,6 +5,7 @@
 
 use crate::args::Packed;
 use crate::command::CommandId;
+use crate::directs::{Directs, Dones};
 use crate::event::{ConnId, CoreId};
 use crate::hash::KeyHash;
 use crate::part::Part;
@@ -82,6 +83,16 @@ pub enum Message {
         token: Token,
         /// What to run.
         request: Request,
+    },
+    /// The same of several commands, one after the other, each for itself. Each holds a credit and is answered by `Done` or `Dones`.
+    Directs {
+        /// What to run.
+        directs: Box<Directs>,
+    },
+    /// Answers several commands.
+    Dones {
+        /// With what.
+        dones: Box<Dones>,
     },
     /// Run commands that take effect as one and whose keys all lie on your shard. Answered by `Done`.
     Batch {
@@ -222,9 +233,12 @@ pub enum Message {
 pub struct MonitorLine(pub Vec<u8>);
 
 impl Message {
-    /// True for answers that give back the credit of what they answer. A transaction's credits come back when it is released.
-    pub fn is_answer(&self) -> bool {
-        matches!(
+    /// How many messages it answers, whose credits it gives back. A transaction's credits come back when it is released.
+    pub fn answers(&self) -> usize {
+        if let Message::Dones { dones } = self {
+            return dones.len();
+        }
+        let is_answer = matches!(
             self,
             Message::Done { .. }
                 | Message::Answer { .. }
@@ -233,7 +247,8 @@ impl Message {
                 | Message::InLine { .. }
                 | Message::Serve { .. }
                 | Message::Pass { .. }
-        )
+        );
+        usize::from(is_answer)
     }
 
     /// The sender has drawn tickets, from `first` on: called for every message of a flush before it is pushed.

@@ -2,11 +2,14 @@
 //!
 //! It routes between the queue, which knows the order, and the rooms that run things. See `docs/TRANSACTIONS.md`.
 
+use crate::ahead::AHEAD_MAX;
 use crate::args::Args;
 use crate::command::row::{Command, Run};
+use crate::directs::{Directs, Dones};
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::gather::Asking;
+use crate::hash::KeyHash;
 use crate::hop::{Hop, act, run_hop};
 use crate::message::{Message, Request, Token};
 use crate::mutant::planted;
@@ -60,6 +63,68 @@ impl Engine {
             }
         }
         self.run_request(from, token, &request, now, out);
+    }
+
+    /// Another core's commands, one after the other.
+    pub(crate) fn directs(&mut self, from: CoreId, directs: Box<Directs>, now: Now, out: &mut Effects) {
+        let mut spans = std::mem::take(&mut self.direct_spans);
+        let unix_micros = directs.unix_micros();
+        for n in 0..directs.len() {
+            if n % AHEAD_MAX == 0 {
+                self.node.shard.foresee(directs.heads(), n);
+            }
+            let (head, args) = directs.at(n, &mut spans);
+            if self.node.queue.is_empty() {
+                let circumstances = head.circumstances(unix_micros);
+                let hop = Hop {
+                    command: head.command,
+                    database: head.database,
+                    circumstances: &circumstances,
+                    is_admitted: false,
+                    is_share: false,
+                };
+                self.run_direct(from, head.token, &hop, head.first_hash, args, now, out);
+            } else {
+                let request = directs.request(&head, args);
+                self.direct(from, head.token, request, now, out);
+            }
+            // Whoever waits is served before the next command runs.
+            self.pump(now, out);
+        }
+        self.direct_spans = spans;
+        if self.spare_directs.len() < SPARE_MAX {
+            self.spare_directs.push(directs);
+        }
+    }
+
+    /// Replies to this core's clients.
+    pub(crate) fn dones(&mut self, from: CoreId, dones: Box<Dones>, now: Now, out: &mut Effects) {
+        let mut last = None;
+        for (token, start, end) in dones.each() {
+            if last != Some(token.conn)
+                && let Some(conn) = last.replace(token.conn)
+            {
+                self.settle(conn, now, out);
+            }
+            match self.sessions.get_mut(token.conn) {
+                Some(session) if session.blocked.is_none() && self.lent.is_none() => {
+                    if session.awaits(token.sequence) {
+                        session.arrived_among(token.sequence, dones.bytes(), start, end);
+                    }
+                }
+                _ => {
+                    let mut reply = Chunks::default();
+                    dones.bytes().copy_range(start, end, &mut reply);
+                    self.end_wait(token, reply, Some(from), now, out);
+                }
+            }
+        }
+        if let Some(conn) = last {
+            self.settle(conn, now, out);
+        }
+        if self.spare_dones.len() < SPARE_MAX {
+            self.spare_dones.push(dones);
+        }
     }
 
     /// Another core's commands that take effect as one and whose keys all lie here.
@@ -231,18 +296,47 @@ impl Engine {
             is_admitted: false,
             is_share: false,
         };
+        self.run_direct(from, token, &hop, request.first_hash, args, now, out);
+        self.spans = spans;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a command of another core has this many circumstances")]
+    fn run_direct(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        hop: &Hop<'_>,
+        first_hash: KeyHash,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         self.keys.clear();
-        for place in request.command.row().keys.places(args) {
+        for place in hop.command.row().keys.places(args) {
             let hash = match self.keys.is_empty() {
-                true => request.first_hash,
+                true => first_hash,
                 false => self.node.shard.hasher().hash(args.at(place)),
             };
             self.keys.push(KeyRef { place: place as u32, hash });
         }
+        // The reply goes to where replies for the same core stand already.
+        if let Some(Message::Dones { dones }) = out.last_send(from) {
+            let slow = run_hop(&mut self.node, &self.keys, hop, args, dones.replies(), None);
+            if slow.is_none() {
+                dones.end(token);
+                self.node.note_applied(Applied::Direct { from, token });
+                return;
+            }
+            let mut reply = Chunks::default();
+            let start = dones.each().last().map_or(0, |(_, _, end)| end);
+            dones.bytes().copy_range(start, dones.bytes().len(), &mut reply);
+            dones.replies().truncate(start);
+            self.node.note_applied(Applied::Direct { from, token });
+            return self.answer_direct(from, token, reply, slow, now, out);
+        }
         let mut reply = Chunks::with_buffer(Vec::new());
-        let slow = run_hop(&mut self.node, &self.keys, &hop, args, &mut reply, None);
+        let slow = run_hop(&mut self.node, &self.keys, hop, args, &mut reply, None);
         self.node.note_applied(Applied::Direct { from, token });
-        self.spans = spans;
         self.answer_direct(from, token, reply, slow, now, out);
     }
 
@@ -292,7 +386,19 @@ impl Engine {
             }
             self.arrived(token, reply, now, out);
         } else {
-            out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow } });
+            match out.last_send(from).filter(|_| slow.is_none()) {
+                Some(Message::Dones { dones }) => dones.push(token, reply),
+                Some(message @ Message::Done { slow: None, .. }) => {
+                    let mut dones = self.spare_dones.pop().unwrap_or_default();
+                    dones.begin();
+                    if let Message::Done { token, reply, .. } = message {
+                        dones.push(*token, std::mem::take(reply));
+                    }
+                    dones.push(token, reply);
+                    *message = Message::Dones { dones };
+                }
+                _ => out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow } }),
+            }
         }
     }
 
@@ -431,6 +537,9 @@ impl Engine {
         intents_of(row, args, &self.keys, database, intents);
     }
 }
+
+/// Messages that are kept to be used again.
+const SPARE_MAX: usize = 8;
 
 /// Room for the replies of a transaction's commands, bytes, which spares most of them the growing.
 const REPLY_ROOM: usize = 256;

@@ -255,6 +255,8 @@ impl Session {
     pub fn forget_last_awaited(&mut self) {
         let last = self.awaited.pop_back();
         assert!(last.is_some_and(|last| last.reply.is_none()), "it is awaited");
+        // The one before it is the last again.
+        self.after_bytes -= self.awaited.back().map_or(0, |last| last.after.len());
     }
 
     /// True if a reply with this sequence is awaited.
@@ -273,12 +275,39 @@ impl Session {
             false => (sequence - self.first_awaited) as usize,
         };
         self.awaited[place].reply = Some(reply);
-        while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
-            let Some(first) = self.awaited.pop_front() else { break };
-            self.first_awaited += 1;
-            if !self.awaited.is_empty() {
-                self.after_bytes -= first.after.len();
+        self.let_go();
+    }
+
+    /// The same of a reply that stands among others.
+    pub fn arrived_among(&mut self, sequence: u64, replies: &Chunks, start: usize, end: usize) {
+        let is_first = sequence == self.first_awaited && self.awaits(sequence);
+        if !is_first || planted("replies leave in the order of their arrival") {
+            let mut reply = Chunks::default();
+            replies.copy_range(start, end, &mut reply);
+            return self.arrived(sequence, reply);
+        }
+        if let Some(first) = self.take_first() {
+            if !first.silent {
+                replies.copy_range(start, end, self.outbox.pending());
             }
+            self.outbox.pending().append(first.after);
+        }
+        self.let_go();
+    }
+
+    fn take_first(&mut self) -> Option<Awaited> {
+        let first = self.awaited.pop_front()?;
+        self.first_awaited += 1;
+        if !self.awaited.is_empty() {
+            self.after_bytes -= first.after.len();
+        }
+        Some(first)
+    }
+
+    /// Replies that wait for no other leave.
+    fn let_go(&mut self) {
+        while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
+            let Some(first) = self.take_first() else { break };
             if let (Some(reply), false) = (first.reply, first.silent) {
                 self.outbox.pending().append(reply);
             }
@@ -450,6 +479,21 @@ mod tests {
         assert_eq!(session.in_flight(), 0);
         session.reply_end().tail().extend_from_slice(b"7");
         assert_eq!(session.outbox.pending().to_vec(), b"123467");
+    }
+
+    #[test]
+    fn unread_output_is_counted_whatever_is_awaited_or_forgotten() {
+        let mut session = session();
+        let one = session.await_reply();
+        session.reply_end().tail().extend_from_slice(b"three");
+        session.await_reply();
+        session.reply_end().tail().extend_from_slice(b"gone");
+        assert_eq!(session.output_len(), 9);
+        session.forget_last_awaited();
+        assert_eq!(session.output_len(), 5);
+        session.arrived_among(one, &chunks("12two"), 2, 5);
+        assert_eq!((session.output_len(), session.outbox.len()), (8, 8));
+        assert_eq!(session.outbox.pending().to_vec(), b"twothree");
     }
 
     #[test]

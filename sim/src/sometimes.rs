@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 83] = [
+pub const ALL: [&str; 86] = [
     "a reply waited for a remote one",
     "credits ran out and a client was parked",
     "a parked client went on",
     "a connection closed with replies in flight",
     "a message came for a connection that was gone",
     "an index was used again",
+    "requests travelled together",
+    "replies travelled together",
+    "a large argument was received where it belongs",
     "a request was cut in the middle",
     "output left in parts",
     "output was held back by a client that does not read",

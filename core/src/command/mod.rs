@@ -19,6 +19,11 @@ mod gathered;
 mod generic;
 mod geo;
 mod geo_search;
+mod hash;
+mod hash_deadline;
+mod hash_many;
+mod hash_timed;
+mod hash_walk;
 mod help;
 mod info;
 mod latency;
@@ -36,6 +41,9 @@ mod parse;
 mod scan;
 mod server;
 mod set;
+mod sets;
+mod sets_across;
+mod sets_walk;
 mod slowlog;
 mod string;
 mod string_many;
@@ -71,6 +79,14 @@ const FAMILIES: &[&[Command]] = &[
     zset_sample::COMMANDS,
     geo::COMMANDS,
     geo_search::COMMANDS,
+    hash::COMMANDS,
+    hash_many::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_deadline::COMMANDS,
+    hash_timed::COMMANDS,
+    sets::COMMANDS,
+    sets_walk::COMMANDS,
+    sets_across::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

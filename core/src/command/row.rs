@@ -103,6 +103,10 @@ pub enum Group {
     SortedSet,
     /// Places on the earth.
     Geo,
+    /// Hashes.
+    Hash,
+    /// Sets.
+    Set,
     /// Keys of any type.
     Generic,
     /// The connection itself.
@@ -121,6 +125,8 @@ impl Group {
             Group::List => "list",
             Group::SortedSet => "sorted-set",
             Group::Geo => "geo",
+            Group::Hash => "hash",
+            Group::Set => "set",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -500,6 +506,12 @@ impl Command {
         }
         if self.group == Group::Geo {
             categories.push("@geo");
+        }
+        if self.group == Group::Hash {
+            categories.push("@hash");
+        }
+        if self.group == Group::Set {
+            categories.push("@set");
         }
         if flags.has(Flags::ADMIN) {
             categories.push("@admin");

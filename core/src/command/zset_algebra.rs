@@ -12,6 +12,7 @@ use crate::shard::Cx;
 use crate::txn::work::{Finding, Order};
 use crate::value::container::Container;
 use crate::value::detached::Detached;
+use crate::value::set::Set;
 use crate::value::zset::{Limits, SortedSet};
 
 const ROW: Command = Command {
@@ -280,6 +281,7 @@ impl Request {
 enum Source<'a> {
     Nothing,
     Sorted(&'a SortedSet),
+    Plain(&'a Set),
 }
 
 impl<'a> Source<'a> {
@@ -287,6 +289,7 @@ impl<'a> Source<'a> {
     fn of(container: &'a Container) -> Result<Source<'a>, Failure> {
         match container {
             Container::SortedSet(set) => Ok(Source::Sorted(set)),
+            Container::Set(set) => Ok(Source::Plain(set)),
             _ => Err(Failure::WRONG_TYPE),
         }
     }
@@ -306,6 +309,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Nothing => 0,
             Source::Sorted(set) => set.len(),
+            Source::Plain(set) => set.len(),
         }
     }
 
@@ -313,6 +317,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Nothing => None,
             Source::Sorted(set) => set.score(member),
+            Source::Plain(set) => set.has(member).then_some(1.0),
         }
     }
 
@@ -322,6 +327,9 @@ impl<'a> Source<'a> {
             Source::Nothing => {}
             Source::Sorted(set) => {
                 let _ = set.iter().all(|(member, score)| member.with(|bytes| emit(bytes, score)));
+            }
+            Source::Plain(set) => {
+                let _ = set.iter().all(|member| member.with(|bytes| emit(bytes, 1.0)));
             }
         }
     }
@@ -482,6 +490,8 @@ fn next(args: Args<'_>, findings: Vec<Finding>, reply: &mut Reply<'_>, kind: Kin
 mod tests {
     use crate::testing::World;
 
+    const WRONG: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+
     #[test]
     fn sets_are_put_together_on_any_shards() {
         for cores in [1, 3] {
@@ -520,6 +530,27 @@ mod tests {
                     ] {
                         assert_eq!(world.say(client, &call).replace('\n', " "), reply, "{call} of {cores}");
                     }
+                }
+            }
+            for (a, b) in [("p1", "q1"), ("p2", "q2"), ("{t}p", "{t}q")] {
+                world.call(client, &format!("SADD {a} a b x"));
+                world.call(client, &format!("ZADD {b} 1 b 2 c 3 x"));
+                for (call, reply) in [
+                    (format!("ZUNION 2 {a} {b} WEIGHTS 2 1 WITHSCORES"), "a 2 c 2 b 3 x 5"),
+                    (format!("ZINTER 2 {b} {a} WITHSCORES"), "b 2 x 4"),
+                    (format!("ZDIFF 2 {a} {b} WITHSCORES"), "a 1"),
+                    (format!("ZDIFF 2 {b} {a} WITHSCORES"), "c 2"),
+                    (format!("ZINTERCARD 2 {a} {b}"), "2"),
+                    (format!("ZUNIONSTORE {a} 2 {a} {b} AGGREGATE MIN"), "4"),
+                    (format!("ZRANGE {a} 0 -1 WITHSCORES"), "a 1 b 1 x 1 c 2"),
+                    (format!("SINTER {a}"), WRONG),
+                    (format!("SUNIONSTORE {b} {a} {b}"), WRONG),
+                    (format!("SADD {a}h m"), "1"),
+                    (format!("ZRANGESTORE {b} {a}h 0 -1"), WRONG),
+                    (format!("HSET {a}i f v"), "1"),
+                    (format!("ZUNION 2 {b} {a}i"), WRONG),
+                ] {
+                    assert_eq!(world.say(client, &call).replace('\n', " "), reply, "{call} of {cores}");
                 }
             }
             for (call, reply) in [

@@ -125,6 +125,8 @@ pub struct RequestParser {
     is_inline: bool,
     /// The request, if it has a large argument: then `at` counts from the first byte that was not taken.
     owned: Option<Box<OwnedRequest>>,
+    /// Bytes of input that it is made of so far.
+    taken: usize,
 }
 
 impl Default for RequestParser {
@@ -137,6 +139,7 @@ impl Default for RequestParser {
             inline: None,
             is_inline: false,
             owned: None,
+            taken: 0,
         }
     }
 }
@@ -150,7 +153,8 @@ impl RequestParser {
     #[inline]
     pub fn parse(&mut self, bytes: &[u8], limits: &RequestLimits) -> Parsed {
         if self.owned.is_some() {
-            return self.parse_owned(bytes, limits).unwrap_or_else(Parsed::Error);
+            let parsed = self.parse_owned(bytes, limits).unwrap_or_else(Parsed::Error);
+            return self.count(parsed);
         }
         if bytes.is_empty() {
             return Parsed::Incomplete;
@@ -163,7 +167,15 @@ impl RequestParser {
                 return Parsed::Request { len };
             }
         }
-        self.parse_array(bytes, limits).unwrap_or_else(Parsed::Error)
+        let parsed = self.parse_array(bytes, limits).unwrap_or_else(Parsed::Error);
+        if self.owned.is_some() { self.count(parsed) } else { parsed }
+    }
+
+    fn count(&mut self, parsed: Parsed) -> Parsed {
+        if let Parsed::Taken { len } | Parsed::Request { len } = parsed {
+            self.taken += len;
+        }
+        parsed
     }
 
     /// The arguments of the request that was just found in these same bytes.
@@ -184,6 +196,7 @@ impl RequestParser {
         self.searched = 0;
         self.is_inline = false;
         self.owned = None;
+        self.taken = 0;
         self.spans.clear();
         if self.spans.capacity() > SPANS_KEPT {
             self.spans.shrink_to(SPANS_KEPT);
@@ -198,6 +211,11 @@ impl RequestParser {
     /// Bytes of a request with a large argument that were taken.
     pub fn taken_bytes(&self) -> usize {
         self.owned.as_ref().map_or(0, |owned| owned.len())
+    }
+
+    /// Bytes of input that were taken of a request which has not run.
+    pub fn taken_input(&self) -> usize {
+        self.taken
     }
 
     /// True if the request lies here and not in the bytes that were given: it stays until [`RequestParser::reset`].
@@ -215,6 +233,7 @@ impl RequestParser {
     pub(crate) fn filled(&mut self, bytes: usize) {
         if let Some(owned) = &mut self.owned {
             owned.filled(bytes);
+            self.taken += bytes;
         }
     }
 

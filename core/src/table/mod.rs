@@ -27,6 +27,7 @@ use crate::hash::{KeyHash, KeyHasher};
 pub use cursor::Cursor;
 pub use dashtable::Dashtable;
 pub use deadlines::BOUND_UNIT_MILLIS;
+pub(crate) use deadlines::{Bound, Tournament};
 
 /// What a table stores: owned, pointer sized, knows its key.
 ///

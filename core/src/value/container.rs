@@ -3,8 +3,11 @@
 //! A record points to one of these. Adding a type adds a variant here, and the compiler asks for the rest.
 
 use super::block::block_size;
+use super::hash::Hash;
 use super::list::List;
+use super::set::Set;
 use super::zset::SortedSet;
+use crate::time::UnixMillis;
 
 /// A value that is no string.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +16,10 @@ pub enum Container {
     List(List),
     /// See [`SortedSet`].
     SortedSet(SortedSet),
+    /// See [`Hash`].
+    Hash(Hash),
+    /// See [`Set`].
+    Set(Set),
 }
 
 /// From this many blocks on a container is freed in the background, a few at a time.
@@ -24,6 +31,8 @@ impl Container {
         match self {
             Container::List(_) => "list",
             Container::SortedSet(_) => "zset",
+            Container::Hash(_) => "hash",
+            Container::Set(_) => "set",
         }
     }
 
@@ -32,6 +41,8 @@ impl Container {
         match self {
             Container::List(list) => list.encoding(),
             Container::SortedSet(set) => set.encoding(),
+            Container::Hash(hash) => hash.encoding(),
+            Container::Set(set) => set.encoding(),
         }
     }
 
@@ -40,6 +51,8 @@ impl Container {
         let inner = match self {
             Container::List(list) => list.owned_bytes(),
             Container::SortedSet(set) => set.owned_bytes(),
+            Container::Hash(hash) => hash.owned_bytes(),
+            Container::Set(set) => set.owned_bytes(),
         };
         block_size(size_of::<Container>()) + inner
     }
@@ -49,15 +62,38 @@ impl Container {
         match self {
             Container::List(list) => list.is_empty(),
             Container::SortedSet(set) => set.is_empty(),
+            Container::Hash(hash) => hash.is_empty(),
+            Container::Set(set) => set.is_empty(),
+        }
+    }
+
+    /// True if the time has come of all that is in it: as good as no key.
+    #[inline]
+    pub fn is_over(&self, now: UnixMillis) -> bool {
+        match self {
+            Container::Hash(hash) => hash.is_over(now),
+            _ => self.is_empty(),
+        }
+    }
+
+    /// Before this moment nothing in it ends; `None` if nothing does.
+    #[inline]
+    pub fn soonest(&self) -> Option<UnixMillis> {
+        match self {
+            Container::Hash(hash) => hash.soonest(),
+            _ => None,
         }
     }
 
     /// True if freeing it at once would keep a core for too long.
     pub fn is_heavy(&self) -> bool {
-        match self {
-            Container::List(list) => list.packs() > HEAVY_BLOCKS,
-            Container::SortedSet(set) => set.blocks() > HEAVY_BLOCKS,
-        }
+        let blocks = match self {
+            Container::List(list) => list.packs(),
+            Container::Hash(hash) => hash.blocks(),
+            Container::Set(set) => set.blocks(),
+            Container::SortedSet(set) => set.blocks(),
+        };
+        blocks > HEAVY_BLOCKS
     }
 
     /// Frees about `steps` of its blocks; how many steps that took, and at least one if it is not empty.
@@ -65,6 +101,8 @@ impl Container {
         match self {
             Container::List(list) => list.free_some(steps),
             Container::SortedSet(set) => set.free_some(steps),
+            Container::Hash(hash) => hash.free_some(steps),
+            Container::Set(set) => set.free_some(steps),
         }
     }
 }
@@ -79,42 +117,25 @@ pub trait Held: Default {
     fn contained(self) -> Container;
 }
 
-impl Held for List {
-    fn within(container: &Container) -> Option<&List> {
-        match container {
-            Container::List(list) => Some(list),
-            _ => None,
-        }
-    }
+/// The variants are named as the types that they hold.
+macro_rules! held {
+    ($($of:ident)*) => {$(
+        impl Held for $of {
+            #[inline]
+            fn within(container: &Container) -> Option<&$of> {
+                if let Container::$of(held) = container { Some(held) } else { None }
+            }
 
-    fn within_mut(container: &mut Container) -> Option<&mut List> {
-        match container {
-            Container::List(list) => Some(list),
-            _ => None,
-        }
-    }
+            #[inline]
+            fn within_mut(container: &mut Container) -> Option<&mut $of> {
+                if let Container::$of(held) = container { Some(held) } else { None }
+            }
 
-    fn contained(self) -> Container {
-        Container::List(self)
-    }
+            fn contained(self) -> Container {
+                Container::$of(self)
+            }
+        }
+    )*};
 }
 
-impl Held for SortedSet {
-    fn within(container: &Container) -> Option<&SortedSet> {
-        match container {
-            Container::SortedSet(set) => Some(set),
-            _ => None,
-        }
-    }
-
-    fn within_mut(container: &mut Container) -> Option<&mut SortedSet> {
-        match container {
-            Container::SortedSet(set) => Some(set),
-            _ => None,
-        }
-    }
-
-    fn contained(self) -> Container {
-        Container::SortedSet(self)
-    }
-}
+held!(List Hash Set SortedSet);

@@ -36,6 +36,8 @@ const CONTAINER: u8 = 3;
 const HAS_DEADLINE: u8 = 0x04;
 /// Was changed in place (APPEND, SETRANGE): OBJECT ENCODING says `raw` whatever the length, as in Redis.
 const RAW: u8 = 0x08;
+/// Something in the container has a deadline of its own.
+const TIMED_WITHIN: u8 = 0x10;
 
 const ACCESS_AT: usize = 1;
 const HEAD: usize = 4;
@@ -260,6 +262,41 @@ impl Record {
             return None;
         }
         Some(UnixMillis(u64::from_le_bytes(self.word(self.deadline_at()))))
+    }
+
+    /// True if its time has come, or that of all that is in it: there is no such key any more.
+    #[inline]
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        if self.tag() & (HAS_DEADLINE | TIMED_WITHIN) == 0 {
+            return false;
+        }
+        self.deadline().is_some_and(|at| at <= now)
+            || self.is_timed_within() && self.container().is_some_and(|container| container.is_over(now))
+    }
+
+    /// True if something in it has a deadline of its own.
+    #[inline]
+    pub fn is_timed_within(&self) -> bool {
+        self.tag() & TIMED_WITHIN != 0
+    }
+
+    /// Before this moment neither it nor anything in it ends; `None` if nothing does.
+    #[inline]
+    pub fn soonest(&self) -> Option<UnixMillis> {
+        if self.tag() & (HAS_DEADLINE | TIMED_WITHIN) == 0 {
+            return None;
+        }
+        let within = self.container().and_then(Container::soonest);
+        self.deadline().into_iter().chain(within).min()
+    }
+
+    /// Notes whether something in the container has a deadline, after the container was changed.
+    #[inline]
+    pub fn note_within(&mut self) {
+        let Some(container) = self.container() else { return };
+        let timed = if container.soonest().is_some() { TIMED_WITHIN } else { 0 };
+        let tag = self.tag() & !TIMED_WITHIN | timed;
+        self.write(0, &[tag]);
     }
 
     /// Sets or takes away the deadline; the block is rebuilt only if it had none or has one no more.
@@ -577,6 +614,7 @@ fn build(parts: Parts<'_>) -> Record {
         // SAFETY: the same.
         Value::Container(container) => unsafe { std::ptr::write(record.held(), Some(container)) },
     }
+    record.note_within();
     record
 }
 

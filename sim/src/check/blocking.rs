@@ -359,11 +359,11 @@ impl Witness {
             for (_, database, key, kind) in self.waits.waited_for().filter(|(on, ..)| *on == core) {
                 let record =
                     shard.databases()[*database].get(Key { bytes: key, hash: shard.hasher().hash(key) });
-                let lives = record.filter(|record| record.deadline().is_none_or(|at| at > shard.judged()));
+                let lives = record.filter(|record| !record.is_due(shard.judged()));
                 let is_there = match lives.and_then(|record| record.container()) {
                     Some(Container::List(_)) => *kind == Kind::List,
                     Some(Container::SortedSet(_)) => *kind == Kind::SortedSet,
-                    None => false,
+                    Some(Container::Hash(_) | Container::Set(_)) | None => false,
                 };
                 if is_there {
                     let name = String::from_utf8_lossy(key);

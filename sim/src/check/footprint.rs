@@ -158,7 +158,7 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
 
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
-    let of_several: [&[u8]; 28] = [
+    let of_several: [&[u8]; 36] = [
         b"zunion",
         b"zinter",
         b"zdiff",
@@ -187,6 +187,14 @@ pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
         b"blmpop",
         b"blmove",
         b"brpoplpush",
+        b"smove",
+        b"sinter",
+        b"sunion",
+        b"sdiff",
+        b"sinterstore",
+        b"sunionstore",
+        b"sdiffstore",
+        b"sintercard",
     ];
     !of_several.contains(&&words[0].to_ascii_lowercase()[..])
 }
@@ -203,7 +211,7 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
 
 /// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
 fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
-    let looks_first: [&[u8]; 24] = [
+    let looks_first: [&[u8]; 25] = [
         b"lmpop",
         b"lmove",
         b"copy",
@@ -228,6 +236,7 @@ fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
         b"geosearchstore",
         b"georadius",
         b"georadiusbymember",
+        b"sintercard",
     ];
     looks_first.contains(&&words[0].to_ascii_lowercase()[..])
         && matches!(
@@ -248,10 +257,14 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
     let all = |access, of| Some((access, of));
     match &name[..] {
         b"get" | b"strlen" | b"getrange" | b"substr" | b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime"
-        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" | b"zcard" | b"zscore" | b"zmscore"
-        | b"zrank" | b"zrevrank" | b"zrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zrevrange"
-        | b"zrangebylex" | b"zrevrangebylex" | b"zcount" | b"zlexcount" | b"zscan" | b"zrandmember"
-        | b"geodist" | b"geosearch" => roles.reads = vec![1],
+        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" | b"hget" | b"hmget" | b"hgetall"
+        | b"hkeys" | b"hvals" | b"hlen" | b"hexists" | b"hstrlen" | b"hscan" | b"hrandfield" | b"httl"
+        | b"hpttl" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"srandmember" | b"sscan"
+        | b"zcard" | b"zscore" | b"zmscore" | b"zrank" | b"zrevrank" | b"zrange" | b"zrangebyscore"
+        | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex" | b"zrevrangebylex" | b"zcount"
+        | b"zlexcount" | b"zscan" | b"zrandmember" | b"geodist" | b"geosearch" => {
+            roles.reads = vec![1];
+        }
         b"zunion" | b"zinter" | b"zdiff" | b"zintercard" => {
             roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1);
         }
@@ -272,6 +285,12 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
             roles.writes =
                 last.map(|place| place + 1).filter(|place| *place < words.len()).into_iter().collect();
         }
+        b"sinter" | b"sunion" | b"sdiff" => roles.reads = (1..words.len()).collect(),
+        b"sintercard" => roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
+        b"sinterstore" | b"sunionstore" | b"sdiffstore" => {
+            roles.writes = vec![1];
+            roles.reads = (2..words.len()).collect();
+        }
         b"mget" | b"exists" | b"touch" => roles.reads = (1..words.len()).collect(),
         b"del" | b"unlink" => roles.writes = (1..words.len()).collect(),
         b"mset" | b"msetnx" => roles.writes = (1..words.len()).step_by(2).collect(),
@@ -283,7 +302,7 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
             roles.writes = counted(words, words.get(2).and_then(|word| number(word)), 3, 1)
         }
         b"blpop" | b"brpop" | b"bzpopmin" | b"bzpopmax" => roles.writes = (1..words.len() - 1).collect(),
-        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"blmove" | b"brpoplpush" => {
+        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"smove" | b"blmove" | b"brpoplpush" => {
             roles.writes = vec![1, 2];
         }
         b"copy" => {

@@ -208,16 +208,24 @@ impl Witness {
         Ok(())
     }
 
-    /// The engine was given bytes of a connection, has consumed so many, and its lines were read.
+    /// The engine was given bytes of a connection, has consumed so many, of all so far `held` belong to a request that did not run, and its
+    /// lines were read.
     ///
     /// # Errors
     /// When what was taken and what was consumed are not the same.
-    pub fn consumed(&mut self, turn: &mut Turn<'_>, dialogue: usize, consumed: usize) -> Result<(), String> {
+    pub fn consumed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dialogue: usize,
+        consumed: usize,
+        held: usize,
+    ) -> Result<(), String> {
         let here = &mut self.dialogues[dialogue];
         here.consumed += consumed as u64;
+        let settled = here.consumed - held as u64;
         let next = here.next();
         if let Some(last) = here.taken.checked_sub(1)
-            && here.requests[last].end > here.consumed
+            && here.requests[last].end > settled
             && here.requests[last].kind == Kind::Words
         {
             return Err(format!("{} is taken before its end", spoken(&here.requests[last].words)));
@@ -226,14 +234,14 @@ impl Witness {
             return Ok(());
         }
         let Some(request) = here.requests.get_mut(next) else { return Ok(()) };
-        if request.kind == Kind::Malformed && here.consumed > request.start {
+        if request.kind == Kind::Malformed && settled > request.start {
             // What is no request may be found out before its end.
             request.expect = Expect::AnyError;
             request.resp3 = here.session.resp3;
             here.taken = next + 1;
             here.ended_by = Some(next);
             turn.sometimes.met("a client said nonsense");
-        } else if request.kind == Kind::Words && here.consumed >= request.end {
+        } else if request.kind == Kind::Words && settled >= request.end {
             return Err(format!("{} is consumed, but nobody has taken it", spoken(&request.words)));
         }
         Ok(())
@@ -441,7 +449,10 @@ impl Witness {
         if let (Some(token), 0) = (token, step) {
             self.stands(turn.core(), taking, Some((from, token)));
         }
-        self.ran(turn, taking, judged, true)?;
+        // A later step of what is not followed judges as the first did, and moves no clock.
+        if step == 0 || taking.op.is_some() {
+            self.ran(turn, taking, judged, true)?;
+        }
         Ok(taking)
     }
 

@@ -36,6 +36,15 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         b"linsert" | b"lmove" => (5, 5),
         b"blmpop" => (5, ANY),
         b"blmove" => (6, 6),
+        b"hgetall" | b"hkeys" | b"hvals" | b"hlen" | b"smembers" | b"scard" => (2, 2),
+        b"hget" | b"hexists" | b"hstrlen" | b"sismember" => (3, 3),
+        b"hsetnx" | b"hincrby" | b"smove" => (4, 4),
+        b"hrandfield" | b"spop" | b"srandmember" | b"sinter" | b"sunion" | b"sdiff" => (2, ANY),
+        b"hmget" | b"hdel" | b"hscan" | b"sadd" | b"srem" | b"smismember" | b"sscan" | b"sinterstore"
+        | b"sunionstore" | b"sdiffstore" | b"sintercard" => (3, ANY),
+        b"hset" | b"hmset" => (4, ANY),
+        b"httl" | b"hpttl" | b"hpersist" | b"hgetdel" => (5, ANY),
+        b"hexpire" | b"hpexpire" | b"hsetex" => (6, ANY),
         _ => return None,
     })
 }

@@ -22,6 +22,8 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
                 Some(Value::Bytes(_)) => "string",
                 Some(Value::List(_)) => "list",
                 Some(Value::SortedSet(_)) => "zset",
+                Some(Value::Hash(_)) => "hash",
+                Some(Value::Set(_)) => "set",
             };
             Ok(Reply::Simple(name.into()))
         }

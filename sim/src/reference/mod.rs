@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `lists`, [`sorted_sets`], `places`, `keys`, `deadlines` | families of commands |
+//! | `strings`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, `keys`, `deadlines` | families of commands |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -17,19 +17,22 @@ pub mod answer;
 mod arity;
 mod deadlines;
 mod glob;
+mod hashes;
 mod keys;
 mod lists;
 mod places;
 pub mod session;
+mod sets;
 pub mod sorted_sets;
 pub mod store;
 mod strings;
 pub mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::decoder::Reply;
+use answer::Answer;
 
 /// A value of one of the types.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,10 @@ pub enum Value {
     List(VecDeque<Vec<u8>>),
     /// A sorted set, never empty.
     SortedSet(sorted_sets::SortedSet),
+    /// A hash, never empty; fields whose time has come may be in it.
+    Hash(hashes::Fields),
+    /// A set, never empty.
+    Set(BTreeSet<Vec<u8>>),
 }
 
 impl From<Vec<u8>> for Value {
@@ -57,6 +64,17 @@ pub struct Entry {
     pub deadline: Option<u64>,
     /// Since when the key is there without a gap, counted in commands.
     pub born: u64,
+}
+
+impl Entry {
+    /// True if its time has come, or that of all that is in it.
+    pub fn is_due(&self, clock: u64) -> bool {
+        let is_over = match &self.value {
+            Value::Hash(fields) => fields.values().all(|(_, ends)| ends.is_some_and(|at| at <= clock)),
+            _ => false,
+        };
+        is_over || self.deadline.is_some_and(|deadline| deadline <= clock)
+    }
 }
 
 /// The words of a request.
@@ -107,6 +125,23 @@ impl Shard {
         Shard { databases: vec![BTreeMap::new(); databases], ..Shard::default() }
     }
 
+    /// Runs a command of hashes or sets, whose answers may be several; `None` if it is no such command.
+    pub fn run_unordered(&mut self, database: usize, words: &Words) -> Option<Answer> {
+        let name = words[0].to_ascii_lowercase();
+        let answer = match &name[..] {
+            b"hset" | b"hmset" | b"hsetnx" | b"hget" | b"hmget" | b"hgetall" | b"hkeys" | b"hvals"
+            | b"hlen" | b"hexists" | b"hstrlen" | b"hdel" | b"hincrby" | b"hscan" | b"hrandfield"
+            | b"hexpire" | b"hpexpire" | b"httl" | b"hpttl" | b"hpersist" | b"hgetdel" | b"hsetex" => {
+                hashes::run(self, database, &name, words)
+            }
+            b"sadd" | b"srem" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"spop"
+            | b"srandmember" | b"sscan" | b"smove" | b"sinter" | b"sunion" | b"sdiff" | b"sinterstore"
+            | b"sunionstore" | b"sdiffstore" | b"sintercard" => sets::run(self, database, &name, words),
+            _ => return None,
+        };
+        Some(answer.unwrap_or_else(|line| Answer::Exactly(Reply::Error(line.into()))))
+    }
+
     /// Runs a command; `None` if the reference does not know it.
     pub fn run(&mut self, database: usize, words: &Words) -> Option<Reply> {
         let name = words[0].to_ascii_lowercase();
@@ -147,7 +182,7 @@ impl Shard {
     pub fn live(&mut self, database: usize, key: &[u8]) -> Option<&mut Entry> {
         let clock = self.clock_of(key);
         let entry = self.databases[database].get_mut(key)?;
-        if entry.deadline.is_some_and(|deadline| deadline <= clock) {
+        if entry.is_due(clock) {
             self.found_due += 1;
             return None;
         }
@@ -157,7 +192,7 @@ impl Shard {
     /// Whether a key lives. Nobody has looked.
     pub fn lives(&self, database: usize, key: &[u8]) -> bool {
         let entry = self.databases[database].get(key);
-        entry.is_some_and(|entry| entry.deadline.is_none_or(|deadline| deadline > self.clock_of(key)))
+        entry.is_some_and(|entry| !entry.is_due(self.clock_of(key)))
     }
 
     /// The string of a key that lives.
@@ -208,7 +243,7 @@ impl Shard {
 
     /// All keys that live.
     pub fn living(&self, database: usize) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
-        let lives = |key: &Vec<u8>, entry: &Entry| entry.deadline.is_none_or(|at| at > self.clock_of(key));
+        let lives = |key: &Vec<u8>, entry: &Entry| !entry.is_due(self.clock_of(key));
         self.databases[database].iter().filter(move |(key, entry)| lives(key, entry))
     }
 }

@@ -102,6 +102,14 @@ pub(super) fn set(shard: &mut Shard, db: usize, key: &[u8]) -> Result<Option<Sor
     }
 }
 
+/// What is put together: of a set without scores each member counts one.
+fn source(shard: &mut Shard, db: usize, key: &[u8]) -> Result<SortedSet, Line> {
+    if let Some(Value::Set(members)) = shard.live(db, key).map(|entry| &entry.value) {
+        return Ok(members.iter().map(|member| (member.clone(), Score(1.0))).collect());
+    }
+    Ok(set(shard, db, key)?.unwrap_or_default())
+}
+
 /// Puts a changed set back where one lay; an empty one is no key.
 fn put_back(shard: &mut Shard, db: usize, key: &[u8], set: SortedSet) {
     if set.is_empty() {
@@ -506,7 +514,7 @@ fn combine(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> Result<R
     }
     let mut sets = Vec::new();
     for key in sources {
-        sets.push(set(shard, db, key)?.unwrap_or_default());
+        sets.push(source(shard, db, key)?);
     }
     let no_nan = |score: f64| if score.is_nan() { 0.0 } else { score };
     let add = |one: f64, other: f64| match &aggregate[..] {

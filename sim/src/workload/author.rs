@@ -38,7 +38,13 @@ impl<'a> Author<'a> {
     /// For a world like this.
     pub fn new(swarm: &'a Swarm, dice: Dice) -> Author<'a> {
         let keys_end = !swarm.families.has("databases change places");
-        let is_drawn = |family: &&Family| family.weight > 0 && (keys_end || family.name != "deadlines");
+        // Where a clock goes back far, by one step or by several, fields live again that nobody has removed, and nobody can tell which.
+        let fields_end = keys_end && !swarm.faults.clock_jump && !swarm.faults.clock_step;
+        let is_drawn = |family: &&Family| {
+            family.weight > 0
+                && (keys_end || family.name != "deadlines")
+                && (fields_end || family.name != "fields that end")
+        };
         Author {
             swarm,
             dice,

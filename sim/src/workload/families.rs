@@ -99,6 +99,24 @@ pub const ALL: &[Family] = &[
     },
     Family { name: "waiting", worlds: 500, weight: 25, draw: |author, client| author.waiting(client) },
     Family {
+        name: "hashes",
+        worlds: 400,
+        weight: 10,
+        draw: |author, _| Saying::One(author.with_keys(wide::hashes)),
+    },
+    Family {
+        name: "sets",
+        worlds: 400,
+        weight: 10,
+        draw: |author, _| Saying::One(author.with_keys(wide::sets)),
+    },
+    Family {
+        name: "fields that end",
+        worlds: 300,
+        weight: 6,
+        draw: |author, _| Saying::One(author.with_keys(wide::fields_that_end)),
+    },
+    Family {
         name: "sorted sets",
         worlds: 500,
         weight: 12,
