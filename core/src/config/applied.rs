@@ -181,6 +181,19 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     )
     .alias("list-max-ziplist-size"),
     Parameter::applied(
+        "zset-max-listpack-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.zset_max_listpack_entries = entries),
+        |s| s.zset_max_listpack_entries.to_string(),
+    )
+    .alias("zset-max-ziplist-entries"),
+    Parameter::applied(
+        "zset-max-listpack-value",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.zset_max_listpack_value = bytes),
+        |s| s.zset_max_listpack_value.to_string(),
+    )
+    .form(Form::Memory)
+    .alias("zset-max-ziplist-value"),
+    Parameter::applied(
         "hash-max-listpack-entries",
         |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.hash_max_listpack_entries = entries),
         |s| s.hash_max_listpack_entries.to_string(),
@@ -275,6 +288,8 @@ mod tests {
             ("shards", "8"),
             ("pipeline-order", "strict"),
             ("list-max-listpack-size", "-2147483648"),
+            ("zset-max-listpack-entries", "9223372036854775807"),
+            ("zset-max-listpack-value", "1024"),
             ("hash-max-listpack-entries", "9223372036854775807"),
             ("hash-max-listpack-value", "1"),
             ("set-max-intset-entries", "0"),

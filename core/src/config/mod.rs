@@ -109,6 +109,10 @@ pub struct Settings {
     pub hz: u32,
     /// How full a pack of a list may be: elements, or as -1 to -5 a size in bytes; see [`crate::value::list::Fill`].
     pub list_max_listpack_size: i32,
+    /// Members that a sorted set may have in one pack; see [`crate::value::zset::Limits`].
+    pub zset_max_listpack_entries: u64,
+    /// Bytes that each of them may have.
+    pub zset_max_listpack_value: u64,
     /// Fields that a hash of one block may have.
     pub hash_max_listpack_entries: u64,
     /// Bytes that its fields and values may have.
@@ -169,6 +173,8 @@ impl Default for Settings {
             ],
             hz: 10,
             list_max_listpack_size: -2,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value: 64,
             set_max_intset_entries: 512,
