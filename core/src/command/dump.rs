@@ -4,6 +4,7 @@ use super::hash::packing_of;
 use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
 use super::sets::limits_of;
+use super::zset;
 use crate::args::Args;
 use crate::config::Settings;
 use crate::hash::KeyHasher;
@@ -55,6 +56,7 @@ pub(super) fn forms(settings: &Settings, hasher: &KeyHasher) -> Forms {
         fill: Fill(settings.list_max_listpack_size),
         packing: packing_of(settings, hasher),
         sets: limits_of(settings, hasher),
+        sorted: zset::limits_of(settings),
     }
 }
 
@@ -187,6 +189,7 @@ mod tests {
             ("SADD a 1 2 3", "SMEMBERS a"),
             ("SADD a x", "SMEMBERS a"),
             ("HSET a f v", "HGETALL a"),
+            ("ZADD a 1.5 x -inf y", "ZRANGE a 0 -1 WITHSCORES"),
         ] {
             world.send(client, b"FLUSHALL\r\n");
             world.receive(client);

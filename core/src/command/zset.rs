@@ -3,6 +3,7 @@
 use super::parse::score;
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
 use crate::args::Args;
+use crate::config::Settings;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
 use crate::shard::Cx;
 use crate::value::element::Element;
@@ -147,10 +148,15 @@ const NOT_A_NUMBER: Failure = Failure::new("ERR resulting score is not a number 
 
 /// How large a set may be that lies in one pack.
 pub(super) fn limits(cx: &Cx<'_>) -> Limits {
+    limits_of(cx.settings)
+}
+
+/// The same outside of a command on a key.
+pub(super) fn limits_of(settings: &Settings) -> Limits {
     let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Limits {
-        entries: whole(cx.settings.zset_max_listpack_entries),
-        value: whole(cx.settings.zset_max_listpack_value),
+        entries: whole(settings.zset_max_listpack_entries),
+        value: whole(settings.zset_max_listpack_value),
     }
 }
 

@@ -63,10 +63,12 @@ mod tests {
     use crate::value::list::Fill;
     use crate::value::record::{Access, Value};
     use crate::value::set::SetLimits;
+    use crate::value::zset::Limits;
 
     fn forms() -> Forms {
         let packing = Packing { entries: 8, bytes: 64, seeds: Default::default() };
-        Forms { fill: Fill(-2), packing, sets: SetLimits { ints: 8, packing } }
+        let sorted = Limits { entries: 8, value: 64 };
+        Forms { fill: Fill(-2), packing, sets: SetLimits { ints: 8, packing }, sorted }
     }
 
     #[test]

@@ -197,7 +197,8 @@ mod tests {
     #[test]
     fn blocks_that_redis_wrote_are_read() {
         // DUMP of `RPUSH l a 1 -1 4000 100000 hello`, redis-server 7.0.15 and 6.2.
-        let listpack_of = b"\x1e\0\0\0\x06\0\x81a\x02\x01\x01\xdf\xff\x02\xcf\xa0\x02\xf2\xa0\x86\x01\x04\x85hello\x06\xff";
+        let listpack_of =
+            b"\x1e\0\0\0\x06\0\x81a\x02\x01\x01\xdf\xff\x02\xcf\xa0\x02\xf2\xa0\x86\x01\x04\x85hello\x06\xff";
         assert_eq!(texts(listpack(listpack_of)), ["a", "1", "-1", "4000", "100000", "hello"]);
         let ziplist_of =
             b"\x26\0\0\0\x1e\0\0\0\x06\0\0\x01a\x03\xf2\x02\xfe\xff\x03\xc0\xa0\x0f\x04\xf0\xa0\x86\x01\x05\x05hello\xff";

@@ -18,6 +18,7 @@ use crate::value::list::{Fill, List};
 use crate::value::pack::Side;
 use crate::value::record::{EMBEDDED_MAX, Record};
 use crate::value::set::{Set, SetLimits};
+use crate::value::zset::{Limits, SortedSet};
 
 /// The forms that values take in memory.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct Forms {
     pub packing: Packing,
     /// Of sets.
     pub sets: SetLimits,
+    /// Of sorted sets.
+    pub sorted: Limits,
 }
 
 /// The version that a reader must know.
@@ -59,6 +62,14 @@ pub fn write(record: &Record, writer: &mut Writer) {
             set.iter().for_each(|member| writer.element(member));
         }
         Container::Hash(hash) => write_hash(hash, writer),
+        Container::SortedSet(set) => {
+            writer.byte(kind::ZSET_2);
+            writer.length(set.len() as u64);
+            for (member, score) in set.iter() {
+                writer.element(member);
+                writer.double(score);
+            }
+        }
     }
 }
 
@@ -99,6 +110,9 @@ pub fn read(kind: u8, reader: &mut Reader<'_>, forms: &Forms) -> Read<Detached> 
         kind::HASH_METADATA | kind::HASH_LISTPACK_EX => {
             Container::Hash(read_timed_hash(kind, reader, forms)?)
         }
+        kind::ZSET | kind::ZSET_2 | kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK => {
+            Container::SortedSet(read_sorted(kind, reader, forms)?)
+        }
         _ => return Err(reader.corrupt("a value of unknown type")),
     };
     match container.is_empty() {
@@ -123,7 +137,8 @@ fn block<'a>(reader: &Reader<'_>, elements: Elements<'a>) -> Read<Vec<Element<'a
 fn read_list(kind: u8, reader: &mut Reader<'_>, forms: &Forms) -> Read<List> {
     let mut list = List::default();
     let mut push = |element: &[u8]| list.push(Side::Right, element, forms.fill);
-    let mut push_all = |elements: Vec<Element<'_>>| elements.iter().for_each(|element| element.with(&mut push));
+    let mut push_all =
+        |elements: Vec<Element<'_>>| elements.iter().for_each(|element| element.with(&mut push));
     match kind {
         kind::LIST => {
             for _ in 0..reader.count()? {
@@ -241,6 +256,39 @@ fn read_timed_hash(kind: u8, reader: &mut Reader<'_>, forms: &Forms) -> Read<Has
     Ok(hash)
 }
 
+fn read_sorted(kind: u8, reader: &mut Reader<'_>, forms: &Forms) -> Read<SortedSet> {
+    let mut set = SortedSet::default();
+    let mut add = |reader: &Reader<'_>, member: &[u8], score: f64| {
+        if score.is_nan() {
+            return Err(reader.corrupt("a score is no number"));
+        }
+        match set.insert(member, score, forms.sorted) {
+            None => Ok(()),
+            Some(_) => Err(reader.corrupt(DUPLICATE)),
+        }
+    };
+    if kind == kind::ZSET || kind == kind::ZSET_2 {
+        for _ in 0..reader.count()? {
+            let member = reader.string()?;
+            let score = if kind == kind::ZSET { reader.decimal()? } else { reader.double()? };
+            add(reader, &member, score)?;
+        }
+        return Ok(set);
+    }
+    let bytes = reader.string()?;
+    let elements = if kind == kind::ZSET_ZIPLIST { ziplist(&bytes) } else { listpack(&bytes) };
+    for pair in block(reader, elements)?.chunks(2) {
+        let [member, score] = pair else { return Err(reader.corrupt("a member has no score")) };
+        let score = match score {
+            Element::Integer(number) => Some(*number as f64),
+            Element::Bytes(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+        };
+        let score = score.ok_or(reader.corrupt("a score is no number"))?;
+        member.with(|member| add(reader, member, score))?;
+    }
+    Ok(set)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +298,8 @@ mod tests {
     /// Packed while small, and spread.
     fn forms(entries: usize) -> Forms {
         let packing = Packing { entries, bytes: 64, seeds: Default::default() };
-        Forms { fill: Fill(entries as i32), packing, sets: SetLimits { ints: entries, packing } }
+        let sorted = Limits { entries, value: 64 };
+        Forms { fill: Fill(entries as i32), packing, sets: SetLimits { ints: entries, packing }, sorted }
     }
 
     fn record(value: Detached) -> Record {
@@ -285,14 +334,19 @@ mod tests {
         ) {
             let forms = forms(entries);
             let (mut list, mut set, mut hash) = (List::default(), Set::default(), Hash::default());
+            let mut sorted = SortedSet::default();
             for (one, other, deadline) in &texts {
                 list.push(Side::Right, one, forms.fill);
                 set.add(one, &forms.sets);
+                let score = other.first().map_or(f64::INFINITY, |byte| f64::from(*byte) / 7.0);
+                sorted.insert(one, score, forms.sorted);
                 hash.set(one, other, deadline.map(UnixMillis), &forms.packing);
             }
             let string = round(string(&texts[0].0), entries, compresses);
             prop_assert_eq!(string.string().unwrap().to_vec(), &texts[0].0[..]);
-            for container in [Container::List(list), Container::Set(set), Container::Hash(hash)] {
+            for container in
+                [Container::List(list), Container::Set(set), Container::Hash(hash), Container::SortedSet(sorted)]
+            {
                 round(Detached::Container(Box::new(container)), entries, compresses);
             }
         }
@@ -310,7 +364,9 @@ mod tests {
     #[test]
     fn old_forms_are_read() {
         let forms = forms(10);
-        let blocks: [(u8, &[u8], &str); 3] = [
+        let blocks: [(u8, &[u8], &str); 5] = [
+            (kind::ZSET, b"\x02\x01a\x031.5\x01b\xfe", "zset"),
+            (kind::ZSET_LISTPACK, b"\x0c\x0c\0\0\0\x02\0\x81a\x02\x05\x01\xff", "zset"),
             (kind::SET_INTSET, b"\x0c\x02\0\0\0\x02\0\0\0\x05\0\xe8\x03", "set"),
             (kind::HASH_ZIPMAP, b"\x0b\x01\x03foo\x03\x00bar\xff", "hash"),
             (kind::LIST_QUICKLIST_2, b"\x02\x02\x09\x09\0\0\0\x01\0\x01\x01\xff\x01\x05plain", "list"),

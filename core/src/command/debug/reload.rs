@@ -66,11 +66,12 @@ fn reload(database: &mut Database, hasher: &KeyHasher, forms: &Forms, compresses
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Access;
     use crate::testing::World;
 
     #[test]
     fn all_is_as_it_was() {
-        let mut world = World::new(2);
+        let mut world = World::with(2, |settings| settings.enable_debug_command = Access::Yes);
         let client = world.connect(0);
         for line in [
             "MSET a 1 b text c 007",
@@ -78,13 +79,14 @@ mod tests {
             "RPUSH l 1 2 x",
             "SADD s 1 2",
             "SADD t x y",
+            "ZADD z 1 a 2.5 b",
             "HSET h f v g w",
             "HPEXPIREAT h 99999999999999 FIELDS 1 g",
         ] {
             world.send(client, format!("{line}\r\n").as_bytes());
             world.receive(client);
         }
-        let looks = "MGET a b c\r\nTTL a\r\nLRANGE l 0 -1\r\nSMEMBERS s\r\nSMEMBERS t\r\nHGETALL h\r\nHPEXPIRETIME h FIELDS 1 g\r\n\
+        let looks = "MGET a b c\r\nTTL a\r\nLRANGE l 0 -1\r\nSMEMBERS s\r\nSMEMBERS t\r\nZRANGE z 0 -1 WITHSCORES\r\nHGETALL h\r\nHPEXPIRETIME h FIELDS 1 g\r\n\
                      OBJECT ENCODING s\r\nMEMORY USAGE h\r\n";
         world.send(client, looks.as_bytes());
         let before = world.receive(client);
