@@ -12,6 +12,7 @@
 //! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
+pub mod dumps;
 pub mod families;
 pub mod sorted_sets;
 pub mod waiting;

@@ -262,7 +262,7 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
         | b"hpttl" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"srandmember" | b"sscan"
         | b"zcard" | b"zscore" | b"zmscore" | b"zrank" | b"zrevrank" | b"zrange" | b"zrangebyscore"
         | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex" | b"zrevrangebylex" | b"zcount"
-        | b"zlexcount" | b"zscan" | b"zrandmember" | b"geodist" | b"geosearch" => {
+        | b"zlexcount" | b"zscan" | b"zrandmember" | b"geodist" | b"geosearch" | b"dump" => {
             roles.reads = vec![1];
         }
         b"zunion" | b"zinter" | b"zdiff" | b"zintercard" => {

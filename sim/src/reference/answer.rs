@@ -1,5 +1,6 @@
 //! What a client may hear: mostly one reply, sometimes one of several.
 
+use super::{Value, dumps};
 use crate::decoder::Reply;
 
 /// What a reply must be.
@@ -17,6 +18,8 @@ pub enum Answer {
     OneOf(Vec<Reply>),
     /// An array of answers, one for each element.
     Each(Vec<Answer>),
+    /// This value as DUMP writes it; of a hash, fields that end by this instant may be in it or not.
+    Dumped(Value, u64),
 }
 
 impl Answer {
@@ -41,6 +44,7 @@ impl Answer {
                 sorted(elements) == sorted(expected)
             }
             (Answer::Between(low, high), Reply::Integer(number)) => (low..=high).contains(&number),
+            (Answer::Dumped(value, clock), Reply::Bulk(payload)) => dumps::is_dump_of(payload, value, *clock),
             (Answer::OneOf(choices), _) => choices.iter().any(|choice| is_alike(choice, reply)),
             (Answer::Each(answers), Reply::Array(elements)) => {
                 answers.len() == elements.len()

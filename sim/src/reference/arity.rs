@@ -17,11 +17,12 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         | b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpos" | b"blpop" | b"brpop" => (3, ANY),
         b"setex" | b"psetex" | b"getrange" | b"substr" | b"setrange" | b"lrange" | b"lset" | b"lrem"
         | b"ltrim" | b"brpoplpush" => (4, 4),
-        b"zcard" => (2, 2),
+        b"zcard" | b"dump" => (2, 2),
         b"zscore" => (3, 3),
         b"zpopmin" | b"zpopmax" | b"zrandmember" => (2, ANY),
         b"zrem" | b"zmscore" | b"zrank" | b"zrevrank" | b"zscan" | b"zunion" | b"zinter" | b"zdiff"
         | b"zintercard" | b"bzpopmin" | b"bzpopmax" => (3, ANY),
+        b"restore" => (4, ANY),
         b"zincrby" | b"zcount" | b"zlexcount" | b"zremrangebyrank" | b"zremrangebyscore"
         | b"zremrangebylex" => (4, 4),
         b"zadd" | b"zrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex"

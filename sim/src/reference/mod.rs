@@ -16,6 +16,7 @@
 pub mod answer;
 mod arity;
 mod deadlines;
+pub mod dumps;
 mod glob;
 mod hashes;
 mod keys;
@@ -137,6 +138,7 @@ impl Shard {
             b"sadd" | b"srem" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"spop"
             | b"srandmember" | b"sscan" | b"smove" | b"sinter" | b"sunion" | b"sdiff" | b"sinterstore"
             | b"sunionstore" | b"sdiffstore" | b"sintercard" => sets::run(self, database, &name, words),
+            b"dump" | b"restore" => dumps::run(self, database, &name, words),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Answer::Exactly(Reply::Error(line.into()))))

@@ -3,6 +3,7 @@
 //! Whoever adds a family adds a row, at the end: which rows a seed has must not change with what comes later.
 
 use super::author::Author;
+use super::dumps;
 use super::sorted_sets;
 use super::wide::{self, Request};
 use crate::dice::{Concern, Dice};
@@ -127,6 +128,12 @@ pub const ALL: &[Family] = &[
         worlds: 400,
         weight: 12,
         draw: |author, _| author.waiting_for_members(),
+    },
+    Family {
+        name: "values as bytes",
+        worlds: 250,
+        weight: 4,
+        draw: |author, _| Saying::One(author.with_keys(dumps::values_as_bytes)),
     },
 ];
 
