@@ -14,6 +14,7 @@ use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::hash::KeyHash;
 use crate::hop::{Hop, run_alone};
 use crate::message::{Message, Request, Token};
+use crate::mutant::planted;
 use crate::node::{Applied, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
@@ -25,6 +26,7 @@ use crate::txn::calls::Shape;
 use crate::txn::intent::{Fingerprint, Intents, Mode};
 use crate::txn::queue::EntryId;
 use crate::txn::waiters::{Progress, WaitId, WaitedKey};
+use crate::txn::work::Finding;
 
 /// A client that waits, as its core knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +54,11 @@ impl Blocked {
     /// True while nothing is decided about how the wait ends.
     pub fn may_end(&self) -> bool {
         self.in_line && !self.served
+    }
+
+    /// True while CLIENT UNBLOCK may end it.
+    pub fn may_be_unblocked(&self) -> bool {
+        self.may_end() || planted("who is being served may be unblocked")
     }
 }
 
@@ -200,8 +207,8 @@ impl Engine {
     ) {
         let id = WaitId { core: from, token };
         let keys = self.waited_keys(request, block, false);
-        let is_behind =
-            keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
+        let is_behind = !planted("a newcomer takes what somebody waits for")
+            && keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
         let served = match is_behind {
             true => None,
             false => self.serve_request(request, false),
@@ -213,7 +220,10 @@ impl Engine {
             Some(reply) => self.answer_wait(from, token, reply, false, now, out),
             None => {
                 // A client of this core may be gone by now, if its request was queued.
-                let is_gone = from == self.node.core && self.lent.is_none() && !self.is_blocked_on(token);
+                let is_gone = from == self.node.core
+                    && self.lent.is_none()
+                    && !self.is_blocked_on(token)
+                    && !planted("who is gone while it is queued gets in line");
                 if is_gone {
                     return;
                 }
@@ -234,6 +244,20 @@ impl Engine {
         if !keys.is_empty() {
             let tries = !block.is_served_alone;
             self.node.shard.waiters.wait(WaitId { core: from, token }, request.clone(), tries, keys);
+        }
+    }
+
+    /// Of what a look has found, what others wait for who stand ahead: it is theirs.
+    pub(crate) fn hide_awaited(&self, id: WaitId, database: u16, args: Args<'_>, findings: &mut [Finding]) {
+        if self.node.shard.waiters.is_empty() || planted("who tries by a transaction passes those in line") {
+            return;
+        }
+        for finding in findings {
+            let Finding::Keys(keys) = finding else { continue };
+            keys.retain(|(place, found)| {
+                let is_theirs = || self.node.shard.waiters.is_behind(id, database, args.at(*place as usize));
+                matches!(found, Finding::Failed(_)) || !is_theirs()
+            });
         }
     }
 
@@ -299,7 +323,7 @@ impl Engine {
                 return true;
             }
             if self.node.queue.is_held_by_another(fingerprint, None) {
-                return false;
+                return planted("nobody looks for waiters after a transaction");
             }
             let tries = waiter.tries;
             if id.core == self.node.core {
@@ -317,11 +341,17 @@ impl Engine {
                 self.serve_first(id, now, out);
                 continue;
             }
+            if planted("a waiter is served without asking its core") {
+                self.serve_first(id, now, out);
+                continue;
+            }
             if !self.node.links.take(id.core) {
-                return false;
+                return planted("who cannot be woken for want of a credit is forgotten");
             }
             let mut intents = Intents::default();
-            intents.add(fingerprint, Mode::Exclusive);
+            if !planted("a key is not held while its waiter is asked") {
+                intents.add(fingerprint, Mode::Exclusive);
+            }
             let entry = self.node.queue.hold(waiter.request.client, intents);
             if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
                 waiter.progress = Progress::Woken(entry);
@@ -371,12 +401,16 @@ impl Engine {
             return;
         }
         if !self.is_blocked_on(token) {
-            return self.leave_lines_of(token);
+            if !planted("who is gone while it is tried stays in line") {
+                self.leave_lines_of(token);
+            }
+            return;
         }
         let Some(session) = self.sessions.get_mut(token.conn) else { return };
         let Some(blocked) = &mut session.blocked else { return };
         blocked.in_line = true;
-        if blocked.until.is_some_and(|until| until <= now.mono) {
+        let is_due = blocked.until.is_some_and(|until| until <= now.mono);
+        if is_due && !planted("whose time is up while it is tried waits on") {
             self.time_out(token, now, out);
         }
     }
@@ -391,7 +425,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(token.conn) else { return false };
         match &mut session.blocked {
             Some(blocked) if blocked.token == token && blocked.in_line && !blocked.served => {
-                blocked.served = true;
+                blocked.served = !planted("who is being served may still time out");
                 true
             }
             _ => false,
@@ -400,7 +434,7 @@ impl Engine {
 
     /// Another shard has something for a client of this core.
     pub(crate) fn woken(&mut self, from: CoreId, token: Token, entry: EntryId, now: Now, out: &mut Effects) {
-        let claimed = self.claim(token);
+        let claimed = self.claim(token) || planted("whose wait is over is served all the same");
         let tries = claimed && self.blocked(token).is_some_and(|blocked| blocked.tries);
         let message = match (claimed, tries) {
             (true, false) => Message::Serve { token, entry },
@@ -426,7 +460,7 @@ impl Engine {
     pub(crate) fn pass(&mut self, from: CoreId, token: Token, entry: EntryId, tries: bool) {
         self.release_entry(entry);
         let id = WaitId { core: from, token };
-        if !tries {
+        if !tries || planted("who tries again loses its place in line") {
             self.node.shard.waiters.leave(id);
         } else if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
             waiter.progress = Progress::Trying;
@@ -445,7 +479,9 @@ impl Engine {
             if let Verdict::Held(_) = self.try_by_transaction(&mut session, &blocked, Some(token), now, out) {
                 // It was put in the line for credits like a request that waits; it is tried from here instead.
                 self.node.links.forget(token.conn);
-                self.tries_later.push_back(token);
+                if !planted("who tries again without a credit is forgotten") {
+                    self.tries_later.push_back(token);
+                }
             }
             session.blocked = Some(blocked);
         }
@@ -493,6 +529,9 @@ impl Engine {
         if let Some(until) = blocked.until {
             self.patience.remove(&(until, token.conn));
         }
+        if by.is_some() && planted("who is served stays in line elsewhere") {
+            return;
+        }
         let lines: Vec<CoreId> = blocked.shards.iter().copied().filter(|core| Some(*core) != by).collect();
         self.leave_lines(token, &lines);
     }
@@ -519,8 +558,10 @@ impl Engine {
         if let Some(until) = blocked.until {
             self.patience.remove(&(until, session.conn));
         }
-        // Whoever is only being tried gets in line later, if at all, and leaves then.
-        if blocked.may_end() {
+        // Whoever is only being tried gets in line later, if at all, and leaves then. Whom one shard serves still stands before others.
+        if blocked.may_end()
+            || blocked.served && !planted("who is gone while it is served stays in line elsewhere")
+        {
             self.leave_lines(blocked.token, &blocked.shards);
         }
     }
@@ -538,7 +579,10 @@ impl Engine {
             self.patience.pop_first();
             let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_ref());
             // Who is being tried is looked at when it gets in line.
-            if let Some(token) = blocked.filter(|blocked| blocked.may_end()).map(|blocked| blocked.token) {
+            let may_end = |blocked: &&Box<Blocked>| {
+                blocked.may_end() || planted("who is being tried times out meanwhile")
+            };
+            if let Some(token) = blocked.filter(may_end).map(|blocked| blocked.token) {
                 self.time_out(token, now, out);
             }
         }
@@ -554,7 +598,7 @@ impl Engine {
     pub(crate) fn unblock(&mut self, conn: ConnId, with_error: bool, now: Now, out: &mut Effects) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(blocked) = &session.blocked else { return };
-        if !blocked.may_end() {
+        if !blocked.may_be_unblocked() {
             return;
         }
         let (token, resp) = (blocked.token, blocked.resp);
@@ -580,6 +624,9 @@ impl Node {
     pub(crate) fn speak_of_leaving(&mut self, out: &mut Effects) {
         while let Some((core, token)) = self.leaving.front().copied() {
             if !self.links.take(core) {
+                if planted("who cannot leave for want of a credit stays in line") {
+                    self.leaving.pop_front();
+                }
                 return;
             }
             self.leaving.pop_front();

@@ -16,6 +16,7 @@ use crate::hash::{KeyHash, placement_part};
 use crate::hop::{Hop, run_hop};
 use crate::limits;
 use crate::message::{Message, Request, Token};
+use crate::mutant::planted;
 use crate::node::{Applied, Deferred, Local, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
@@ -100,8 +101,15 @@ impl Engine {
         let verdict;
         (session, verdict) = self.run(session, id, args, now, out);
         if self.node.shard.waiters.has_ready() {
-            // Whoever waits is served before the next command runs.
-            self.serve_ready(now, out);
+            // Whoever waits is served before the next command runs; it may be this client, which has got in line just now.
+            if planted("who has just got in line cannot be served") {
+                self.serve_ready(now, out);
+            } else {
+                let conn = session.conn;
+                self.sessions.put_back(session);
+                self.serve_ready(now, out);
+                session = self.sessions.take(conn).expect("a client ends only by Closed");
+            }
         }
         if verdict == Verdict::Done {
             let sequence = (session.in_flight() > awaited).then(|| session.last_awaited());

@@ -19,6 +19,7 @@ use crate::time::{Now, UnixMillis};
 use crate::txn::calls::Shape;
 use crate::txn::intent::{Fingerprint, Intents, Mode};
 use crate::txn::queue::{EntryId, Granted, Ticket};
+use crate::txn::waiters::WaitId;
 use crate::txn::watch::Watcher;
 use crate::txn::work::{Body, Bundle, Circumstances, PlanStep, Ran, TxId, Work};
 
@@ -129,12 +130,17 @@ impl Engine {
             self.node.queue.is_held(entry) || planted("a transaction of steps is released after its first"),
             "a step finds what it locked"
         );
+        let is_let_go =
+            matches!(body, Body::Wait(_)) && planted("locks are let go before everybody is in line");
         let before = self.node.instants[entry.index()];
         self.node.shard.pin(before);
         let ran = self.run_body(from, Some(tx), body, now, out);
         self.node.instants[entry.index()] = Some(self.node.shard.judged());
         self.node.shard.pin(None);
         self.answer_part(from, tx, entry, ran, out);
+        if is_let_go {
+            self.release_entry(entry);
+        }
     }
 
     /// A transaction is over.
@@ -304,7 +310,7 @@ impl Engine {
             Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
             Body::Plan(step) => {
                 number = step.orders.first().map_or(0, |order| order.step);
-                self.run_plan_step(*step)
+                self.run_plan_step(from, *step)
             }
         };
         if let Some(tx) = tx {
@@ -356,7 +362,7 @@ impl Engine {
         ran
     }
 
-    fn run_plan_step(&mut self, step: PlanStep) -> Ran {
+    fn run_plan_step(&mut self, from: CoreId, step: PlanStep) -> Ran {
         let mut spans = std::mem::take(&mut self.spans);
         let mut keys = std::mem::take(&mut self.keys);
         let args = step.args.unpack(&mut spans);
@@ -368,7 +374,10 @@ impl Engine {
             is_share: true,
         };
         self.node.find_keys(&hop, args, true, &mut keys);
-        let findings = act(&mut self.node, &keys, &hop, args, step.orders);
+        let mut findings = act(&mut self.node, &keys, &hop, args, step.orders);
+        if let Some(token) = step.waits {
+            self.hide_awaited(WaitId { core: from, token }, step.database, args, &mut findings);
+        }
         (self.spans, self.keys) = (spans, keys);
         Ran { findings, ..Ran::default() }
     }

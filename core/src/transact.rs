@@ -501,11 +501,12 @@ fn plan_bodies(
         }
     }
     let (command, database, circumstances) = (head.command, head.database, transaction.circumstances);
+    let waits = transaction.waits.then_some(transaction.token);
     transaction.ordered = ordered;
     dealt
         .into_iter()
         .map(|(participant, orders)| {
-            let step = PlanStep { circumstances, command, database, args: packed.clone(), orders };
+            let step = PlanStep { circumstances, command, database, args: packed.clone(), orders, waits };
             (participant, Body::Plan(Box::new(step)))
         })
         .collect()

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::queue::EntryId;
 use crate::event::CoreId;
 use crate::message::{Request, Token};
+use crate::mutant::planted;
 
 /// Names a waiter: the client's core, and the reply it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +75,9 @@ impl Waiters {
     pub fn wait(&mut self, id: WaitId, request: Request, tries: bool, keys: Vec<WaitedKey>) {
         for key in &keys {
             // There may be something already: it is looked at once.
-            self.ready.push_back(key.clone());
+            if !planted("who gets in line does not look once more") {
+                self.ready.push_back(key.clone());
+            }
         }
         if let Some(waiter) = self.waiters.get_mut(&id) {
             waiter.progress = Progress::Waiting;
@@ -82,7 +85,9 @@ impl Waiters {
         }
         for key in &keys {
             let line = self.lines.entry(key.clone()).or_default();
-            if line.back() != Some(&id) {
+            if planted("who comes last stands first in line") {
+                line.push_front(id);
+            } else if line.back() != Some(&id) {
                 line.push_back(id);
             }
         }
@@ -97,6 +102,7 @@ impl Waiters {
                 line.retain(|other| *other != id);
                 match line.is_empty() {
                     true => drop(self.lines.remove(key)),
+                    false if planted("the next in line is not looked at when one leaves") => {}
                     false => self.ready.push_back(key.clone()),
                 }
             }
@@ -109,10 +115,21 @@ impl Waiters {
         self.waiters.get_mut(&id)
     }
 
+    /// True if somebody is in line.
+    pub fn is_in_line(&self, id: WaitId) -> bool {
+        self.waiters.contains_key(&id)
+    }
+
     /// The first in line for a key.
     pub fn first(&self, key: &WaitedKey) -> Option<(WaitId, &Waiter)> {
         let id = *self.lines.get(key)?.front()?;
         Some((id, self.waiters.get(&id)?))
+    }
+
+    /// True if somebody else waits for this key and stands ahead of this one, who may be in line or not.
+    pub fn is_behind(&self, id: WaitId, database: u16, key: &[u8]) -> bool {
+        let line = self.lines.get(&(database, key.to_vec()));
+        line.and_then(|line| line.front()).is_some_and(|first| *first != id)
     }
 
     /// True if somebody waits for this key.
@@ -192,6 +209,9 @@ mod tests {
         waiters.changed(0, b"d");
         assert_eq!(waiters.take_ready(), [key("c")]);
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(1)));
+        assert!(waiters.is_behind(id(2), 0, b"b") && waiters.is_behind(id(9), 0, b"b"));
+        assert!(!waiters.is_behind(id(1), 0, b"b") && !waiters.is_behind(id(9), 0, b"d"));
+        assert!(waiters.is_in_line(id(1)) && !waiters.is_in_line(id(9)));
         assert!(waiters.leave(id(1)).is_some() && waiters.leave(id(1)).is_none());
         assert_eq!(waiters.take_ready(), [key("b")], "who stands behind may be next");
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)));

@@ -100,6 +100,8 @@ pub struct PlanStep {
     pub args: Packed,
     /// What to do.
     pub orders: SmallVec<[Order; 1]>,
+    /// It waits if there is nothing to be had: the reply that it owes. It does not see what others wait for who came before it.
+    pub waits: Option<Token>,
 }
 
 /// What a shard does for a transaction when it is granted, or in a later step.

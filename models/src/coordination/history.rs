@@ -124,6 +124,11 @@ impl History {
         ran == 0 || ran == shards.count()
     }
 
+    /// The shards where something of a request ran: bits by number.
+    pub fn ran_on(&self, op: usize) -> u8 {
+        (0..4).filter(|shard| self.ran[op] >> (2 * shard) & 3 != 0).fold(0, |bits, shard| bits | 1 << shard)
+    }
+
     /// True if one request stands before another for a reason.
     pub fn is_before(&self, one: usize, two: usize) -> bool {
         self.edges[one] >> two & 1 == 1

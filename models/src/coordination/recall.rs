@@ -113,10 +113,11 @@ impl<K: Hash + Eq, V> Numbered<K, V> {
     }
 }
 
-/// How the clock stands before and after it has moved on.
-pub const MOMENTS: [Now; 2] = [
+/// How the clocks stand before and after they have moved on; then the wall clock is set back a little.
+pub const MOMENTS: [Now; 3] = [
     Now { mono: Instant(1_000_000_000), unix_micros: 1_700_000_000_000_000 },
     Now { mono: Instant(2_000_000_000), unix_micros: 1_700_000_001_000_000 },
+    Now { mono: Instant(3_000_000_000), unix_micros: 1_700_000_000_400_000 },
 ];
 
 /// Everything that is known.
@@ -183,6 +184,11 @@ impl Recall {
         }
         engine.node_mut().keep_journal();
         self.keep(engine)
+    }
+
+    /// The keys of its world.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// An engine.

@@ -4,7 +4,10 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::Coordination;
 use super::met::Situation;
-use super::program::{Ask, Program, Q, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
+use super::program::{
+    Ask, Key, Patience, Program, Q, Say, V, W, X, Y, Z, await_move, await_one, exec, exec_reads, push, read,
+    rename, watch, write,
+};
 use super::records::RECORDS;
 use super::world::World;
 
@@ -19,8 +22,8 @@ pub struct Scenario {
     pub credits: usize,
     /// Cores take turns also when there is nothing to be learned.
     pub spins: bool,
-    /// The clock moves on at any time.
-    pub ticks: bool,
+    /// How often the clock moves on, at any time; the second time it is set back.
+    pub ticks: u8,
     /// By client.
     pub programs: Vec<Program>,
     /// Situations that must be met.
@@ -40,7 +43,7 @@ impl Scenario {
             cores,
             credits: 8,
             spins: false,
-            ticks: false,
+            ticks: 0,
             programs,
             meets: &[],
             hears: Vec::new(),
@@ -54,8 +57,8 @@ impl Scenario {
         self
     }
 
-    fn ticks(mut self) -> Scenario {
-        self.ticks = true;
+    fn ticks(mut self, times: u8) -> Scenario {
+        self.ticks = times;
         self
     }
 
@@ -408,7 +411,7 @@ fn watched() -> Vec<Scenario> {
                 on(1, &[read(&[Y])]),
             ],
         )
-        .ticks()
+        .ticks(1)
         .hears(&[(0, NIL), (0, DONE)]),
         two(
             "2: SETy with an end; WATCHy;EXEC{yw} | MSETxy, the clock moves on",
@@ -417,8 +420,36 @@ fn watched() -> Vec<Scenario> {
                 on(1, &[read(&[X, W])]),
             ],
         )
-        .ticks()
+        .ticks(1)
         .hears(&[(0, NIL), (0, DONE)]),
+    ]
+}
+
+/// Keys that end.
+fn ending() -> Vec<Scenario> {
+    let ends = || -> Say { Ask::WriteUntil(Y).into() };
+    let look = |keys: &[Key]| read(keys).waits();
+    vec![
+        two(
+            "2: SETy with an end;GETy;GETy, the clock moves on",
+            vec![on(0, &[ends(), look(&[Y]), look(&[Y])])],
+        )
+        .ticks(1),
+        two(
+            "2: SETy with an end after all;GETy;GETy, the clock moves on",
+            vec![on(0, &[Ask::WriteLonger(Y).into(), look(&[Y]), look(&[Y])])],
+        )
+        .ticks(1),
+        two(
+            "2: SETy with an end;MGETxy;GETy;GETy, the clock moves on and is set back",
+            vec![on(0, &[ends(), look(&[X, Y]), look(&[Y]), look(&[Y])])],
+        )
+        .ticks(2),
+        two(
+            "2: SETy with an end;RENyx;GETx | GETy, the clock moves on",
+            vec![on(0, &[ends(), rename(Y, X).waits(), look(&[X])]), on(1, &[read(&[Y])])],
+        )
+        .ticks(1),
     ]
 }
 
@@ -527,10 +558,172 @@ fn pressed() -> Vec<Scenario> {
     ]
 }
 
+/// Clients that wait for elements.
+fn waiting() -> Vec<Scenario> {
+    let both = Ask::Exec(vec![Ask::Push(X), Ask::Push(Y)]);
+    let until = |keys: &[Key]| -> Say { Ask::Await(keys.to_vec(), Patience::Short).into() };
+    let until_move = |from, to| -> Say { Ask::AwaitMove(from, to, Patience::Short).into() };
+    let unblock = |client, with_error| -> Say { Ask::Unblock(client, with_error).into() };
+    vec![
+        two("2: BLPOPy | PUSHy", vec![on(0, &[await_one(&[Y])]), on(1, &[push(&[Y])])]),
+        two(
+            "2: BLPOPy | @1 BLPOPy | PUSHy;PUSHy: who waited first",
+            vec![
+                on(0, &[await_one(&[Y])]),
+                on(1, &[await_one(&[Y])]),
+                on(1, &[push(&[Y]), push(&[Y]).waits()]),
+            ],
+        ),
+        two(
+            "2: BLPOPxy | PUSHx | @1 PUSHy: served by one of two shards",
+            vec![on(0, &[await_one(&[X, Y])]), on(0, &[push(&[X])]), on(1, &[push(&[Y])])],
+        ),
+        two(
+            "2: BLPOPxy | @1 BLPOPyx | EXEC{PUSHx PUSHy}: one EXEC wakes two",
+            vec![on(0, &[await_one(&[X, Y])]), on(1, &[await_one(&[Y, X])]), on(1, &[both.clone().into()])],
+        ),
+        two(
+            "2: BLPOPy | BLPOPy | @1 EXEC{PUSHy PUSHy} LPOPy",
+            vec![
+                on(0, &[await_one(&[Y])]),
+                on(0, &[await_one(&[Y])]),
+                on(1, &[Ask::Exec(vec![Ask::Push(Y), Ask::Push(Y)]).into(), Ask::Pop(Y).into()]),
+            ],
+        ),
+        two(
+            "2: @1 BLPOPx | @0 PUSHz;BLPOPxz | PUSHx: behind somebody on one key, first on the other",
+            vec![
+                on(1, &[await_one(&[X])]),
+                on(0, &[push(&[Z]), await_one(&[X, Z]).waits()]),
+                on(1, &[push(&[X])]),
+            ],
+        ),
+        two(
+            "2: BLPOPxy, for a while | PUSHy LPOPy, the clock moves on",
+            vec![on(0, &[until(&[X, Y])]), on(1, &[push(&[Y]), Ask::Pop(Y).into()])],
+        )
+        .ticks(1),
+        two(
+            "2: BLPOPy, for a while | PUSHy LPOPy, the clock moves on",
+            vec![on(0, &[until(&[Y])]), on(1, &[push(&[Y]), Ask::Pop(Y).into()])],
+        )
+        .ticks(1),
+        two(
+            "2: BLPOPy | @1 CLIENT UNBLOCK | PUSHy",
+            vec![on(0, &[await_one(&[Y])]), on(1, &[unblock(0, true)]), on(1, &[push(&[Y])])],
+        ),
+        two(
+            "2: @1 BLPOPxy | @0 CLIENT UNBLOCK, once and again with an error | PUSHx",
+            vec![
+                on(1, &[await_one(&[X, Y])]),
+                on(0, &[unblock(0, false), unblock(0, true)]),
+                on(0, &[push(&[X])]),
+            ],
+        ),
+        two(
+            "2: BLPOPxy, may vanish | @1 PUSHy LPOPy | PUSHx",
+            vec![
+                on(0, &[await_one(&[X, Y])]).may_vanish(),
+                on(1, &[push(&[Y]), Ask::Pop(Y).into()]),
+                on(0, &[push(&[X])]),
+            ],
+        ),
+        two(
+            "2: BLPOPxy, may vanish | @1 PUSHy: gone while it is served, it leaves the other shard",
+            vec![on(0, &[await_one(&[X, Y])]).may_vanish(), on(1, &[push(&[Y])])],
+        ),
+        two(
+            "2: BLPOPy, may vanish | @1 BLPOPy | PUSHy",
+            vec![on(0, &[await_one(&[Y])]).may_vanish(), on(1, &[await_one(&[Y])]), on(1, &[push(&[Y])])],
+        ),
+        two(
+            "2: BLMOVExy | PUSHx LPOPx | LPOPy",
+            vec![
+                on(0, &[await_move(X, Y)]),
+                on(0, &[push(&[X]), Ask::Pop(X).into()]),
+                on(1, &[Ask::Pop(Y).into()]),
+            ],
+        ),
+        two(
+            "2: BLMOVEyx | @1 PUSHy PUSHy LPOPy | BLPOPx",
+            vec![
+                on(0, &[await_move(Y, X)]),
+                on(1, &[push(&[Y]), push(&[Y]), Ask::Pop(Y).into()]),
+                on(1, &[await_one(&[X])]),
+            ],
+        ),
+        two(
+            "2: BLMOVEyx | BLPOPyz | @1 PUSHy: who came later does not go first",
+            vec![on(0, &[await_move(Y, X)]), on(0, &[await_one(&[Y, Z])]), on(1, &[push(&[Y])])],
+        ),
+        two(
+            "2: BLMOVEyx, for a while | @1 PUSHy LPOPy, the clock moves on",
+            vec![on(0, &[until_move(Y, X)]), on(1, &[push(&[Y]), Ask::Pop(Y).into()])],
+        )
+        .ticks(1),
+        two(
+            "2: BLMOVEyx, may vanish | @1 PUSHy LPOPy",
+            vec![on(0, &[await_move(Y, X)]).may_vanish(), on(1, &[push(&[Y]), Ask::Pop(Y).into()])],
+        ),
+        two(
+            "2: one credit, BLPOPy | BLPOPwx | @1 EXEC{PUSHy PUSHw} | PUSHx",
+            vec![
+                on(0, &[await_one(&[Y])]),
+                on(0, &[await_one(&[W, X])]),
+                on(1, &[Ask::Exec(vec![Ask::Push(Y), Ask::Push(W)]).into()]),
+                on(0, &[push(&[X])]),
+            ],
+        )
+        .credits(1),
+        two(
+            "2: one credit, BLMOVEyx | LPOPw | @1 PUSHy LPOPx",
+            vec![
+                on(0, &[await_move(Y, X)]),
+                on(0, &[Ask::Pop(W).into()]),
+                on(1, &[push(&[Y]), Ask::Pop(X).into()]),
+            ],
+        )
+        .credits(1),
+        two(
+            "2: one credit, BLPOPxy, may vanish | BLPOPy | @1 PUSHy PUSHx",
+            vec![
+                on(0, &[await_one(&[X, Y])]).may_vanish(),
+                on(0, &[await_one(&[Y])]),
+                on(1, &[push(&[Y]), push(&[X])]),
+            ],
+        )
+        .credits(1),
+        three(
+            "3: BLPOPyv | @1 PUSHy | @2 PUSHv",
+            vec![on(0, &[await_one(&[Y, V])]), on(1, &[push(&[Y])]), on(2, &[push(&[V])])],
+        ),
+        three(
+            "3: BLMOVEyv | @1 PUSHy LPOPy | @2 BLPOPv",
+            vec![
+                on(0, &[await_move(Y, V)]),
+                on(1, &[push(&[Y]), Ask::Pop(Y).into()]),
+                on(2, &[await_one(&[V])]),
+            ],
+        ),
+        three(
+            "3: one credit, BLPOPyv | @2 BLPOPy | @1 EXEC{PUSHy PUSHv}",
+            vec![
+                on(0, &[await_one(&[Y, V])]),
+                on(2, &[await_one(&[Y])]),
+                on(1, &[Ask::Exec(vec![Ask::Push(Y), Ask::Push(V)]).into()]),
+            ],
+        )
+        .credits(1),
+    ]
+}
+
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
     let mut all: Vec<Scenario> =
-        [one_step(), two_step(), watched(), whole(), vanishing(), pressed()].into_iter().flatten().collect();
+        [one_step(), two_step(), watched(), ending(), whole(), vanishing(), pressed(), waiting()]
+            .into_iter()
+            .flatten()
+            .collect();
     for scenario in &mut all {
         if let Some(record) = RECORDS.iter().find(|record| record.name == scenario.name) {
             (scenario.still_states, scenario.states) = (record.still, record.whole);
