@@ -211,7 +211,7 @@ impl Engine {
             && keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
         let served = match is_behind {
             true => None,
-            false => self.serve_request(request, false),
+            false => self.serve_request(request, None),
         };
         if served.is_some() {
             self.node.note_applied(Applied::Direct { from, token });
@@ -274,8 +274,9 @@ impl Engine {
             .collect()
     }
 
-    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had.
-    fn serve_request(&mut self, request: &Request, only_own: bool) -> Option<Chunks> {
+    /// Runs a request whose keys all lie here, or of those that it waits for on this one only: the others may be locked, or others may
+    /// stand ahead there. `None`: there is nothing to be had.
+    fn serve_request(&mut self, request: &Request, only: Option<&WaitedKey>) -> Option<Chunks> {
         let mut spans = Vec::new();
         let args = request.args.unpack(&mut spans);
         let circumstances = request.circumstances();
@@ -287,7 +288,18 @@ impl Engine {
             is_share: false,
         };
         let mut keys: Vec<KeyRef> = Vec::new();
-        self.node.find_keys(&hop, args, only_own, &mut keys);
+        self.node.find_keys(&hop, args, only.is_some(), &mut keys);
+        if let (Some((_, only)), Run::Block(block)) = (only, request.command.row().run)
+            && !planted("who is served takes from any of its keys")
+        {
+            let waited = request.command.row().keys.places(args).enumerate();
+            let waited: Vec<usize> =
+                waited.filter(|(n, _)| (block.waits_for)(*n)).map(|(_, place)| place).collect();
+            keys.retain(|key| {
+                let place = key.place as usize;
+                !waited.contains(&place) || args.at(place) == only
+            });
+        }
         let mut reply = Chunks::with_buffer(Vec::new());
         run_alone(&mut self.node, &keys, &hop, args, &mut reply).then_some(reply)
     }
@@ -322,10 +334,16 @@ impl Engine {
             if !record.is_some_and(block.is_ready) {
                 return true;
             }
-            if self.node.queue.is_held_by_another(fingerprint, None) {
+            let (tries, client) = (waiter.tries, waiter.request.client);
+            let mut intents = Intents::default();
+            intents.add(fingerprint, Mode::Exclusive);
+            if !tries && !planted("who is served pushes to a key that is held") {
+                self.add_targets(&waiter.request, block, &mut intents);
+            }
+            let mut touched = intents.keys().iter();
+            if touched.any(|intent| self.node.queue.is_held_by_another(intent.key, None)) {
                 return planted("nobody looks for waiters after a transaction");
             }
-            let tries = waiter.tries;
             if id.core == self.node.core {
                 if !self.claim(id.token) {
                     self.node.shard.waiters.leave(id);
@@ -338,34 +356,45 @@ impl Engine {
                     self.try_again(id.token, now, out);
                     return true;
                 }
-                self.serve_first(id, now, out);
+                self.serve_first(id, key, now, out);
                 continue;
             }
             if planted("a waiter is served without asking its core") {
-                self.serve_first(id, now, out);
+                self.serve_first(id, key, now, out);
                 continue;
             }
             if !self.node.links.take(id.core) {
                 return planted("who cannot be woken for want of a credit is forgotten");
             }
-            let mut intents = Intents::default();
-            if !planted("a key is not held while its waiter is asked") {
-                intents.add(fingerprint, Mode::Exclusive);
+            if planted("a key is not held while its waiter is asked") {
+                intents = Intents::default();
             }
-            let entry = self.node.queue.hold(waiter.request.client, intents);
+            let entry = self.node.queue.hold(client, intents);
             if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
-                waiter.progress = Progress::Woken(entry);
+                waiter.progress = Progress::Woken(entry, key.clone());
             }
             out.push(Effect::Send { to: id.core, message: Message::Wake { token: id.token, entry } });
             return true;
         }
     }
 
-    /// Gives a waiter whose claim holds what is there.
-    fn serve_first(&mut self, id: WaitId, now: Now, out: &mut Effects) {
+    /// Adds the keys that a request touches besides the one that it is served from.
+    fn add_targets(&self, request: &Request, block: &Block, intents: &mut Intents) {
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        for (_, place) in
+            request.command.row().keys.places(args).enumerate().filter(|(n, _)| !(block.waits_for)(*n))
+        {
+            let hash = self.node.shard.hasher().hash(args.at(place));
+            intents.add(Fingerprint::new(request.database, hash), Mode::Exclusive);
+        }
+    }
+
+    /// Gives a waiter whose claim holds what this key has.
+    fn serve_first(&mut self, id: WaitId, key: &WaitedKey, now: Now, out: &mut Effects) {
         let Some(mut waiter) = self.node.shard.waiters.leave(id) else { return };
         waiter.request.unix_micros = now.unix_micros;
-        let reply = self.serve_request(&waiter.request, true).unwrap_or_else(|| {
+        let reply = self.serve_request(&waiter.request, Some(key)).unwrap_or_else(|| {
             // What was there is due by this instant's clock: it waited in vain, which it learns as if its time were up.
             empty_reply(waiter.request.command, waiter.request.resp)
         });
@@ -453,7 +482,11 @@ impl Engine {
     /// The waiter's core says that it is to be served.
     pub(crate) fn serve(&mut self, from: CoreId, token: Token, entry: EntryId, now: Now, out: &mut Effects) {
         self.release_entry(entry);
-        self.serve_first(WaitId { core: from, token }, now, out);
+        let id = WaitId { core: from, token };
+        let progress = self.node.shard.waiters.get_mut(id).map(|waiter| waiter.progress.clone());
+        if let Some(Progress::Woken(_, key)) = progress {
+            self.serve_first(id, &key, now, out);
+        }
     }
 
     /// The waiter's core says that it is not to be served, or that it tries again itself.

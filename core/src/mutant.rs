@@ -82,6 +82,8 @@ mod compiled {
         "who comes last stands first in line",
         "a waiter is served without asking its core",
         "a key is not held while its waiter is asked",
+        "who is served takes from any of its keys",
+        "who is served pushes to a key that is held",
         "whose wait is over is served all the same",
         "who is being served may still time out",
         "who is being served may be unblocked",

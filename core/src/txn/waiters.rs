@@ -23,12 +23,12 @@ pub struct WaitId {
 pub type WaitedKey = (u16, Vec<u8>);
 
 /// How far a waiter is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Progress {
     /// In line.
     Waiting,
-    /// Its core was told that there is something; the key is held until it has answered.
-    Woken(EntryId),
+    /// Its core was told that this key has something; the key is held until it has answered.
+    Woken(EntryId, WaitedKey),
     /// Its core tries again with a transaction; its place in line is kept.
     Trying,
 }

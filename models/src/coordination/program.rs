@@ -315,7 +315,7 @@ pub struct Op {
     pub builds_on: u16,
     /// What is peculiar to it.
     pub kind: Kind,
-    /// What is said to a store of one piece in its place, if something of it ran on these shards only: bits by number.
+    /// What is said to a store of one piece in its place, if it was served from these keys only: bits by number.
     pub bytes_on: Vec<(u8, Vec<u8>)>,
 }
 
@@ -408,14 +408,18 @@ impl Compiler<'_> {
         }
     }
 
-    /// Who waits on several shards is served by one of them.
+    /// Who waits for several keys is served from one of them, or from those of one shard.
     fn bytes_on(&self, ask: &Ask) -> Vec<(u8, Vec<u8>)> {
         let Ask::Await(keys, patience) = ask else { return Vec::new() };
-        let on = |shard| {
-            let own = keys.iter().copied().filter(|key| self.keys.shard(*key) == shard).collect::<Vec<Key>>();
-            (!own.is_empty()).then(|| (1u8 << shard, self.bytes(&Ask::Await(own, *patience))))
+        let on = |own: Vec<Key>| {
+            let bits = own.iter().fold(0u8, |bits, key| bits | 1 << key);
+            (bits, self.bytes(&Ask::Await(own, *patience)))
         };
-        (0..self.cores).filter_map(on).collect()
+        let of_shard = |shard| -> Vec<Key> {
+            keys.iter().copied().filter(|key| self.keys.shard(*key) == shard).collect()
+        };
+        let shards = (0..self.cores).map(of_shard).filter(|own| !own.is_empty());
+        keys.iter().map(|key| vec![*key]).chain(shards).map(on).collect()
     }
 
     /// The name that a client has at its core.

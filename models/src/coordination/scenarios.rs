@@ -599,6 +599,22 @@ fn waiting() -> Vec<Scenario> {
             ],
         ),
         two(
+            "2: BLPOPxz;LPOPy | EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
+            vec![
+                on(1, &[await_one(&[X, Z]), Say::from(Ask::Pop(Y)).waits()]),
+                on(0, &[push(&[X, Y])]),
+                on(0, &[push(&[Z])]),
+            ],
+        ),
+        two(
+            "2: BLMOVEzx;LPOPy | EXEC{PUSHx PUSHy} | PUSHz: the source has something, the target is locked",
+            vec![
+                on(1, &[await_move(Z, X), Say::from(Ask::Pop(Y)).waits()]),
+                on(0, &[push(&[X, Y])]),
+                on(0, &[push(&[Z])]),
+            ],
+        ),
+        two(
             "2: BLPOPxy, for a while | PUSHy LPOPy, the clock moves on",
             vec![on(0, &[until(&[X, Y])]), on(1, &[push(&[Y]), Ask::Pop(Y).into()])],
         )

@@ -23,9 +23,13 @@ pub const WAITS: &str = "at rest nobody waits for what is there, nor beyond its 
 /// A client that came later got an element of a key for which another stood in line already.
 pub const FIRST: &str = "who waited first for a key is served first";
 
-/// Of each request that waits, those that stood in line for one of its keys when it was said.
+/// Of each request that waits: those that stood in line for one of its keys when it was said, and the keys that it was served from, of
+/// which it may have been any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Lines([u16; OPS]);
+pub struct Lines {
+    ahead: [u16; OPS],
+    from: [u8; OPS],
+}
 
 impl State {
     /// A request is said: if it waits, then behind those who are in line.
@@ -35,16 +39,45 @@ impl State {
             let shared = world.ops[other].awaits() & own;
             let shards = (0..world.cores).filter(|shard| world.shards_of(shared) >> shard & 1 == 1);
             if shards.clone().all(|shard| self.is_in_line(world, usize::from(shard), other)) {
-                self.lines.0[op] |= 1 << other;
+                self.lines.ahead[op] |= 1 << other;
             }
         }
     }
 
-    /// A request that waits was served: was it its turn?
-    pub(super) fn check_line(&mut self, world: &World, core: usize, op: usize) {
-        let here = world.ops[op].awaits() & world.keys_of(core);
-        let is_overtaken = bits(self.lines.0[op])
-            .any(|other| world.ops[other].awaits() & here == here && !self.is_decided(world, other));
+    /// A request that was in line is served, from one key of a shard.
+    pub(super) fn is_served(&mut self, world: &World, core: usize, op: usize, outcome: &Outcome) {
+        let (own, here) = (&world.ops[op], world.ops[op].awaits() & world.keys_of(core));
+        let token = self.token_of(world, op);
+        let told = outcome.sends.iter().find_map(|(_, message)| match &*world.recall.message(*message) {
+            Message::Served { token: of, reply } if Some(*of) == token => Some(reply.to_vec()),
+            _ => None,
+        });
+        let heard = || {
+            let mut heard = outcome.heard.iter().rev();
+            heard.find(|(client, _)| usize::from(*client) == own.client).map(|(_, bytes)| bytes.clone())
+        };
+        let reply = told.or_else(heard).unwrap_or_default();
+        let named = |key: &u8| {
+            let name = format!("\r\n{}\r\n", world.recall.keys().name(*key)).into_bytes();
+            here >> key & 1 == 1 && reply.windows(name.len()).any(|part| part == name)
+        };
+        let from = world.recall.keys().all().find(named).map_or(here, |key| 1 << key);
+        self.lines.from[op] = from;
+        // Of a move both keys count.
+        let only = if own.bytes_on.is_empty() { u8::MAX } else { from };
+        let ran = self.history.run_on(&world.ops, op, core as u16, only);
+        ran.unwrap_or_else(|wrong| self.fail(wrong));
+        self.check_line(world, op, from);
+    }
+
+    /// A request that waits was served from one of these keys: was it its turn?
+    pub(super) fn check_line(&mut self, world: &World, op: usize, from: u8) {
+        if self.lines.from[op] == 0 {
+            self.lines.from[op] = from;
+        }
+        // Whichever key it was, the other stood in its line.
+        let is_overtaken = bits(self.lines.ahead[op])
+            .any(|other| world.ops[other].awaits() & from == from && !self.is_decided(world, other));
         if is_overtaken {
             self.fail(FIRST);
         }
@@ -157,7 +190,9 @@ impl State {
             let (said, ran) = (&world.ops[op], self.history.ran_on(op));
             let bytes = match said.kind {
                 Kind::Await { .. } if ran == 0 => continue,
-                Kind::Await { .. } => said.bytes_on.iter().find(|(on, _)| *on == ran).map(|(_, bytes)| bytes),
+                Kind::Await { .. } => {
+                    said.bytes_on.iter().find(|(on, _)| *on == self.lines.from[op]).map(|(_, bytes)| bytes)
+                }
                 Kind::Unblock { .. } => continue,
                 Kind::Plain | Kind::Until { .. } => None,
             };
@@ -252,7 +287,7 @@ impl World {
     }
 
     /// The keys of a shard: bits by number.
-    fn keys_of(&self, core: usize) -> u8 {
+    pub(super) fn keys_of(&self, core: usize) -> u8 {
         let keys = self.recall.keys();
         keys.all().filter(|key| usize::from(keys.shard(*key)) == core).fold(0, |keys, key| keys | 1 << key)
     }

@@ -19,7 +19,7 @@ use darter_core::txn::work::TxId;
 use super::history::{History, PARTS, bits};
 use super::met::Situation;
 use super::program::{Keys, Kind, Op, Program, compile};
-use super::recall::{EngineId, Input, MOMENTS, MessageId, Recall, TextId};
+use super::recall::{EngineId, Input, MOMENTS, MessageId, Outcome, Recall, TextId};
 use super::replay::{Whole, config, contents, replies, split};
 use super::waits::Lines;
 
@@ -548,7 +548,7 @@ impl State {
         }
         self.note_waits(world, &outcome);
         for applied in &outcome.applied {
-            self.take_in(world, core, before, *applied);
+            self.take_in(world, core, before, *applied, &outcome);
         }
         for (to, message) in &outcome.sends {
             let is_early = planted("a direct is sent before the flush")
@@ -567,15 +567,19 @@ impl State {
         Some(outcome.consumed)
     }
 
-    fn take_in(&mut self, world: &World, core: usize, before: EngineId, applied: Applied) {
+    fn take_in(&mut self, world: &World, core: usize, before: EngineId, applied: Applied, outcome: &Outcome) {
         match applied {
             Applied::Began { tx, token } => {
                 let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
                 self.transactions.push((core as u8, tx, op as u8));
             }
-            Applied::Direct { token, .. } | Applied::Served { token, .. } => {
+            Applied::Direct { token, .. } => {
                 let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
                 self.runs_whole(world, core, op, before);
+            }
+            Applied::Served { token, .. } => {
+                let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
+                self.is_served(world, core, op, outcome);
             }
             Applied::Part { from, tx, step } => {
                 let of = |(core, id, _): &&(u8, TxId, u8)| (u16::from(*core), *id) == (from.0, tx);
@@ -611,7 +615,7 @@ impl State {
         let ran = self.history.run_whole(&world.ops, op, core as u16);
         ran.unwrap_or_else(|wrong| self.fail(wrong));
         if world.ops[op].awaits() > 0 {
-            self.check_line(world, core, op);
+            self.check_line(world, op, world.ops[op].awaits() & world.keys_of(core));
         }
     }
 
