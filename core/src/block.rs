@@ -610,11 +610,10 @@ impl Engine {
             && until <= now.mono
         {
             self.patience.pop_first();
-            let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_ref());
+            let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_deref());
             // Who is being tried is looked at when it gets in line.
-            let may_end = |blocked: &&Box<Blocked>| {
-                blocked.may_end() || planted("who is being tried times out meanwhile")
-            };
+            let may_end =
+                |blocked: &&Blocked| blocked.may_end() || planted("who is being tried times out meanwhile");
             if let Some(token) = blocked.filter(may_end).map(|blocked| blocked.token) {
                 self.time_out(token, now, out);
             }

@@ -12,12 +12,16 @@
 //! | [`history`] | the edges of an order that explains everything |
 //! | [`replay`] | that order, run on a store of one piece |
 //! | [`waits`] | clients that wait for elements: their lines, and how a wait ends |
+//! | [`expiry`] | keys whose time comes, or does not |
 //! | [`met`] | situations that must be met |
 //! | [`scenarios`] | the worlds that are explored |
+//! | [`lines`] | those of clients that wait for elements |
 //! | [`records`] | how large they are, and what is met in them |
 //! | [`random`] | random worlds under random schedules |
 
+pub mod expiry;
 pub mod history;
+pub mod lines;
 pub mod met;
 pub mod program;
 pub mod random;
@@ -30,9 +34,10 @@ pub mod world;
 
 use stateright::{Model, Property};
 
+use expiry::EXPIRED;
 use history::{PARTS, PER_KEY, SERIAL};
 use waits::{ENDS, FIRST, WAITS};
-use world::{BOUNDS, EXPIRED, REPLIES, STUCK, State, Step, TURNS, World};
+use world::{BOUNDS, REPLIES, STUCK, State, Step, TURNS, World};
 
 /// The model.
 pub struct Coordination {

@@ -20,7 +20,7 @@ use super::history::{History, PARTS, bits};
 use super::met::Situation;
 use super::program::{Keys, Kind, Op, Program, compile};
 use super::recall::{EngineId, Input, MOMENTS, MessageId, Outcome, Recall, TextId};
-use super::replay::{Whole, config, contents, replies, split};
+use super::replay::{Whole, config, contents, replies};
 use super::waits::Lines;
 
 /// A ring overflowed, or an assertion of the engine does not hold.
@@ -31,9 +31,6 @@ pub const STUCK: &str = "if nothing can happen everybody is done and nothing is 
 pub const REPLIES: &str = "replies and contents are those of that order, each request answered once";
 /// Somebody got credits before one who has waited longer for the same.
 pub const TURNS: &str = "who has waited longer for a credit goes first";
-/// EXEC took effect though the time of a watched key had come; a key was found when its time had come, or again, or was not found before.
-pub const EXPIRED: &str = "a key ends in its time and for good";
-
 /// A finished history: the order that was found, the replies, the engines.
 type Ending = (Vec<usize>, Vec<TextId>, Vec<EngineId>);
 
@@ -735,48 +732,6 @@ impl State {
         let is_whole =
             order.iter().all(|op| world.ops[*op].is_watched || self.history.is_whole(&world.ops, *op));
         heard_right && lies == should_lie && is_whole
-    }
-
-    /// An EXEC that was said after the time of what it watches had come has written nothing.
-    fn judge_expiry(&mut self, world: &World) {
-        for (op, exec) in world.ops.iter().enumerate().filter(|(_, op)| op.is_watched) {
-            let watched = world.of[exec.client][exec.place - 1];
-            let is_due = self.history.late >> op & 1 == 1 && self.history.seen_late >> watched & 1 == 0;
-            let heard = world.recall.text(self.sides[exec.client].heard);
-            if is_due && !heard.ends_with(b"*-1\r\n") {
-                self.fail(EXPIRED);
-            }
-        }
-        for (client, side) in self.sides.iter().enumerate() {
-            let heard = world.recall.text(side.heard);
-            let (mut rest, mut ends) = (&heard[..], None);
-            for &op in &world.of[client] {
-                let said = &world.ops[op];
-                let Some((reply, behind)) = split(rest, said.replies) else { break };
-                rest = behind;
-                let looked = said.touched();
-                match (said.kind, &mut ends) {
-                    (Kind::Until { key, comes }, _) => ends = Some((op, key, comes, false)),
-                    (_, Some((until, key, comes, was_absent)))
-                        if looked.writes == 0
-                            && looked.reads >> *key & 1 == 1
-                            && matches!(reply.first(), Some(b'$' | b'*')) =>
-                    {
-                        let is_absent = reply.windows(5).any(|part| part == b"$-1\r\n");
-                        let is_due = *comes
-                            && world.ticks == 1
-                            && self.history.late >> op & 1 == 1
-                            && self.history.seen_late >> *until & 1 == 0;
-                        let is_early = !*comes || self.history.seen_late >> op & 1 == 0;
-                        if is_absent && is_early || !is_absent && (is_due || *was_absent) {
-                            return self.fail(EXPIRED);
-                        }
-                        *was_absent |= is_absent;
-                    }
-                    _ => {}
-                }
-            }
-        }
     }
 
     fn note_orders(&self, world: &World) {
