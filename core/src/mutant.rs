@@ -101,7 +101,6 @@ mod compiled {
         "nobody looks for waiters after a transaction",
         "close forgets that the client waits",
         "who is gone while it is tried stays in line",
-        "who is gone while it is queued gets in line",
         "who is gone while it is served stays in line elsewhere",
     ];
 

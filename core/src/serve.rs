@@ -147,6 +147,9 @@ impl Engine {
     pub(crate) fn release_entry(&mut self, entry: EntryId) {
         if self.node.queue.is_held(entry) {
             self.node.queue.release(entry);
+            if let Some(instant) = self.node.instants.get_mut(entry.index()) {
+                *instant = None;
+            }
         }
     }
 

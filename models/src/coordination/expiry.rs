@@ -2,14 +2,42 @@
 //!
 //! It looks at what clients have heard, and when. It does not know engines.
 
+use darter_core::node::Applied;
+use darter_core::time::UnixMillis;
+use darter_core::txn::work::TxId;
+
 use super::program::Kind;
 use super::replay::split;
 use super::world::{State, World};
 
-/// EXEC took effect though the time of a watched key had come; a key was found when its time had come, or again, or was not found before.
+/// Steps of a transaction judged by different instants on a shard; EXEC took effect though the time of a watched key had come; a key was
+/// found when its time had come, or again, or was not found before.
 pub const EXPIRED: &str = "a key ends in its time and for good";
 
+/// Of each transaction that is under way, by its core, the instant that each shard has judged its steps by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Instants(Vec<(u16, TxId, usize, UnixMillis)>);
+
 impl State {
+    /// Something ran on a shard: all steps of a transaction judge by one instant there.
+    pub(super) fn note_instant(&mut self, shard: usize, applied: Applied, judged: UnixMillis) {
+        match applied {
+            Applied::Part { from, tx, .. } => {
+                let is_same =
+                    |one: &&(u16, TxId, usize, UnixMillis)| (one.0, one.1, one.2) == (from.0, tx, shard);
+                match self.instants.0.iter().find(is_same) {
+                    Some((.., before)) if *before != judged => self.fail(EXPIRED),
+                    Some(_) => {}
+                    None => self.instants.0.push((from.0, tx, shard, judged)),
+                }
+            }
+            Applied::Ended { tx, .. } => {
+                self.instants.0.retain(|(core, other, ..)| (usize::from(*core), *other) != (shard, tx));
+            }
+            _ => {}
+        }
+    }
+
     /// An EXEC that was said after the time of what it watches had come has written nothing.
     pub(super) fn judge_expiry(&mut self, world: &World) {
         for (op, exec) in world.ops.iter().enumerate().filter(|(_, op)| op.is_watched) {

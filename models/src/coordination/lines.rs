@@ -46,18 +46,18 @@ pub(super) fn waiting() -> Vec<Scenario> {
             ],
         ),
         two(
-            "2: BLPOPxz;LPOPy | EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
+            "2: BLPOPxz;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
             vec![
-                on(1, &[await_one(&[X, Z]), Say::from(Ask::Pop(Y)).waits()]),
-                on(0, &[push(&[X, Y])]),
+                on(0, &[await_one(&[X, Z]), Say::from(Ask::Pop(Y)).waits()]),
+                on(1, &[push(&[X, Y])]),
                 on(0, &[push(&[Z])]),
             ],
         ),
         two(
-            "2: BLMOVEzx;LPOPy | EXEC{PUSHx PUSHy} | PUSHz: the source has something, the target is locked",
+            "2: BLMOVEzx;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: the source has something, the target is locked",
             vec![
-                on(1, &[await_move(Z, X), Say::from(Ask::Pop(Y)).waits()]),
-                on(0, &[push(&[X, Y])]),
+                on(0, &[await_move(Z, X), Say::from(Ask::Pop(Y)).waits()]),
+                on(1, &[push(&[X, Y])]),
                 on(0, &[push(&[Z])]),
             ],
         ),

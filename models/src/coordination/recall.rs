@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 use darter_core::event::{ConnId, CoreId, Effect, Effects, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::node::Applied;
-use darter_core::time::{Instant, Now};
+use darter_core::time::{Instant, Now, UnixMillis};
 use darter_core::txn::intent::{Fingerprint, Intents, Mode};
 use darter_core::{Engine, EngineConfig};
 
@@ -83,6 +83,8 @@ pub struct Outcome {
     pub resumed: Vec<u8>,
     /// What ran.
     pub applied: Vec<Applied>,
+    /// By which instant the shard has judged expiry at each of those.
+    pub judged: Vec<UnixMillis>,
     /// Bytes that were consumed.
     pub consumed: u16,
     /// The client waits for one more reply.
@@ -249,7 +251,8 @@ impl Recall {
             outcome.broke = true;
             return outcome;
         }
-        outcome.applied = engine.node_mut().take_journal().into_iter().map(|noted| noted.applied).collect();
+        let journal = engine.node_mut().take_journal().into_iter();
+        (outcome.applied, outcome.judged) = journal.map(|noted| (noted.applied, noted.judged)).unzip();
         if let Input::Message { .. } = input {
             self.met.compare(&before.engine, &engine);
         }

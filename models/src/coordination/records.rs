@@ -269,14 +269,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: SETy with an end; WATCHxy;EXEC{xw} | GETy, the clock moves on",
-        still: 34883,
-        whole: 34883,
+        still: 39307,
+        whole: 39307,
         meets: &[Over],
     },
     Record {
         name: "2: SETy with an end; WATCHy;EXEC{yw} | MSETxy, the clock moves on",
-        still: 67577,
-        whole: 67577,
+        still: 86349,
+        whole: 86349,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record {
@@ -376,14 +376,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: SETy with an end;MGETxy;GETy;GETy, the clock moves on and is set back",
-        still: 9262,
-        whole: 9262,
+        still: 9905,
+        whole: 9905,
         meets: &[Over],
     },
     Record {
         name: "2: SETy with an end;RENyx;GETx | GETy, the clock moves on",
-        still: 8128,
-        whole: 8128,
+        still: 9528,
+        whole: 9528,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record { name: "2: BLPOPy | PUSHy", still: 44, whole: 44, meets: &[OwnWaiting, Over, Woken] },
@@ -418,21 +418,21 @@ pub const RECORDS: &[Record] = &[
         meets: &[OwnWaiting, Over, Woken, StillWaiting],
     },
     Record {
-        name: "2: BLPOPxz;LPOPy | EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
-        still: 3140,
-        whole: 3140,
-        meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken],
+        name: "2: BLPOPxz;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
+        still: 2305,
+        whole: 2305,
+        meets: &[BehindHeld, Overtook, Over],
     },
     Record {
-        name: "2: BLMOVEzx;LPOPy | EXEC{PUSHx PUSHy} | PUSHz: the source has something, the target is locked",
-        still: 2889,
-        whole: 2889,
-        meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken],
+        name: "2: BLMOVEzx;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: the source has something, the target is locked",
+        still: 1488,
+        whole: 1488,
+        meets: &[BehindHeld, Overtook, Over],
     },
     Record {
         name: "2: BLPOPxy, for a while | PUSHy LPOPy, the clock moves on",
-        still: 13931,
-        whole: 13931,
+        still: 17543,
+        whole: 17543,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken, ClaimLost, TimedOut, StillWaiting],
     },
     Record {
@@ -503,8 +503,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: BLMOVEyx, for a while | @1 PUSHy LPOPy, the clock moves on",
-        still: 29893,
-        whole: 29893,
+        still: 38429,
+        whole: 38429,
         meets: &[
             OwnWaiting,
             BehindHeld,
@@ -593,5 +593,11 @@ pub const RECORDS: &[Record] = &[
             ClaimLost,
             StillWaiting,
         ],
+    },
+    Record {
+        name: "2: MSETxy | @1 EXEC{xz} MSETzw: the EXEC waits for one, and the MSET for the EXEC",
+        still: 16905,
+        whole: 16905,
+        meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
 ];

@@ -277,6 +277,10 @@ fn one_step() -> Vec<Scenario> {
         )
         .spins(),
         two(
+            "2: MSETxy | @1 EXEC{xz} MSETzw: the EXEC waits for one, and the MSET for the EXEC",
+            vec![on(0, &[write(&xy)]), on(1, &[exec(&[X, Z]), write(&zw)])],
+        ),
+        two(
             "2: MGETxy | @0 SETx GETx | MSETxy",
             vec![on(0, &[read(&xy)]), on(0, &[write(&[X]), read(&[X])]), on(1, &[write(&xy)])],
         )

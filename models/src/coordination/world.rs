@@ -16,6 +16,7 @@ use darter_core::txn::stability::{Announcement, Observation, SingleThreaded, Tic
 use darter_core::txn::turn::{Flush, Learn};
 use darter_core::txn::work::TxId;
 
+use super::expiry::Instants;
 use super::history::{History, PARTS, bits};
 use super::met::Situation;
 use super::program::{Keys, Kind, Op, Program, compile};
@@ -159,6 +160,8 @@ pub struct State {
     /// Clients that wait for credits, the longest first.
     waiting: Vec<u8>,
     pub(super) moment: u8,
+    /// By which instants steps have judged.
+    pub(super) instants: Instants,
     /// Who waits, and whom it may not overtake.
     pub(super) lines: Lines,
     /// What is wrong.
@@ -213,6 +216,7 @@ impl World {
             transactions: Vec::new(),
             waiting: Vec::new(),
             moment: 0,
+            instants: Instants::default(),
             lines: Lines::default(),
             wrong: None,
         }
@@ -544,8 +548,11 @@ impl State {
             }
         }
         self.note_waits(world, &outcome);
-        for applied in &outcome.applied {
+        for (applied, judged) in outcome.applied.iter().zip(&outcome.judged) {
             self.take_in(world, core, before, *applied, &outcome);
+            if world.ticks > 0 {
+                self.note_instant(core, *applied, *judged);
+            }
         }
         for (to, message) in &outcome.sends {
             let is_early = planted("a direct is sent before the flush")
