@@ -1,6 +1,9 @@
 //! The arguments of one request: a view of bytes that lie elsewhere, and an owned form that travels between cores.
 //!
-//! This file does not know what the arguments mean.
+//! One of them may be large: then it lies in a buffer of its own, which whoever keeps it shares instead of copying. This file does not know
+//! what the arguments mean.
+
+use std::sync::Arc;
 
 /// Where one argument lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,17 +14,23 @@ pub struct Span {
     pub len: u32,
 }
 
+impl Span {
+    /// The argument that lies in a buffer of its own begins nowhere among the bytes.
+    const LARGE: u32 = u32::MAX;
+}
+
 /// A request's arguments, the command's name first, borrowed from where they were received.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
+    large: Option<&'a Arc<Vec<u8>>>,
 }
 
 impl<'a> Args<'a> {
     /// Every span must lie within `bytes`.
     pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
-        Args { bytes, spans }
+        Args { bytes, spans, large: None }
     }
 
     /// How many, the command's name included.
@@ -40,7 +49,22 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn at(&self, n: usize) -> &'a [u8] {
         let span = self.spans[n];
+        if span.start == Span::LARGE {
+            return self.large.map_or(&[], |large| large.as_slice());
+        }
         &self.bytes[span.start as usize..span.start as usize + span.len as usize]
+    }
+
+    /// The buffer that argument `n` lies in alone, if it does.
+    #[inline]
+    pub fn large(&self, n: usize) -> Option<&'a Arc<Vec<u8>>> {
+        self.large.filter(|_| self.spans[n].start == Span::LARGE)
+    }
+
+    /// The buffer that one of the arguments lies in alone, if there is one.
+    #[inline]
+    pub fn large_argument(&self) -> Option<&'a Arc<Vec<u8>>> {
+        self.large
     }
 
     /// Argument `n`, if there is one.
@@ -57,11 +81,16 @@ impl<'a> Args<'a> {
 
     /// All but the first `n`.
     pub fn skip(&self, n: usize) -> Args<'a> {
-        Args { bytes: self.bytes, spans: &self.spans[n.min(self.spans.len())..] }
+        Args { bytes: self.bytes, spans: &self.spans[n.min(self.spans.len())..], large: self.large }
+    }
+
+    /// Only the first `n`.
+    pub fn first(&self, n: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[..n.min(self.spans.len())], large: self.large }
     }
 
     /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let args = *self;
         (0..args.len()).map(move |n| args.at(n))
     }
@@ -81,6 +110,7 @@ enum Body {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Packed {
     body: Body,
+    large: Option<Arc<Vec<u8>>>,
 }
 
 impl std::fmt::Debug for Packed {
@@ -94,24 +124,35 @@ impl std::fmt::Debug for Packed {
 impl Packed {
     /// Copies the arguments.
     pub fn new(args: Args<'_>) -> Packed {
-        let len: usize = args.iter().map(|argument| prefix_len(argument.len()) + argument.len()).sum();
+        let size = |n| match args.large(n) {
+            Some(_) => LARGE_PREFIX,
+            None => prefix_len(args.at(n).len()) + args.at(n).len(),
+        };
+        let len: usize = (0..args.len()).map(size).sum();
+        let large = args.large.cloned();
         if len <= INLINE_MAX {
             let mut bytes = [0; INLINE_MAX];
             write_all(args, &mut bytes);
-            Packed { body: Body::Inline { len: len as u8, bytes } }
+            Packed { body: Body::Inline { len: len as u8, bytes }, large }
         } else {
             let mut bytes = vec![0; len];
             write_all(args, &mut bytes);
-            Packed { body: Body::Block(bytes.into_boxed_slice()) }
+            Packed { body: Body::Block(bytes.into_boxed_slice()), large }
         }
     }
 
-    /// Bytes of the block, 0 if inline.
+    /// True if one of the arguments lies in a buffer of its own.
+    pub fn has_large(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// Bytes of the block and of a large argument, 0 if all are inline.
     pub fn block_bytes(&self) -> usize {
-        match &self.body {
+        let block = match &self.body {
             Body::Inline { .. } => 0,
             Body::Block(bytes) => bytes.len(),
-        }
+        };
+        block + self.large.as_ref().map_or(0, |large| large.len())
     }
 
     /// The arguments again; `spans` is a room that can be used again and again.
@@ -120,7 +161,7 @@ impl Packed {
             Body::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Body::Block(bytes) => bytes,
         };
-        read_packed(bytes, spans)
+        Args { large: self.large.as_ref(), ..read_packed(bytes, spans) }
     }
 }
 
@@ -142,6 +183,11 @@ pub fn read_packed<'a>(bytes: &'a [u8], spans: &'a mut Vec<Span>) -> Args<'a> {
     let mut at = 0;
     while at < bytes.len() {
         let (len, prefix) = read_prefix(&bytes[at..]);
+        if len == Span::LARGE as usize {
+            spans.push(Span { start: Span::LARGE, len: 0 });
+            at += prefix;
+            continue;
+        }
         spans.push(Span { start: (at + prefix) as u32, len: len as u32 });
         at += prefix + len;
     }
@@ -154,9 +200,17 @@ fn prefix_len(len: usize) -> usize {
     if len < 255 { 1 } else { 5 }
 }
 
+/// Stands for the argument that lies in a buffer of its own: no argument is that long.
+const LARGE_PREFIX: usize = 5;
+
 fn write_all(args: Args<'_>, bytes: &mut [u8]) {
     let mut at = 0;
-    for argument in args.iter() {
+    for (n, argument) in args.iter().enumerate() {
+        if args.large(n).is_some() {
+            bytes[at..at + LARGE_PREFIX].fill(255);
+            at += LARGE_PREFIX;
+            continue;
+        }
         let len = argument.len();
         if len < 255 {
             bytes[at] = len as u8;
@@ -178,10 +232,11 @@ fn read_prefix(bytes: &[u8]) -> (usize, usize) {
 }
 
 /// Arguments for tests and for requests that the engine makes up itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct OwnedArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    large: Option<Arc<Vec<u8>>>,
 }
 
 impl OwnedArgs {
@@ -200,15 +255,35 @@ impl OwnedArgs {
         self.bytes.extend_from_slice(word);
     }
 
+    /// Adds one word that lies in a buffer of its own; a second one is copied.
+    pub fn push_large(&mut self, word: Arc<Vec<u8>>) {
+        if self.large.is_some() {
+            return self.push(&word);
+        }
+        self.spans.push(Span { start: Span::LARGE, len: 0 });
+        self.large = Some(word);
+    }
+
+    /// Bytes of all words.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.large.as_ref().map_or(0, |large| large.len())
+    }
+
+    /// True without a byte.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Forgets the words, keeps the room.
     pub fn clear(&mut self) {
+        self.large = None;
         self.bytes.clear();
         self.spans.clear();
     }
 
     /// The view that commands take.
     pub fn view(&self) -> Args<'_> {
-        Args::new(&self.bytes, &self.spans)
+        Args { large: self.large.as_ref(), ..Args::new(&self.bytes, &self.spans) }
     }
 }
 
@@ -232,6 +307,24 @@ mod tests {
             let mut spans = Vec::new();
             let back: Vec<&[u8]> = packed.unpack(&mut spans).iter().collect();
             assert_eq!(back, words);
+        }
+    }
+
+    #[test]
+    fn a_large_argument_is_shared_and_a_second_one_copied() {
+        let mut owned = OwnedArgs::new(&["set"]);
+        let large = Arc::new(vec![b'v'; 70_000]);
+        owned.push_large(Arc::clone(&large));
+        owned.push(b"ex");
+        owned.push_large(Arc::new(b"second".to_vec()));
+        let packed = Packed::new(owned.view());
+        assert_eq!(packed.block_bytes(), 70_000);
+        let mut spans = Vec::new();
+        for args in [owned.view(), packed.unpack(&mut spans), packed.unpack(&mut Vec::new()).skip(0)] {
+            assert_eq!(args.iter().map(<[u8]>::len).collect::<Vec<_>>(), [3, 70_000, 2, 6]);
+            assert!(args.large(1).is_some_and(|shared| Arc::ptr_eq(shared, &large)));
+            assert!(args.large(0).is_none() && args.large(3).is_none());
+            assert_eq!(args.skip(3).at(0), b"second");
         }
     }
 

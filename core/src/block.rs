@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::args::{Args, Packed};
 use crate::command::row::{Block, Run};
 use crate::command::table::CommandId;
+use crate::database::Key;
 use crate::dispatch::{Verdict, request};
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, Effect, Effects};
@@ -15,7 +16,7 @@ use crate::hash::KeyHash;
 use crate::hop::{Hop, run_alone};
 use crate::message::{Message, Request, Token};
 use crate::mutant::planted;
-use crate::node::{Applied, Node};
+use crate::node::{Applied, Node, Unserved};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::session::{Closing, Session};
@@ -23,10 +24,9 @@ use crate::shard::KeyRef;
 use crate::time::{Instant, Now};
 use crate::transact::{Draft, Phase};
 use crate::txn::calls::Shape;
-use crate::txn::intent::{Fingerprint, Intents, Mode};
+use crate::txn::intent::{Fingerprint, Intent, Intents, Mode};
 use crate::txn::queue::EntryId;
 use crate::txn::waiters::{Progress, WaitId, WaitedKey};
-use crate::txn::work::Finding;
 
 /// A client that waits, as its core knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -206,26 +206,23 @@ impl Engine {
         out: &mut Effects,
     ) {
         let id = WaitId { core: from, token };
-        let keys = self.waited_keys(request, block, false);
-        let is_behind = !planted("a newcomer takes what somebody waits for")
-            && keys.iter().any(|(database, key)| self.node.shard.waiters.is_waited_for(*database, key));
-        let served = match is_behind {
-            true => None,
-            false => self.serve_request(request, None),
-        };
+        let is_own = from == self.node.core;
+        let is_lent = is_own && self.lent.as_ref().is_some_and(|(lent, _)| *lent == token);
+        // A client of this core may be gone by now, if its request was queued: it takes nothing with it.
+        if is_own && !is_lent && !self.is_blocked_on(token) {
+            return self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
+        }
+        let served = self.serve_request(id, request, false);
         if served.is_some() {
             self.node.note_applied(Applied::Direct { from, token });
         }
         match served {
             Some(reply) => self.answer_wait(from, token, reply, false, now, out),
             None => {
-                // A client of this core may be gone by now, if its request was queued.
-                let is_gone = from == self.node.core && self.lent.is_none() && !self.is_blocked_on(token);
-                if is_gone {
-                    return;
-                }
+                let keys = self.waited_keys(request, block, false);
                 self.node.shard.waiters.wait(id, request.clone(), false, keys);
-                if from == self.node.core {
+                self.node.note_applied(Applied::Waits { from, token });
+                if is_own {
                     self.got_in_line(token, now, out);
                 } else {
                     out.push(Effect::Send { to: from, message: Message::InLine { token } });
@@ -241,20 +238,7 @@ impl Engine {
         if !keys.is_empty() {
             let tries = !block.is_served_alone;
             self.node.shard.waiters.wait(WaitId { core: from, token }, request.clone(), tries, keys);
-        }
-    }
-
-    /// Of what a look has found, what others wait for who stand ahead: it is theirs.
-    pub(crate) fn hide_awaited(&self, id: WaitId, database: u16, args: Args<'_>, findings: &mut [Finding]) {
-        if self.node.shard.waiters.is_empty() || planted("who tries by a transaction passes those in line") {
-            return;
-        }
-        for finding in findings {
-            let Finding::Keys(keys) = finding else { continue };
-            keys.retain(|(place, found)| {
-                let is_theirs = || self.node.shard.waiters.is_behind(id, database, args.at(*place as usize));
-                matches!(found, Finding::Failed(_)) || !is_theirs()
-            });
+            self.node.note_applied(Applied::Waits { from, token });
         }
     }
 
@@ -271,9 +255,8 @@ impl Engine {
             .collect()
     }
 
-    /// Runs a request whose keys all lie here, or of those that it waits for on this one only: the others may be locked, or others may
-    /// stand ahead there. `None`: there is nothing to be had.
-    fn serve_request(&mut self, request: &Request, only: Option<&WaitedKey>) -> Option<Chunks> {
+    /// Runs a request on those of its keys that lie here; `None`: there is nothing to be had, or others have waited longer for it.
+    fn serve_request(&mut self, id: WaitId, request: &Request, only_own: bool) -> Option<Chunks> {
         let mut spans = Vec::new();
         let args = request.args.unpack(&mut spans);
         let circumstances = request.circumstances();
@@ -285,24 +268,27 @@ impl Engine {
             is_share: false,
         };
         let mut keys: Vec<KeyRef> = Vec::new();
-        self.node.find_keys(&hop, args, only.is_some(), &mut keys);
-        if let (Some((_, only)), Run::Block(block)) = (only, request.command.row().run)
-            && !planted("who is served takes from any of its keys")
-        {
-            let waited = request.command.row().keys.places(args).enumerate();
-            let waited: Vec<usize> =
-                waited.filter(|(n, _)| (block.waits_for)(*n)).map(|(_, place)| place).collect();
-            keys.retain(|key| {
-                let place = key.place as usize;
-                !waited.contains(&place) || args.at(place) == only
-            });
+        self.node.find_keys(&hop, args, only_own, &mut keys);
+        let looks_past = match only_own {
+            true => !planted("who is served takes from any of its keys"),
+            false => !planted("a newcomer takes what somebody waits for"),
+        };
+        if looks_past {
+            self.node.leave_to_others(id, &hop, args, &mut keys);
         }
         let mut reply = Chunks::with_buffer(Vec::new());
         run_alone(&mut self.node, &keys, &hop, args, &mut reply).then_some(reply)
     }
 
     /// Serves those in line for keys that have changed, as far as the keys are free.
+    #[inline]
     pub(crate) fn serve_ready(&mut self, now: Now, out: &mut Effects) {
+        if self.node.shard.waiters.has_ready() {
+            self.serve_those_ready(now, out);
+        }
+    }
+
+    fn serve_those_ready(&mut self, now: Now, out: &mut Effects) {
         let mut later = std::collections::VecDeque::new();
         // Serving may make other keys ready: BLMOVE pushes.
         while self.node.shard.waiters.has_ready() {
@@ -317,33 +303,36 @@ impl Engine {
 
     /// Serves those in line for a key; false if it has to be looked at again later.
     fn serve_key(&mut self, key: &WaitedKey, now: Now, out: &mut Effects) -> bool {
+        let hash = self.node.shard.hasher().hash(&key.1);
+        let fingerprint = Fingerprint::new(key.0, hash);
         loop {
-            let hash = self.node.shard.hasher().hash(&key.1);
-            let fingerprint = Fingerprint::new(key.0, hash);
             let Some((id, waiter)) = self.node.shard.waiters.first(key) else { return true };
             if waiter.progress != Progress::Waiting {
                 // Whoever is ahead decides first; its end makes the key ready again.
                 return true;
             }
             let Run::Block(block) = waiter.request.command.row().run else { return true };
+            let (tries, client, request) = (waiter.tries, waiter.request.client, waiter.request.clone());
+            let unix = self.node.shard.judge(now.unix());
             let record = self.node.shard.databases[usize::from(key.0)]
-                .get(crate::database::Key { bytes: &key.1, hash });
+                .get(Key { bytes: &key.1, hash })
+                .filter(|record| record.deadline().is_none_or(|at| at > unix));
             if !record.is_some_and(block.is_ready) {
                 return true;
             }
-            let (tries, client) = (waiter.tries, waiter.request.client);
-            let mut intents = Intents::default();
-            intents.add(fingerprint, Mode::Exclusive);
-            if !tries && !planted("who is served pushes to a key that is held") {
-                self.add_targets(&waiter.request, block, &mut intents);
-            }
-            let mut touched = intents.keys().iter();
-            if touched.any(|intent| self.node.queue.is_held_by_another(intent.key, None)) {
+            // Who is served looks at all its keys, and may push to one of them.
+            let intents = self.own_intents_of(&request);
+            let is_held = |intent: &Intent| {
+                let matters =
+                    intent.key == fingerprint || !planted("who is served pushes to a key that is held");
+                matters && self.node.queue.is_held_by_another(intent.key, None)
+            };
+            if intents.keys().iter().any(is_held) {
                 return planted("nobody looks for waiters after a transaction");
             }
             if id.core == self.node.core {
                 if !self.claim(id.token) {
-                    self.node.shard.waiters.leave(id);
+                    self.node.leave_line(id);
                     continue;
                 }
                 if tries {
@@ -353,50 +342,95 @@ impl Engine {
                     self.try_again(id.token, now, out);
                     return true;
                 }
-                self.serve_first(id, key, now, out);
+                self.serve_first(id, now, out);
                 continue;
             }
             if planted("a waiter is served without asking its core") {
-                self.serve_first(id, key, now, out);
+                self.serve_first(id, now, out);
                 continue;
             }
             if !self.node.links.take(id.core) {
                 return planted("who cannot be woken for want of a credit is forgotten");
             }
-            if planted("a key is not held while its waiter is asked") {
-                intents = Intents::default();
-            }
+            let intents = match planted("a key is not held while its waiter is asked") {
+                true => Intents::default(),
+                false => intents,
+            };
             let entry = self.node.queue.hold(client, intents);
             if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
-                waiter.progress = Progress::Woken(entry, key.clone());
+                waiter.progress = Progress::Woken(entry);
             }
             out.push(Effect::Send { to: id.core, message: Message::Wake { token: id.token, entry } });
             return true;
         }
     }
 
-    /// Adds the keys that a request touches besides the one that it is served from.
-    fn add_targets(&self, request: &Request, block: &Block, intents: &mut Intents) {
+    /// All keys of a request that lie here, locked.
+    fn own_intents_of(&self, request: &Request) -> Intents {
         let mut spans = Vec::new();
         let args = request.args.unpack(&mut spans);
-        for (_, place) in
-            request.command.row().keys.places(args).enumerate().filter(|(n, _)| !(block.waits_for)(*n))
-        {
-            let hash = self.node.shard.hasher().hash(args.at(place));
+        let places = request.command.row().keys.places(args).map(|place| args.at(place));
+        let mut intents = Intents::default();
+        for key in places.filter(|key| self.node.owner_of(key) == self.node.core.0) {
+            let hash = self.node.shard.hasher().hash(key);
             intents.add(Fingerprint::new(request.database, hash), Mode::Exclusive);
         }
+        intents
     }
 
-    /// Gives a waiter whose claim holds what this key has.
-    fn serve_first(&mut self, id: WaitId, key: &WaitedKey, now: Now, out: &mut Effects) {
-        let Some(mut waiter) = self.node.shard.waiters.leave(id) else { return };
-        waiter.request.unix_micros = now.unix_micros;
-        let reply = self.serve_request(&waiter.request, Some(key)).unwrap_or_else(|| {
-            // What was there is due by this instant's clock: it waited in vain, which it learns as if its time were up.
-            empty_reply(waiter.request.command, waiter.request.resp)
-        });
+    /// Gives a waiter whose claim holds what is there.
+    fn serve_first(&mut self, id: WaitId, now: Now, out: &mut Effects) {
+        let Some(waiter) = self.node.shard.waiters.get_mut(id) else { return };
+        let request = Request { unix_micros: now.unix_micros, ..waiter.request.clone() };
+        let Some(reply) = self.serve_request(id, &request, true) else {
+            // What was there is due by this instant's clock. Who waits elsewhere too is tried again by its core.
+            let is_alone = self.is_alone(&request);
+            self.node.shard.waiters.again(id, if is_alone { Progress::Waiting } else { Progress::Trying });
+            return match id.core == self.node.core {
+                true => self.unserved(id.token, now, out),
+                false => {
+                    out.push(Effect::Send { to: id.core, message: Message::Unserved { token: id.token } })
+                }
+            };
+        };
+        self.node.shard.waiters.leave(id);
         self.node.note_applied(Applied::Served { from: id.core, token: id.token });
         self.answer_wait(id.core, id.token, reply, true, now, out);
+    }
+
+    /// True if all keys of a request lie here.
+    fn is_alone(&self, request: &Request) -> bool {
+        let mut spans = Vec::new();
+        let args = request.args.unpack(&mut spans);
+        request
+            .command
+            .row()
+            .keys
+            .places(args)
+            .all(|place| self.node.owner_of(args.at(place)) == self.node.core.0)
+    }
+
+    /// A shard that was to serve a client of this core has found nothing any more: it waits on. Lines of other shards that it was taken out of since
+    /// it was as good as served, it joins again.
+    pub(crate) fn unserved(&mut self, token: Token, now: Now, out: &mut Effects) {
+        let Some(blocked) = self.blocked(token) else {
+            self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
+            if !planted("who is gone while it is tried stays in line") {
+                self.leave_lines_of(token);
+            }
+            return;
+        };
+        if blocked.shards.len() > 1 {
+            return self.try_again(token, now, out);
+        }
+        blocked.served = false;
+        let is_late = blocked.until.is_some_and(|until| until <= now.mono);
+        self.node.note_applied(Applied::Unclaimed { token });
+        if is_late {
+            self.time_out(token, Unserved::TimedOut, now, out);
+        }
+        self.give_up_if_ended(token.conn);
+        self.settle(token.conn, now, out);
     }
 
     fn answer_wait(
@@ -427,18 +461,18 @@ impl Engine {
             return;
         }
         if !self.is_blocked_on(token) {
-            if !planted("who is gone while it is tried stays in line") {
-                self.leave_lines_of(token);
-            }
-            return;
+            self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
+            return self.leave_lines_of(token);
         }
         let Some(session) = self.sessions.get_mut(token.conn) else { return };
         let Some(blocked) = &mut session.blocked else { return };
         blocked.in_line = true;
         let is_due = blocked.until.is_some_and(|until| until <= now.mono);
         if is_due && !planted("whose time is up while it is tried waits on") {
-            self.time_out(token, now, out);
+            self.time_out(token, Unserved::TimedOut, now, out);
         }
+        self.give_up_if_ended(token.conn);
+        self.settle(token.conn, now, out);
     }
 
     fn is_blocked_on(&mut self, token: Token) -> bool {
@@ -452,6 +486,7 @@ impl Engine {
         match &mut session.blocked {
             Some(blocked) if blocked.token == token && blocked.in_line && !blocked.served => {
                 blocked.served = !planted("who is being served may still time out");
+                self.node.note_applied(Applied::Claimed { token });
                 true
             }
             _ => false,
@@ -479,11 +514,7 @@ impl Engine {
     /// The waiter's core says that it is to be served.
     pub(crate) fn serve(&mut self, from: CoreId, token: Token, entry: EntryId, now: Now, out: &mut Effects) {
         self.release_entry(entry);
-        let id = WaitId { core: from, token };
-        let progress = self.node.shard.waiters.get_mut(id).map(|waiter| waiter.progress.clone());
-        if let Some(Progress::Woken(_, key)) = progress {
-            self.serve_first(id, &key, now, out);
-        }
+        self.serve_first(WaitId { core: from, token }, now, out);
     }
 
     /// The waiter's core says that it is not to be served, or that it tries again itself.
@@ -491,7 +522,7 @@ impl Engine {
         self.release_entry(entry);
         let id = WaitId { core: from, token };
         if !tries || planted("who tries again loses its place in line") {
-            self.node.shard.waiters.leave(id);
+            self.node.leave_line(id);
         } else if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
             waiter.progress = Progress::Trying;
         }
@@ -525,6 +556,7 @@ impl Engine {
             if self.is_blocked_on(token) {
                 self.try_again(token, now, out);
             } else {
+                self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
                 self.leave_lines_of(token);
             }
         }
@@ -569,7 +601,7 @@ impl Engine {
     fn leave_lines(&mut self, token: Token, shards: &[CoreId]) {
         for &core in shards {
             if core == self.node.core {
-                self.node.shard.waiters.leave(WaitId { core, token });
+                self.node.leave_line(WaitId { core, token });
             } else {
                 self.node.leaving.push_back((core, token));
             }
@@ -588,12 +620,29 @@ impl Engine {
         if let Some(until) = blocked.until {
             self.patience.remove(&(until, session.conn));
         }
-        // Whoever is only being tried gets in line later, if at all, and leaves then. Whom one shard serves still stands before others.
-        if blocked.may_end()
-            || blocked.served && !planted("who is gone while it is served stays in line elsewhere")
-        {
+        if blocked.may_end() {
+            self.node.note_applied(Applied::GaveUp { token: blocked.token, why: Unserved::Gone });
+        }
+        // Whoever is only being tried gets in line later, if at all, and leaves then. Whom one shard serves stands in line at others.
+        let is_served = blocked.served && !planted("who is gone while it is served stays in line elsewhere");
+        if blocked.may_end() || is_served {
             self.leave_lines(blocked.token, &blocked.shards);
         }
+    }
+
+    /// As in Redis: who waits and will say no more is gone, once it has what it is owed. Who is only being tried may be served yet.
+    pub(crate) fn give_up_if_ended(&mut self, conn: ConnId) {
+        let waits = |session: &&mut Session| {
+            session.ended && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end())
+        };
+        if self.sessions.get_mut(conn).filter(waits).is_none() {
+            return;
+        }
+        let Some(mut session) = self.sessions.take(conn) else { return };
+        self.abandon_wait(&mut session);
+        session.forget_last_awaited();
+        session.close(Closing::AfterReplies);
+        self.sessions.put_back(session);
     }
 
     /// A transaction that looked for something has found nothing, and its client is in line everywhere.
@@ -612,14 +661,15 @@ impl Engine {
             let may_end =
                 |blocked: &&Blocked| blocked.may_end() || planted("who is being tried times out meanwhile");
             if let Some(token) = blocked.filter(may_end).map(|blocked| blocked.token) {
-                self.time_out(token, now, out);
+                self.time_out(token, Unserved::TimedOut, now, out);
             }
         }
     }
 
-    fn time_out(&mut self, token: Token, now: Now, out: &mut Effects) {
+    fn time_out(&mut self, token: Token, why: Unserved, now: Now, out: &mut Effects) {
         let Some(blocked) = self.blocked(token) else { return };
         let reply = empty_reply(blocked.command, blocked.resp);
+        self.node.note_applied(Applied::GaveUp { token, why });
         self.end_wait(token, reply, None, now, out);
     }
 
@@ -632,8 +682,9 @@ impl Engine {
         }
         let (token, resp) = (blocked.token, blocked.resp);
         if !with_error {
-            return self.time_out(token, now, out);
+            return self.time_out(token, Unserved::Unblocked { with_error }, now, out);
         }
+        self.node.note_applied(Applied::GaveUp { token, why: Unserved::Unblocked { with_error } });
         let mut reply = Chunks::default();
         Reply::new(&mut reply, resp).error(&UNBLOCKED);
         self.node.statistics.error(UNBLOCKED.code());
@@ -649,6 +700,31 @@ impl Engine {
 }
 
 impl Node {
+    /// Of the keys of a command that waits, those where something lies for which others have waited longer are none of its business.
+    pub(crate) fn leave_to_others(&self, id: WaitId, hop: &Hop<'_>, args: Args<'_>, keys: &mut Vec<KeyRef>) {
+        let (row, database) = (hop.command.row(), hop.database);
+        let Run::Block(block) = row.run else { return };
+        if self.shard.waiters.is_empty() {
+            return;
+        }
+        let places: SmallVec<[usize; 4]> = row.keys.places(args).collect();
+        let table = &self.shard.databases()[usize::from(database)];
+        keys.retain(|key| {
+            let place = key.place as usize;
+            let bytes = args.at(place);
+            let waits = places.iter().position(|other| *other == place).is_some_and(block.waits_for);
+            let is_mine = !waits || !self.shard.waiters.is_behind(id, database, bytes);
+            is_mine || !table.get(Key { bytes, hash: key.hash }).is_some_and(block.is_ready)
+        });
+    }
+
+    /// Somebody waits here no more, unserved.
+    pub(crate) fn leave_line(&mut self, id: WaitId) {
+        if self.shard.waiters.leave(id).is_some() {
+            self.note_applied(Applied::Left { from: id.core, token: id.token });
+        }
+    }
+
     /// Tells shards of clients that have left their lines, as far as there are credits.
     pub(crate) fn speak_of_leaving(&mut self, out: &mut Effects) {
         while let Some((core, token)) = self.leaving.front().copied() {

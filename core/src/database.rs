@@ -38,7 +38,31 @@ pub struct Database {
     record_bytes: usize,
     /// Records that have a deadline.
     with_deadline: usize,
+    /// Records of containers in which something has a deadline.
+    timed_within: usize,
 }
+
+/// What the accounts know of a record.
+#[derive(Clone, Copy, Default)]
+struct Account {
+    bytes: usize,
+    with_deadline: bool,
+    timed_within: bool,
+}
+
+impl Account {
+    #[inline]
+    fn of(record: &Record) -> Account {
+        Account {
+            bytes: record.owned_bytes(),
+            with_deadline: record.deadline().is_some(),
+            timed_within: record.is_timed_within(),
+        }
+    }
+}
+
+/// Parts of containers that are removed at a time because their time has come.
+const PURGED_MAX: usize = 256;
 
 impl Database {
     /// What a key costs in the table, in bytes, besides its record.
@@ -46,7 +70,7 @@ impl Database {
 
     /// Without keys.
     pub fn new(hasher: KeyHasher) -> Database {
-        Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0 }
+        Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0, timed_within: 0 }
     }
 
     /// Keys, those included whose time has come but that nobody has looked at since.
@@ -64,10 +88,10 @@ impl Database {
         self.with_deadline
     }
 
-    /// True if any key has a deadline.
+    /// True if any key or anything in one has a deadline.
     #[inline]
     pub fn has_deadlines(&self) -> bool {
-        self.with_deadline > 0
+        self.with_deadline + self.timed_within > 0
     }
 
     /// Bytes of the table and of what it holds.
@@ -91,11 +115,7 @@ impl Database {
     pub fn get_live(&mut self, key: Key<'_>, now: UnixMillis) -> Live<'_> {
         match self.table.get_mut(key.bytes, key.hash) {
             None => Live::Absent,
-            Some(record)
-                if record.deadline().is_some_and(|at| at <= now) && !planted("a due key is found") =>
-            {
-                Live::Due
-            }
+            Some(record) if record.is_due(now) && !planted("a due key is found") => Live::Due,
             Some(record) => Live::Found(record),
         }
     }
@@ -104,6 +124,12 @@ impl Database {
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
         self.table.prefetch(hash);
+    }
+
+    /// Brings the key's record towards the cache, after its bucket.
+    #[inline]
+    pub fn prefetch_record(&self, hash: KeyHash) {
+        self.table.prefetch_entry(hash);
     }
 
     /// Stores a value under a key, whatever lay there. A container that lay there is given back: to free it may take long.
@@ -116,7 +142,7 @@ impl Database {
         access: AccessRule,
     ) -> Option<Box<Container>> {
         if let Some(record) = self.table.get_mut(key.bytes, key.hash) {
-            let (bytes, timed) = (record.owned_bytes(), record.deadline().is_some());
+            let before = Account::of(record);
             let old = record.take_container();
             record.set_value(value);
             record.set_access(access.used(record.access()));
@@ -125,8 +151,8 @@ impl Database {
                 Deadline::Clear => record.set_deadline(None),
                 Deadline::At(at) => record.set_deadline(Some(at)),
             }
-            let (after, deadline) = (record.owned_bytes(), record.deadline());
-            self.account(key.hash, (bytes, timed), (after, deadline));
+            let (after, soonest) = (Account::of(record), record.soonest());
+            self.account(key.hash, before, after, soonest);
             return old;
         }
         let deadline = match deadline {
@@ -139,25 +165,26 @@ impl Database {
 
     /// Puts a record in whose key is not there.
     pub fn insert(&mut self, hash: KeyHash, record: Record) {
-        let (bytes, deadline) = (record.owned_bytes(), record.deadline());
+        let (after, soonest) = (Account::of(&record), record.soonest());
         self.table.insert(record, hash);
-        self.account(hash, (0, false), (bytes, deadline));
+        self.account(hash, Account::default(), after, soonest);
     }
 
     /// Lets `change` work on a record.
     pub fn change<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> R) -> Option<R> {
         let record = self.table.get_mut(key.bytes, key.hash)?;
-        let before = (record.owned_bytes(), record.deadline().is_some());
+        let before = Account::of(record);
         let result = change(record);
-        let after = (record.owned_bytes(), record.deadline());
-        self.account(key.hash, before, after);
+        record.note_within();
+        let (after, soonest) = (Account::of(record), record.soonest());
+        self.account(key.hash, before, after, soonest);
         Some(result)
     }
 
     /// Takes a record out.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Record> {
         let record = self.table.remove(key.bytes, key.hash)?;
-        self.forget(&record);
+        self.forget(Account::of(&record));
         Some(record)
     }
 
@@ -176,8 +203,8 @@ impl Database {
         self.table.iter()
     }
 
-    /// Removes records that are due, in about `steps` steps, and hands them on; those that are `spared` stay due. Steps used and records
-    /// removed.
+    /// Removes records that are due, and what is due within others, in about `steps` steps, and hands records on; those that are `spared` stay
+    /// due. Steps used and records removed.
     pub fn expire_some(
         &mut self,
         now: UnixMillis,
@@ -185,15 +212,29 @@ impl Database {
         spared: &dyn Fn(&[u8]) -> bool,
         bury: &mut dyn FnMut(Record),
     ) -> (usize, usize) {
-        let (mut expired, mut bytes) = (0, 0);
+        let (mut expired, mut partly, mut gone) = (0, Vec::new(), Vec::new());
         let spared = |record: &Record| spared(record.key());
-        let used = self.table.sweep(now, steps, &Record::deadline, &spared, &mut |record| {
-            expired += 1;
-            bytes += record.owned_bytes();
-            bury(record);
+        let mut used = self.table.sweep(now, steps, &Record::soonest, &spared, &mut |record| {
+            gone.push(Account::of(&record));
+            if record.is_due(now) {
+                expired += 1;
+                bury(record);
+            } else {
+                partly.push(record);
+            }
         });
-        self.with_deadline -= expired;
-        self.record_bytes -= bytes;
+        gone.into_iter().for_each(|account| self.forget(account));
+        for mut record in partly {
+            if let Some(Container::Hash(hash)) = record.container_mut()
+                && hash.purge(now, PURGED_MAX) >= PURGED_MAX
+            {
+                // There may be more of it.
+                used = steps;
+            }
+            record.note_within();
+            let hash = self.table.hash(record.key());
+            self.insert(hash, record);
+        }
         (used, expired)
     }
 
@@ -209,7 +250,7 @@ impl Database {
             let Some(records) = self.table.take_segment() else { break };
             freed += records.len() + 1;
             for record in records {
-                self.forget(&record);
+                self.forget(Account::of(&record));
                 bury(record);
             }
         }
@@ -220,32 +261,39 @@ impl Database {
     pub fn recount(&self) -> Result<(), String> {
         let bytes: usize = self.iter().map(Record::owned_bytes).sum();
         let timed = self.iter().filter(|record| record.deadline().is_some()).count();
+        let within =
+            |record: &&Record| record.container().is_some_and(|container| container.soonest().is_some());
+        let within = self.iter().filter(within).count();
         let keys = self.iter().count();
-        let found = (bytes, timed, keys);
-        let accounted = (self.record_bytes, self.with_deadline, self.len());
+        let found = (bytes, timed, within, keys);
+        let accounted = (self.record_bytes, self.with_deadline, self.timed_within, self.len());
         if found == accounted {
             return Ok(());
         }
-        Err(format!("bytes, deadlines, keys are {found:?}, accounted {accounted:?}"))
+        Err(format!("bytes, deadlines, deadlines within, keys are {found:?}, accounted {accounted:?}"))
     }
 
     /// Panics unless the table is well formed; for the simulator and tests.
     pub fn check(&self) {
         self.table.check();
-        self.table.check_deadlines(&Record::deadline);
+        self.table.check_deadlines(&Record::soonest);
     }
 
-    fn forget(&mut self, record: &Record) {
-        self.record_bytes -= record.owned_bytes();
-        self.with_deadline -= usize::from(record.deadline().is_some());
+    fn forget(&mut self, account: Account) {
+        self.record_bytes -= account.bytes;
+        self.with_deadline -= usize::from(account.with_deadline);
+        self.timed_within -= usize::from(account.timed_within);
     }
 
     #[inline]
-    fn account(&mut self, hash: KeyHash, before: (usize, bool), after: (usize, Option<UnixMillis>)) {
-        self.record_bytes = self.record_bytes + after.0 - before.0;
-        self.with_deadline = self.with_deadline + usize::from(after.1.is_some()) - usize::from(before.1);
-        if let Some(deadline) = after.1 {
-            self.table.note_deadline(hash, deadline);
+    fn account(&mut self, hash: KeyHash, before: Account, after: Account, soonest: Option<UnixMillis>) {
+        self.record_bytes = self.record_bytes + after.bytes - before.bytes;
+        let changed =
+            |count: usize, after: bool, before: bool| count + usize::from(after) - usize::from(before);
+        self.with_deadline = changed(self.with_deadline, after.with_deadline, before.with_deadline);
+        self.timed_within = changed(self.timed_within, after.timed_within, before.timed_within);
+        if let Some(soonest) = soonest {
+            self.table.note_deadline(hash, soonest);
         }
     }
 }

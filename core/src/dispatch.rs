@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects, LogLevel, Origin};
 use crate::feed::monitor_line;
 use crate::gather::Check;
-use crate::hash::{KeyHash, placement_part};
+use crate::hash::KeyHash;
 use crate::hop::{Hop, run_hop};
 use crate::limits;
 use crate::message::{Message, Request, Token};
@@ -100,16 +100,12 @@ impl Engine {
         let awaited = session.in_flight();
         let verdict;
         (session, verdict) = self.run(session, id, args, now, out);
-        if self.node.shard.waiters.has_ready() {
-            // Whoever waits is served before the next command runs; it may be this client, which has got in line just now.
-            if planted("who has just got in line cannot be served") {
-                self.serve_ready(now, out);
-            } else {
-                let conn = session.conn;
-                self.sessions.put_back(session);
-                self.serve_ready(now, out);
-                session = self.sessions.take(conn).expect("a client ends only by Closed");
-            }
+        if self.node.shard.waiters.has_ready()
+            && (session.blocked.is_none() || planted("who has just got in line cannot be served"))
+        {
+            // Whoever waits is served before the next command runs. A client that waits itself has no next one, and must be back in its
+            // place to be served.
+            self.serve_ready(now, out);
         }
         if verdict == Verdict::Done {
             let sequence = (session.in_flight() > awaited).then(|| session.last_awaited());
@@ -306,7 +302,7 @@ impl Engine {
         }
     }
 
-    /// A command whose keys lie on several shards.
+    /// A command whose keys lie on several shards; `self.keys` and `self.owners` tell where.
     fn run_several(
         &mut self,
         session: &mut Session,
@@ -319,7 +315,6 @@ impl Engine {
         let outcome = if row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
             Err(Failure::OUT_OF_MEMORY)
         } else {
-            self.locate(row, args);
             self.begin_several(session, id, args, now, out)
         };
         outcome.unwrap_or_else(|failure| {
@@ -453,8 +448,26 @@ impl Engine {
         self.node.statistics.remote_requests += 1;
         let token = Token { conn: session.conn, sequence: session.await_reply() };
         let first_hash = self.keys.first().map_or(KeyHash(0), |key| key.hash);
-        let request = request(session, id, args, now, first_hash);
-        out.push(Effect::Send { to, message: Message::Direct { token, request } });
+        // What lies in a buffer of its own travels alone.
+        let fits = args.large_argument().is_none();
+        match out.last_send(to).filter(|_| fits) {
+            Some(Message::Directs { directs }) if directs.unix_micros() == now.unix_micros => {
+                directs.push(session, id, token, first_hash, args);
+            }
+            Some(message) if may_be_joined(message, now) => {
+                let mut directs = self.spare_directs.pop().unwrap_or_default();
+                directs.begin(now.unix_micros);
+                if let Message::Direct { token, request } = &*message {
+                    directs.push_request(*token, request);
+                }
+                directs.push(session, id, token, first_hash, args);
+                *message = Message::Directs { directs };
+            }
+            _ => {
+                let request = request(session, id, args, now, first_hash);
+                out.push(Effect::Send { to, message: Message::Direct { token, request } });
+            }
+        }
         Verdict::Done
     }
 
@@ -469,31 +482,24 @@ impl Engine {
         }
     }
 
-    /// Finds the keys and their shard.
+    /// Finds the keys and their shards.
     #[inline]
     fn place(&mut self, row: &Command, args: Args<'_>) -> Place {
-        let (cores, me) = (self.node.cores, self.node.core);
-        let hasher = self.node.shard.hasher().clone();
-        self.keys.clear();
-        let mut owner = None;
+        let Engine { node, keys, owners, known_hash, .. } = self;
+        let (cores, me, hasher) = (node.cores, node.core, node.shard.hasher());
+        keys.clear();
+        owners.clear();
+        let mut is_one = true;
         for place in row.keys.places(args) {
-            let key = args.at(place);
-            let hash = hasher.hash(key);
-            self.keys.push(KeyRef { place: place as u32, hash });
-            if cores == 1 {
-                continue;
-            }
-            let part = placement_part(key);
-            let shard =
-                if part.len() == key.len() { hash.shard(cores) } else { hasher.hash(part).shard(cores) };
-            match owner {
-                None => owner = Some(shard),
-                Some(other) if other == shard => {}
-                Some(_) => return Place::Several,
-            }
+            let known = known_hash.filter(|_| place == 1);
+            let (hash, owner) = hasher.place(args.at(place), known, cores);
+            keys.push(KeyRef { place: place as u32, hash });
+            is_one &= owners.last().is_none_or(|last| *last == owner);
+            owners.push(owner);
         }
-        match owner {
-            Some(shard) if shard != me.0 => Place::There(CoreId(shard)),
+        match owners.first() {
+            _ if !is_one => Place::Several,
+            Some(&owner) if owner != me.0 => Place::There(CoreId(owner)),
             _ => Place::Here,
         }
     }
@@ -578,6 +584,18 @@ impl Node {
         let slow_from = self.settings.slowlog_log_slower_than;
         (slow_from >= 0 && micros as i64 >= slow_from && !flags.has(Flags::SKIP_SLOWLOG))
             .then(|| Box::new(SlowCall::new(micros, args)))
+    }
+}
+
+/// True for a command that was to travel alone and may travel with others.
+fn may_be_joined(message: &Message, now: Now) -> bool {
+    match message {
+        Message::Direct { request, .. } => {
+            request.unix_micros == now.unix_micros
+                && !matches!(request.command.row().run, Run::Block(_))
+                && !request.args.has_large()
+        }
+        _ => false,
     }
 }
 

@@ -1,22 +1,26 @@
 //! The engine of one core: events in, effects out. It routes; the rooms decide.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
+use crate::ahead::{AHEAD_MAX, Ahead};
 use crate::args::Span;
 use crate::block::Lent;
 use crate::config::Settings;
+use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
 use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::files::Files;
 use crate::gather::Gather;
+use crate::hash::KeyHash;
 use crate::host::{Instruments, Process};
 use crate::limits;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
 use crate::protocol::reply::{Failure, Reply, Resp};
-use crate::protocol::request::{Parsed, RequestLimits};
+use crate::protocol::request::{Parsed, RequestError, RequestLimits};
 use crate::session::{Closing, Hold, Session, Sessions};
 use crate::shard::KeyRef;
 use crate::time::{Instant, Now};
@@ -65,6 +69,11 @@ pub struct Engine {
     /// Reply buffers to be used again.
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) spans: Vec<Span>,
+    pub(crate) direct_spans: Vec<Span>,
+    /// What is understood of the client that is served now.
+    ahead: Ahead,
+    /// The hash of the running request's first argument, if it is known.
+    pub(crate) known_hash: Option<KeyHash>,
     pub(crate) keys: Vec<KeyRef>,
     /// The shards of those, where they may differ.
     pub(crate) owners: Vec<u16>,
@@ -76,6 +85,11 @@ pub struct Engine {
     pub(crate) patience: BTreeSet<(Instant, ConnId)>,
     /// Waiters that are to be tried again as soon as there are credits.
     pub(crate) tries_later: VecDeque<Token>,
+    /// Messages to be used again, in the boxes in which they travel.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+    pub(crate) spare_directs: Vec<Box<Directs>>,
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
+    pub(crate) spare_dones: Vec<Box<Dones>>,
     /// The command that may wait and has its session now.
     pub(crate) lent: Option<(Token, Lent)>,
 }
@@ -96,12 +110,17 @@ impl Engine {
             next_sweep: Instant(0),
             spare: Vec::new(),
             spans: Vec::new(),
+            direct_spans: Vec::new(),
+            ahead: Ahead::default(),
+            known_hash: None,
             keys: Vec::new(),
             owners: Vec::new(),
             transactions: Coordinator::default(),
             own_answers: VecDeque::new(),
             patience: BTreeSet::new(),
             tries_later: VecDeque::new(),
+            spare_directs: Vec::new(),
+            spare_dones: Vec::new(),
             lent: None,
         }
     }
@@ -118,6 +137,7 @@ impl Engine {
         match event {
             Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
+            Event::Filled { conn, bytes } => self.filled(now, conn, bytes),
             Event::Ended { conn } => self.ended(now, conn, out),
             Event::Closed { conn } => self.closed(conn),
             Event::Message { from, message } => self.message(now, from, message, out),
@@ -148,6 +168,27 @@ impl Engine {
     pub fn output(&mut self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
         let spare = &mut self.spare;
         self.sessions.get_mut(conn).map(|session| session.outbox.take(spare)).into_iter().flatten()
+    }
+
+    /// Where the next bytes of this client belong, if a large argument is on its way: a driver may receive them there and say so by
+    /// [`Event::Filled`], instead of by [`Event::Bytes`]. The room stays where it is in memory until one of these is handled, or
+    /// [`Event::Closed`]: a driver may give its address to the kernel. Empty, if there is none.
+    pub fn room(&mut self, conn: ConnId) -> &mut [MaybeUninit<u8>] {
+        match self.sessions.get_mut(conn) {
+            Some(session) if session.closing == Closing::No && session.hold.is_none() => {
+                session.parser.room()
+            }
+            _ => &mut [],
+        }
+    }
+
+    fn filled(&mut self, now: Now, conn: ConnId, bytes: usize) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.parser.filled(bytes);
+            session.input_total += bytes as u64;
+            session.last_active = now.mono;
+            self.node.statistics.input_bytes += bytes as u64;
+        }
     }
 
     /// When to call with [`Event::Wake`].
@@ -203,6 +244,27 @@ impl Engine {
         self.node.queue.has_waiting() || !self.node.shard.waiters.is_empty()
     }
 
+    /// Brings the memory towards the cache that a message will look at when it is handled. Changes nothing that can be observed.
+    #[inline]
+    pub fn foresee(&self, message: &Message) {
+        let prefetch = |database: u16, hash| {
+            if let Some(database) = self.node.shard.databases.get(usize::from(database)) {
+                database.prefetch(hash);
+            }
+        };
+        match message {
+            Message::Direct { request, .. } => prefetch(request.database, request.first_hash),
+            Message::Directs { directs } => {
+                directs
+                    .heads()
+                    .iter()
+                    .take(AHEAD_MAX)
+                    .for_each(|head| prefetch(head.database, head.first_hash));
+            }
+            _ => {}
+        }
+    }
+
     /// Transactions of this core's clients that are not over.
     pub fn transactions(&self) -> &Coordinator {
         &self.transactions
@@ -230,14 +292,27 @@ impl Engine {
 
     /// At rest nothing remains: what does, in words.
     pub fn unfinished(&self) -> Option<String> {
+        self.remaining(false)
+    }
+
+    /// The same where clients wait for ever: they, what stands behind them and their places in line remain, and nothing else.
+    pub fn unfinished_beside_waits(&self) -> Option<String> {
+        self.remaining(true)
+    }
+
+    fn remaining(&self, may_wait: bool) -> Option<String> {
+        let waits = |session: &&Session| may_wait && session.blocked.as_ref().is_some_and(|b| b.may_end());
+        let waiting = self.sessions.iter().filter(waits).count();
+        let held_behind = self.sessions.iter().filter(waits).filter(|session| session.hold.is_some()).count();
         let links = &self.node.links;
         let rest = (links.outstanding(), links.parked(), self.gathers.len(), self.sleepers.len());
-        let awaited: usize = self.sessions.iter().map(Session::in_flight).sum();
-        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count();
+        let awaited = self.sessions.iter().map(Session::in_flight).sum::<usize>() - waiting;
+        let held = self.sessions.iter().filter(|session| session.hold.is_some()).count() - held_behind;
         let queue = &self.node.queue;
         let rounds = self.node.unwatched.len() + self.node.late_rounds.len();
         let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
-        let waits = (self.node.shard.waiters.len(), self.node.leaving.len(), self.tries_later.len());
+        let in_line = if may_wait { 0 } else { self.node.shard.waiters.len() };
+        let waits = (in_line, self.node.leaving.len(), self.tries_later.len());
         (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0) || waits != (0, 0, 0)).then(|| {
             format!(
                 "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \
@@ -293,69 +368,101 @@ impl Engine {
         let mut parser = std::mem::take(&mut session.parser);
         let mut consumed = 0;
         let mut commands = 0;
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.clear();
         while session.hold.is_none() && session.closing == Closing::No {
             let limits = RequestLimits {
                 bulk_max: self.node.settings.proto_max_bulk_len,
                 authenticated: session.authenticated,
             };
-            match parser.parse(&bytes[consumed..], &limits) {
-                Parsed::Incomplete => break,
-                Parsed::Error(error) => {
-                    let failure = Failure::text(format!("ERR Protocol error: {}", error.text()));
-                    self.node.statistics.error(failure.code());
-                    let resp = session.resp;
-                    Reply::new(session.reply_end(), resp).error(&failure);
-                    out.push(Effect::Log {
-                        level: LogLevel::Verbose,
-                        text: format!(
-                            "Protocol error ({}) from client {}",
-                            error.text(),
-                            session.peer.address
-                        ),
-                    });
-                    session.close(Closing::AfterReplies);
-                    parser.reset();
-                    break;
-                }
-                Parsed::Request { len } => {
-                    if commands == limits::COMMANDS_PER_EVENT {
+            if ahead.is_over() && !parser.is_within_request() {
+                let database = self.node.shard.databases.get(usize::from(session.database));
+                let (cores, me) = (self.node.cores, self.node.core.0);
+                let is_own = |hash: KeyHash| hash.shard(cores) == me;
+                ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), is_own, database);
+            }
+            let start = consumed;
+            let (args, end, hash) = if let Some(next) = ahead.next(bytes) {
+                (next.args, next.end, next.hash)
+            } else {
+                match parser.parse(&bytes[consumed..], &limits) {
+                    Parsed::Incomplete => break,
+                    Parsed::Error(error) => {
+                        self.misunderstood(&mut session, error, out);
                         parser.reset();
-                        session.again = true;
-                        out.push(Effect::ResumeRead { conn });
                         break;
                     }
-                    session.unconsumed = bytes.len() - consumed;
-                    let verdict;
-                    (session, verdict) = self.dispatch(session, parser.args(&bytes[consumed..]), now, out);
-                    parser.reset();
-                    if verdict != Verdict::Held(Hold::Credits) {
-                        self.node.links.forget(conn);
+                    Parsed::Taken { len } => {
+                        consumed += len;
+                        break;
                     }
-                    match verdict {
-                        Verdict::Done => {
-                            consumed += len;
-                            commands += 1;
-                        }
-                        Verdict::Held(hold) => session.hold = Some(hold),
+                    Parsed::Request { len } => {
+                        // A request that the parser owns is kept there if it must wait.
+                        consumed += if parser.owns() { len } else { 0 };
+                        (parser.args(&bytes[start..]), start + len, None)
                     }
                 }
+            };
+            if commands == limits::COMMANDS_PER_EVENT {
+                if !parser.owns() {
+                    parser.reset();
+                }
+                session.again = true;
+                out.push(Effect::ResumeRead { conn });
+                break;
+            }
+            session.unconsumed = bytes.len() - consumed;
+            self.known_hash = hash;
+            let verdict;
+            (session, verdict) = self.dispatch(session, args, now, out);
+            self.known_hash = None;
+            if verdict == Verdict::Done || !parser.owns() {
+                parser.reset();
+            }
+            if verdict != Verdict::Held(Hold::Credits) {
+                self.node.links.forget(conn);
+            }
+            match verdict {
+                Verdict::Done => {
+                    consumed = end;
+                    commands += 1;
+                }
+                Verdict::Held(hold) => session.hold = Some(hold),
             }
         }
         session.parser = parser;
+        self.ahead = ahead;
         if session.closing != Closing::No {
             consumed = bytes.len();
         }
         session.unconsumed = bytes.len() - consumed;
         self.judge_input(&mut session, out);
+        let waits = session.blocked.is_some();
         self.sessions.put_back(session);
+        if waits {
+            self.give_up_if_ended(conn);
+        }
         self.settle(conn, now, out);
         consumed
+    }
+
+    /// A client is told what is wrong with its bytes, and closed.
+    fn misunderstood(&mut self, session: &mut Session, error: RequestError, out: &mut Effects) {
+        let failure = Failure::text(format!("ERR Protocol error: {}", error.text()));
+        self.node.statistics.error(failure.code());
+        let resp = session.resp;
+        Reply::new(session.reply_end(), resp).error(&failure);
+        out.push(Effect::Log {
+            level: LogLevel::Verbose,
+            text: format!("Protocol error ({}) from client {}", error.text(), session.peer.address),
+        });
+        session.close(Closing::AfterReplies);
     }
 
     /// Bounds what a client may send ahead.
     fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
         let limit = self.node.settings.client_query_buffer_limit;
-        if session.unconsumed as u64 > limit {
+        if (session.unconsumed + session.parser.taken_bytes()) as u64 > limit {
             self.node.statistics.query_limit_disconnections += 1;
             out.push(Effect::Log {
                 level: LogLevel::Warning,
@@ -382,6 +489,7 @@ impl Engine {
     fn ended(&mut self, now: Now, conn: ConnId, out: &mut Effects) {
         if let Some(session) = self.sessions.get_mut(conn) {
             session.ended = true;
+            self.give_up_if_ended(conn);
             self.settle(conn, now, out);
         }
     }
@@ -421,10 +529,6 @@ impl Engine {
                     session.peer.address
                 ),
             });
-            session.close(Closing::Now);
-        }
-        if session.ended && session.blocked.is_some() {
-            // As in Redis: who waits and will say no more is gone.
             session.close(Closing::Now);
         }
         if session.ended && session.hold.is_none() && !session.again {

@@ -73,6 +73,13 @@ pub enum Event<'a> {
         /// Everything not yet consumed.
         bytes: &'a [u8],
     },
+    /// This many bytes of a client were written to the beginning of [`crate::Engine::room`].
+    Filled {
+        /// Whose.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
     /// The peer will send no more, but may still read: answered by [`Effect::Close`] when what it has asked for has been answered. All
     /// bytes that it has sent were presented before.
     Ended {
@@ -230,17 +237,36 @@ pub enum DiskOutcome {
 #[derive(Debug, Default)]
 pub struct Effects {
     list: Vec<Effect>,
+    /// By core: where the last message to it stands, counted from one.
+    last_sends: Vec<u32>,
 }
 
 impl Effects {
     /// Adds an effect at the end.
     #[inline]
     pub fn push(&mut self, effect: Effect) {
+        if let Effect::Send { to, .. } = &effect {
+            if self.last_sends.len() <= to.index() {
+                self.last_sends.resize(to.index() + 1, 0);
+            }
+            self.last_sends[to.index()] = self.list.len() as u32 + 1;
+        }
         self.list.push(effect);
+    }
+
+    /// The last message to this core, if there is one: what may leave with it may be added to it.
+    #[inline]
+    pub(crate) fn last_send(&mut self, core: CoreId) -> Option<&mut Message> {
+        let place = self.last_sends.get(core.index()).copied().unwrap_or(0).checked_sub(1)?;
+        match &mut self.list[place as usize] {
+            Effect::Send { message, .. } => Some(message),
+            _ => None,
+        }
     }
 
     /// Takes all effects out, oldest first; the room is kept.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.last_sends.clear();
         self.list.drain(..)
     }
 

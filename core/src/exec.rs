@@ -192,9 +192,9 @@ impl Engine {
             return;
         }
         for place in row.keys.places(args) {
-            let key = args.at(place);
-            self.keys.push(KeyRef { place: place as u32, hash: self.node.shard.hasher().hash(key) });
-            self.owners.push(self.node.owner_of(key));
+            let (hash, owner) = self.node.shard.hasher().place(args.at(place), None, self.node.cores);
+            self.keys.push(KeyRef { place: place as u32, hash });
+            self.owners.push(owner);
         }
     }
 

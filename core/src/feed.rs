@@ -20,8 +20,12 @@ pub struct Feed {
     monitors: usize,
     /// What each other core was told: that we want its lines.
     told: Vec<bool>,
+    /// How many of them were.
+    told_on: usize,
     /// Who wants ours.
     watchers: Vec<bool>,
+    /// How many of them do.
+    watching: usize,
     queues: Vec<Vec<MonitorLine>>,
     queued_bytes: Vec<usize>,
     /// A batch or a word is on its way and not answered.
@@ -46,7 +50,9 @@ impl Feed {
             core,
             monitors: 0,
             told: vec![false; cores],
+            told_on: 0,
             watchers: vec![false; cores],
+            watching: 0,
             queues: vec![Vec::new(); cores],
             queued_bytes: vec![0; cores],
             busy: vec![false; cores],
@@ -73,12 +79,13 @@ impl Feed {
     /// True if anybody wants to see what runs here.
     #[inline]
     pub fn is_watched(&self) -> bool {
-        self.monitors > 0 || self.watchers.iter().any(|&wants| wants)
+        self.monitors > 0 || self.watching > 0
     }
 
     /// Another core's wish.
     pub fn watched_by(&mut self, core: CoreId, on: bool) {
-        self.watchers[core.index()] = on;
+        let before = std::mem::replace(&mut self.watchers[core.index()], on);
+        self.watching = self.watching + usize::from(on) - usize::from(before);
         if !on {
             self.queues[core.index()].clear();
             self.queued_bytes[core.index()] = 0;
@@ -114,6 +121,7 @@ impl Feed {
         let wanted = self.monitors > 0;
         let word = if self.told[at] != wanted {
             self.told[at] = wanted;
+            self.told_on = self.told_on + usize::from(wanted) - usize::from(!wanted);
             FeedWord::Watch(wanted)
         } else {
             self.queued_bytes[at] = 0;
@@ -126,6 +134,10 @@ impl Feed {
     /// True if there may be something to say.
     #[inline]
     pub fn has_news(&self) -> bool {
+        (self.is_watched() || self.told_on > 0) && self.has_any_news()
+    }
+
+    fn has_any_news(&self) -> bool {
         (0..self.told.len() as u16).any(|core| self.has_news_for(CoreId(core)))
     }
 

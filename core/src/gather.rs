@@ -79,13 +79,16 @@ impl Engine {
             parts: vec![None; usize::from(self.node.cores)],
         };
         let conn = session.conn;
+        // What it has sent is being looked at: if it says no more, it is not over yet.
+        let again = std::mem::replace(&mut session.again, true);
         self.sessions.put_back(session);
         let own = self.give_part_of(self.node.core, &request, now, out);
         self.node.note_applied(Applied::Here { conn, refused: false });
         gather.parts[self.node.core.index()] = Some(own);
         self.gathers.insert(token, gather);
         self.end_gather_if_whole(token, now, out);
-        let session = self.sessions.take(conn).expect("a client ends only by Closed");
+        let mut session = self.sessions.take(conn).expect("a client ends only by Closed");
+        session.again = again;
         (session, Verdict::Done)
     }
 
@@ -103,8 +106,9 @@ impl Engine {
 
     /// Another core's message.
     pub(crate) fn message(&mut self, now: Now, from: CoreId, message: Message, out: &mut Effects) {
-        if message.is_answer() && !planted("an answer does not give the credit back") {
-            self.node.links.give_back(from);
+        let answers = message.answers();
+        if answers > 0 && !planted("an answer does not give the credit back") {
+            self.node.links.give_back_several(from, answers);
         }
         if matches!(message, Message::Ran { .. })
             && planted("a transaction gives its credits back before its release")
@@ -113,6 +117,8 @@ impl Engine {
         }
         match message {
             Message::Direct { token, request } => self.direct(from, token, request, now, out),
+            Message::Directs { directs } => self.directs(from, directs, now, out),
+            Message::Dones { dones } => self.dones(from, dones, now, out),
             Message::Batch { token, bundle } => self.batch(from, token, bundle, now, out),
             Message::Schedule { tx, client, ticket, intents, body } => {
                 self.schedule(from, tx, client, ticket, intents, body);
@@ -127,8 +133,9 @@ impl Engine {
             Message::Serve { token, entry } => self.serve(from, token, entry, now, out),
             Message::Pass { token, entry, tries } => self.pass(from, token, entry, tries),
             Message::Served { token, reply } => self.end_wait(token, reply, Some(from), now, out),
+            Message::Unserved { token } => self.unserved(token, now, out),
             Message::Leave { token } => {
-                self.node.shard.waiters.leave(WaitId { core: from, token });
+                self.node.leave_line(WaitId { core: from, token });
                 out.push(Effect::Send { to: from, message: Message::Received });
             }
             Message::Done { token, reply, slow } => {
@@ -300,4 +307,24 @@ impl Engine {
 fn is_whole(parts: &[Option<Part>]) -> bool {
     let missing = parts.iter().filter(|part| part.is_none()).count();
     missing <= usize::from(planted("an answer of all lacks the last part"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits;
+    use crate::testing::World;
+
+    #[test]
+    fn who_says_no_more_is_answered_to_the_end() {
+        for cores in [1, 2] {
+            let mut world = World::new(cores);
+            let client = world.connect(0);
+            let bytes =
+                "PING\r\n".repeat(limits::COMMANDS_PER_EVENT) + "DBSIZE\r\nCLIENT UNBLOCK 99\r\nPING\r\n";
+            world.send_last(client, bytes.as_bytes());
+            let heard = world.receive(client);
+            assert!(heard.ends_with("+PONG\r\n:0\r\n:0\r\n+PONG\r\n"), "{cores} cores: {heard:.200}");
+            assert!(!world.is_open(client));
+        }
+    }
 }

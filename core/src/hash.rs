@@ -39,12 +39,19 @@ impl KeyHash {
 #[derive(Clone, Debug)]
 pub struct KeyHasher {
     state: ahash::RandomState,
+    seeds: [u64; 4],
 }
 
 impl KeyHasher {
     /// The same seeds give the same hashes in every process on the same kind of machine.
     pub fn new(seeds: [u64; 4]) -> Self {
-        KeyHasher { state: ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]) }
+        KeyHasher { state: ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]), seeds }
+    }
+
+    /// Seeds for what is hashed within values: others, so that hashes of keys say nothing about them.
+    pub fn seeds_within(&self) -> [u64; 4] {
+        let [a, b, c, d] = self.seeds;
+        [b.rotate_left(17) ^ 0x9e37_79b9_7f4a_7c15, d, a.rotate_left(31), c]
     }
 
     /// Hashes a whole key.
@@ -53,6 +60,19 @@ impl KeyHasher {
         let mut hasher = self.state.build_hasher();
         hasher.write(key);
         KeyHash(hasher.finish())
+    }
+
+    /// The hash of a key, which may be known already, and its shard: see [`placement_part`].
+    #[inline]
+    pub fn place(&self, key: &[u8], known: Option<KeyHash>, shards: u16) -> (KeyHash, u16) {
+        let hash = known.unwrap_or_else(|| self.hash(key));
+        debug_assert_eq!(hash, self.hash(key), "what is known is the key's");
+        if shards == 1 {
+            return (hash, 0);
+        }
+        let part = placement_part(key);
+        let decides = if part.len() == key.len() { hash } else { self.hash(part) };
+        (hash, decides.shard(shards))
     }
 }
 

@@ -86,6 +86,9 @@ pub(crate) fn run_hop(
     let outcome = if refused {
         Err(Failure::OUT_OF_MEMORY)
     } else {
+        if let [_, _, ..] = keys {
+            node.shard.prefetch(hop.database, keys);
+        }
         let mut cx = node.cx(hop, keys);
         let mut reply = match ends {
             Some(ends) => Reply::of_elements(chunks, resp, ends),
@@ -97,7 +100,8 @@ pub(crate) fn run_hop(
             }
             Run::Plan(plan) => all_steps(plan, &mut cx, args, &mut reply).map(drop),
             // Within a transaction nobody waits.
-            Run::Block(block) => (block.timeout)(args)
+            Run::Block(block) => (block.plan.check)(args, cx.settings)
+                .and_then(|()| (block.timeout)(args))
                 .and_then(|_| all_steps(&block.plan, &mut cx, args, &mut reply))
                 .map(|found| {
                     if !found {

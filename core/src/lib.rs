@@ -3,12 +3,14 @@
 //! It parses, executes and coordinates. It does not know clocks, sockets, files, threads or entropy: a driver
 //! hands it events and carries out its effects.
 
+mod ahead;
 pub mod args;
 mod block;
 pub mod command;
 pub mod config;
 pub mod database;
 mod digest;
+pub mod directs;
 mod dispatch;
 pub mod doorbell;
 pub mod engine;

@@ -31,6 +31,8 @@ pub struct Links {
     credits: Vec<usize>,
     /// By core: the numbers of those who wait for it, who has waited longest first.
     lines: Vec<VecDeque<u64>>,
+    /// Of each line those who were not told to try again.
+    untold: Vec<VecDeque<u64>>,
     /// By number, which grow.
     waiters: BTreeMap<u64, Waiter>,
     numbers: BTreeMap<ConnId, u64>,
@@ -48,6 +50,7 @@ impl Links {
             credits_max: credits,
             credits: vec![credits; usize::from(cores)],
             lines: vec![VecDeque::new(); usize::from(cores)],
+            untold: vec![VecDeque::new(); usize::from(cores)],
             waiters: BTreeMap::new(),
             numbers: BTreeMap::new(),
             next_number: 0,
@@ -118,9 +121,8 @@ impl Links {
             needs.truncate(1);
         }
         for core in &needs {
-            let line = &mut self.lines[core.index()];
-            let place = line.partition_point(|other| *other < number);
-            line.insert(place, number);
+            enter(&mut self.lines[core.index()], number);
+            enter(&mut self.untold[core.index()], number);
         }
         self.waiters.insert(number, Waiter { conn, needs, is_told: false });
         self.numbers.insert(conn, number);
@@ -139,9 +141,9 @@ impl Links {
     fn leave_lines(&mut self, number: u64) {
         let Some(waiter) = self.waiters.remove(&number) else { return };
         for core in waiter.needs {
-            let line = &mut self.lines[core.index()];
-            if let Ok(place) = line.binary_search(&number) {
-                line.remove(place);
+            leave(&mut self.lines[core.index()], number);
+            if !waiter.is_told {
+                leave(&mut self.untold[core.index()], number);
             }
         }
     }
@@ -153,6 +155,12 @@ impl Links {
         *credits += 1;
         assert!(*credits <= self.credits_max, "a core answers each message once");
         self.has_news = true;
+    }
+
+    /// So many answers of `from` have come at once.
+    #[inline]
+    pub fn give_back_several(&mut self, from: CoreId, answers: usize) {
+        (0..answers).for_each(|_| self.give_back(from));
     }
 
     /// A client that does not wait for credits any more.
@@ -177,23 +185,26 @@ impl Links {
     /// tried again.
     pub fn resume(&mut self) -> Vec<ConnId> {
         self.has_news = false;
-        let first =
-            self.lines.iter().zip(&self.credits).flat_map(|(line, credits)| line.iter().take(*credits));
-        let mut ready: Vec<u64> = first
-            .copied()
-            .filter(|number| {
-                let waiter = &self.waiters[number];
-                !waiter.is_told && waiter.needs.iter().all(|core| self.is_turn(*core, *number))
-            })
-            .collect();
+        let mut ready: SmallVec<[u64; 8]> = SmallVec::new();
+        for (core, line) in self.untold.iter().enumerate() {
+            let core = CoreId(core as u16);
+            // Who stands behind somebody for whom there is no credit has none either.
+            for number in line.iter().take_while(|number| self.is_turn(core, **number)) {
+                if self.waiters[number].needs.iter().all(|core| self.is_turn(*core, *number)) {
+                    ready.push(*number);
+                }
+            }
+        }
         ready.sort_unstable();
         ready.dedup();
-        let mut tell = |number: u64| {
-            let waiter = self.waiters.get_mut(&number)?;
+        let mut conns = Vec::with_capacity(ready.len());
+        for number in ready {
+            let Some(waiter) = self.waiters.get_mut(&number) else { continue };
             waiter.is_told = true;
-            Some(waiter.conn)
-        };
-        ready.into_iter().filter_map(&mut tell).collect()
+            conns.push(waiter.conn);
+            waiter.needs.iter().for_each(|core| leave(&mut self.untold[core.index()], number));
+        }
+        conns
     }
 
     /// Messages that are not answered yet.
@@ -209,6 +220,18 @@ impl Links {
     fn others(&self) -> impl Iterator<Item = CoreId> + use<> {
         let me = self.core;
         (0..self.credits.len() as u16).map(CoreId).filter(move |core| *core != me)
+    }
+}
+
+/// A number's place in a line, which is in order.
+fn enter(line: &mut VecDeque<u64>, number: u64) {
+    let place = line.partition_point(|other| *other < number);
+    line.insert(place, number);
+}
+
+fn leave(line: &mut VecDeque<u64>, number: u64) {
+    if let Ok(place) = line.binary_search(&number) {
+        line.remove(place);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::args::Packed;
 use crate::command::CommandId;
+use crate::directs::{Directs, Dones};
 use crate::event::{ConnId, CoreId};
 use crate::hash::KeyHash;
 use crate::part::Part;
@@ -83,6 +84,16 @@ pub enum Message {
         /// What to run.
         request: Request,
     },
+    /// The same of several commands, one after the other, each for itself. Each holds a credit and is answered by `Done` or `Dones`.
+    Directs {
+        /// What to run.
+        directs: Box<Directs>,
+    },
+    /// Answers several commands.
+    Dones {
+        /// With what.
+        dones: Box<Dones>,
+    },
     /// Run commands that take effect as one and whose keys all lie on your shard. Answered by `Done`.
     Batch {
         /// Comes back.
@@ -148,7 +159,7 @@ pub enum Message {
         /// The sender's name for what it holds.
         entry: EntryId,
     },
-    /// Answers `Wake`: it is to be served. Followed by `Served`.
+    /// Answers `Wake`: it is to be served. Followed by `Served` or `Unserved`.
     Serve {
         /// Of the waiter.
         token: Token,
@@ -171,6 +182,11 @@ pub enum Message {
         token: Token,
         /// The reply, encoded in the client's protocol.
         reply: Chunks,
+    },
+    /// What your client was to be served with is not there any more: it waits on, and keeps its place in line here. Not answered, as `Served`.
+    Unserved {
+        /// Of the waiter.
+        token: Token,
     },
     /// A waiter waits no more. Answered by `Received`.
     Leave {
@@ -217,9 +233,12 @@ pub enum Message {
 pub struct MonitorLine(pub Vec<u8>);
 
 impl Message {
-    /// True for answers that give back the credit of what they answer. A transaction's credits come back when it is released.
-    pub fn is_answer(&self) -> bool {
-        matches!(
+    /// How many messages it answers, whose credits it gives back. A transaction's credits come back when it is released.
+    pub fn answers(&self) -> usize {
+        if let Message::Dones { dones } = self {
+            return dones.len();
+        }
+        let is_answer = matches!(
             self,
             Message::Done { .. }
                 | Message::Answer { .. }
@@ -228,7 +247,8 @@ impl Message {
                 | Message::InLine { .. }
                 | Message::Serve { .. }
                 | Message::Pass { .. }
-        )
+        );
+        usize::from(is_answer)
     }
 
     /// The sender has drawn tickets, from `first` on: called for every message of a flush before it is pushed.

@@ -39,6 +39,20 @@ pub struct Pause {
     pub all: bool,
 }
 
+/// Why somebody who waited was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unserved {
+    /// Its time is up.
+    TimedOut,
+    /// CLIENT UNBLOCK.
+    Unblocked {
+        /// It hears an error, else the same as if its time were up.
+        with_error: bool,
+    },
+    /// It is gone.
+    Gone,
+}
+
 /// What a core has done, for drivers that check the order.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,12 +85,43 @@ pub enum Applied {
         /// The reply.
         token: Token,
     },
+    /// A client of core `from` has found nothing and is in line here, or is so again; a transaction notes it when it gets in line.
+    Waits {
+        /// Whose client.
+        from: CoreId,
+        /// The reply.
+        token: Token,
+    },
+    /// A client of core `from` is in line here no more. It was not served here.
+    Left {
+        /// Whose client.
+        from: CoreId,
+        /// The reply.
+        token: Token,
+    },
+    /// A client of this core that waits is to be served, or tried again, and its wait ends in no other way meanwhile.
+    Claimed {
+        /// The reply.
+        token: Token,
+    },
+    /// There was nothing for it any more: it waits on.
+    Unclaimed {
+        /// The reply.
+        token: Token,
+    },
     /// A client of core `from` that waited was served.
     Served {
         /// Whose client.
         from: CoreId,
         /// The reply.
         token: Token,
+    },
+    /// A client of this core waits no more and was not served.
+    GaveUp {
+        /// The reply.
+        token: Token,
+        /// Why.
+        why: Unserved,
     },
     /// A step of a transaction that core `from` coordinates.
     Part {

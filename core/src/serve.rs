@@ -2,11 +2,14 @@
 //!
 //! It routes between the queue, which knows the order, and the rooms that run things. See `docs/TRANSACTIONS.md`.
 
+use crate::ahead::AHEAD_MAX;
 use crate::args::Args;
 use crate::command::row::{Command, Run};
+use crate::directs::{Directs, Dones};
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::gather::Asking;
+use crate::hash::KeyHash;
 use crate::hop::{Hop, act, run_hop};
 use crate::message::{Message, Request, Token};
 use crate::mutant::planted;
@@ -60,6 +63,75 @@ impl Engine {
             }
         }
         self.run_request(from, token, &request, now, out);
+    }
+
+    /// Another core's commands, one after the other.
+    pub(crate) fn directs(&mut self, from: CoreId, directs: Box<Directs>, now: Now, out: &mut Effects) {
+        let mut spans = std::mem::take(&mut self.direct_spans);
+        let unix_micros = directs.unix_micros();
+        for n in 0..directs.len() {
+            if n % AHEAD_MAX == 0 {
+                self.node.shard.foresee(directs.heads(), n);
+            }
+            let (head, args) = directs.at(n, &mut spans);
+            if self.node.queue.is_empty() {
+                let circumstances = Circumstances {
+                    client: head.client,
+                    resp: head.resp,
+                    no_touch: head.no_touch,
+                    unix_micros,
+                    clock: 0,
+                    round: 0,
+                };
+                let hop = Hop {
+                    command: head.command,
+                    database: head.database,
+                    circumstances: &circumstances,
+                    is_admitted: false,
+                    is_share: false,
+                };
+                self.run_direct(from, head.token, &hop, head.first_hash, args, now, out);
+            } else {
+                let request = directs.request(&head, args);
+                self.direct(from, head.token, request, now, out);
+            }
+            // Whoever waits is served before the next command runs.
+            self.pump(now, out);
+        }
+        self.direct_spans = spans;
+        if self.spare_directs.len() < SPARE_MAX {
+            self.spare_directs.push(directs);
+        }
+    }
+
+    /// Replies to this core's clients.
+    pub(crate) fn dones(&mut self, from: CoreId, dones: Box<Dones>, now: Now, out: &mut Effects) {
+        let mut last = None;
+        for (token, start, end) in dones.each() {
+            if last != Some(token.conn)
+                && let Some(conn) = last.replace(token.conn)
+            {
+                self.settle(conn, now, out);
+            }
+            match self.sessions.get_mut(token.conn) {
+                Some(session) if session.blocked.is_none() && self.lent.is_none() => {
+                    if session.awaits(token.sequence) {
+                        session.arrived_among(token.sequence, dones.bytes(), start, end);
+                    }
+                }
+                _ => {
+                    let mut reply = Chunks::default();
+                    dones.bytes().copy_range(start, end, &mut reply);
+                    self.end_wait(token, reply, Some(from), now, out);
+                }
+            }
+        }
+        if let Some(conn) = last {
+            self.settle(conn, now, out);
+        }
+        if self.spare_dones.len() < SPARE_MAX {
+            self.spare_dones.push(dones);
+        }
     }
 
     /// Another core's commands that take effect as one and whose keys all lie here.
@@ -155,6 +227,9 @@ impl Engine {
 
     /// Runs everything whose turn has come, and what follows from it.
     pub(crate) fn pump(&mut self, now: Now, out: &mut Effects) {
+        if self.node.queue.is_empty() && self.own_answers.is_empty() && !self.node.shard.waiters.has_ready() {
+            return self.end_late_rounds(out);
+        }
         loop {
             self.serve_ready(now, out);
             while let Some(Granted { entry, work }) = self.node.queue.next_granted() {
@@ -183,6 +258,9 @@ impl Engine {
     }
 
     fn end_late_rounds(&mut self, out: &mut Effects) {
+        if self.node.late_rounds.is_empty() {
+            return;
+        }
         for (from, watcher) in std::mem::take(&mut self.node.late_rounds) {
             self.end_round(from, watcher, out);
         }
@@ -233,18 +311,47 @@ impl Engine {
             is_admitted: false,
             is_share: false,
         };
+        self.run_direct(from, token, &hop, request.first_hash, args, now, out);
+        self.spans = spans;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a command of another core has this many circumstances")]
+    fn run_direct(
+        &mut self,
+        from: CoreId,
+        token: Token,
+        hop: &Hop<'_>,
+        first_hash: KeyHash,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         self.keys.clear();
-        for place in request.command.row().keys.places(args) {
+        for place in hop.command.row().keys.places(args) {
             let hash = match self.keys.is_empty() {
-                true => request.first_hash,
+                true => first_hash,
                 false => self.node.shard.hasher().hash(args.at(place)),
             };
             self.keys.push(KeyRef { place: place as u32, hash });
         }
+        // The reply goes to where replies for the same core stand already.
+        if let Some(Message::Dones { dones }) = out.last_send(from) {
+            let slow = run_hop(&mut self.node, &self.keys, hop, args, dones.replies(), None);
+            if slow.is_none() {
+                dones.end(token);
+                self.node.note_applied(Applied::Direct { from, token });
+                return;
+            }
+            let mut reply = Chunks::default();
+            let start = dones.each().last().map_or(0, |(_, _, end)| end);
+            dones.bytes().copy_range(start, dones.bytes().len(), &mut reply);
+            dones.replies().truncate(start);
+            self.node.note_applied(Applied::Direct { from, token });
+            return self.answer_direct(from, token, reply, slow, now, out);
+        }
         let mut reply = Chunks::with_buffer(Vec::new());
-        let slow = run_hop(&mut self.node, &self.keys, &hop, args, &mut reply, None);
+        let slow = run_hop(&mut self.node, &self.keys, hop, args, &mut reply, None);
         self.node.note_applied(Applied::Direct { from, token });
-        self.spans = spans;
         self.answer_direct(from, token, reply, slow, now, out);
     }
 
@@ -276,7 +383,7 @@ impl Engine {
         let ran = self.run_calls(from, bundle, now, out);
         let mut pieces = ran.pieces;
         reply.append(std::mem::take(pieces.chunks()));
-        ran.slow
+        ran.more.map(|more| more.slow).unwrap_or_default()
     }
 
     fn answer_direct(
@@ -294,7 +401,19 @@ impl Engine {
             }
             self.arrived(token, reply, now, out);
         } else {
-            out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow } });
+            match out.last_send(from).filter(|_| slow.is_none()) {
+                Some(Message::Dones { dones }) => dones.push(token, reply),
+                Some(message @ Message::Done { slow: None, .. }) => {
+                    let mut dones = self.spare_dones.pop().unwrap_or_default();
+                    dones.begin();
+                    if let Message::Done { token, reply, .. } = message {
+                        dones.push(*token, std::mem::take(reply));
+                    }
+                    dones.push(token, reply);
+                    *message = Message::Dones { dones };
+                }
+                _ => out.push(Effect::Send { to: from, message: Message::Done { token, reply, slow } }),
+            }
         }
     }
 
@@ -325,6 +444,7 @@ impl Engine {
     /// Runs commands one after the other.
     fn run_calls(&mut self, from: CoreId, bundle: &Bundle, now: Now, out: &mut Effects) -> Ran {
         let mut ran = Ran::default();
+        ran.pieces.chunks().tail().reserve(REPLY_ROOM);
         let mut spans = std::mem::take(&mut self.spans);
         let circumstances = &bundle.circumstances;
         for n in 0..bundle.calls.len() {
@@ -339,7 +459,8 @@ impl Engine {
                 };
                 // All shards and all commands of a transaction judge by the coordinator's instant.
                 let now = Now { unix_micros: circumstances.unix_micros, ..now };
-                ran.parts.push(self.give_part(from, &asking, args, now, out));
+                let part = self.give_part(from, &asking, args, now, out);
+                ran.more().parts.push(part);
                 continue;
             }
             let hop = Hop {
@@ -357,7 +478,9 @@ impl Engine {
             } else {
                 let slow = run_hop(&mut self.node, &keys, &hop, args, ran.pieces.chunks(), None);
                 ran.pieces.end();
-                ran.slow.extend(slow.map(|call| *call));
+                if let Some(call) = slow {
+                    ran.more().slow.push(*call);
+                }
             }
             self.keys = keys;
         }
@@ -377,12 +500,14 @@ impl Engine {
             is_share: true,
         };
         self.node.find_keys(&hop, args, true, &mut keys);
-        let mut findings = act(&mut self.node, &keys, &hop, args, step.orders);
-        if let Some(token) = step.waits {
-            self.hide_awaited(WaitId { core: from, token }, step.database, args, &mut findings);
+        if let Some(token) = step.waits
+            && !planted("who tries by a transaction passes those in line")
+        {
+            self.node.leave_to_others(WaitId { core: from, token }, &hop, args, &mut keys);
         }
+        let findings = act(&mut self.node, &keys, &hop, args, step.orders);
         (self.spans, self.keys) = (spans, keys);
-        Ran { findings, ..Ran::default() }
+        Ran::found(findings)
     }
 
     fn intents_of_request(&mut self, request: &Request) -> Intents {
@@ -429,6 +554,12 @@ impl Engine {
         intents_of(row, args, &self.keys, database, intents);
     }
 }
+
+/// Messages that are kept to be used again.
+const SPARE_MAX: usize = 8;
+
+/// Room for the replies of a transaction's commands, bytes, which spares most of them the growing.
+const REPLY_ROOM: usize = 256;
 
 impl Node {
     /// Ends a client's round of WATCH on this shard; true if something it watched here has changed.

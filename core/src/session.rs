@@ -160,6 +160,8 @@ pub struct Session {
     /// Its next request waits until everything before it has been answered.
     pub waits_for_all: bool,
     awaited: VecDeque<Awaited>,
+    /// Bytes that follow awaited replies, all but the last.
+    after_bytes: usize,
     /// Sequence of the first awaited reply.
     first_awaited: u64,
 }
@@ -204,6 +206,7 @@ impl Session {
             awaits_from: None,
             waits_for_all: false,
             awaited: VecDeque::new(),
+            after_bytes: 0,
             first_awaited: 0,
         }
     }
@@ -224,6 +227,7 @@ impl Session {
 
     /// Makes a place for a reply that other cores will give; its sequence.
     pub fn await_reply(&mut self) -> u64 {
+        self.after_bytes += self.awaited.back().map_or(0, |last| last.after.len());
         self.awaited.push_back(Awaited::default());
         self.last_awaited()
     }
@@ -247,6 +251,12 @@ impl Session {
         self.first_awaited + self.awaited.len() as u64 - 1
     }
 
+    /// The reply that is awaited last will never come, nor what follows it.
+    pub fn forget_last_awaited(&mut self) {
+        let last = self.awaited.pop_back();
+        assert!(last.is_some_and(|last| last.reply.is_none()), "it is awaited");
+    }
+
     /// True if a reply with this sequence is awaited.
     pub fn awaits(&self, sequence: u64) -> bool {
         sequence
@@ -263,9 +273,39 @@ impl Session {
             false => (sequence - self.first_awaited) as usize,
         };
         self.awaited[place].reply = Some(reply);
+        self.let_go();
+    }
+
+    /// The same of a reply that stands among others.
+    pub fn arrived_among(&mut self, sequence: u64, replies: &Chunks, start: usize, end: usize) {
+        let is_first = sequence == self.first_awaited && self.awaits(sequence);
+        if !is_first || planted("replies leave in the order of their arrival") {
+            let mut reply = Chunks::default();
+            replies.copy_range(start, end, &mut reply);
+            return self.arrived(sequence, reply);
+        }
+        if let Some(first) = self.take_first() {
+            if !first.silent {
+                replies.copy_range(start, end, self.outbox.pending());
+            }
+            self.outbox.pending().append(first.after);
+        }
+        self.let_go();
+    }
+
+    fn take_first(&mut self) -> Option<Awaited> {
+        let first = self.awaited.pop_front()?;
+        self.first_awaited += 1;
+        if !self.awaited.is_empty() {
+            self.after_bytes -= first.after.len();
+        }
+        Some(first)
+    }
+
+    /// Replies that wait for no other leave.
+    fn let_go(&mut self) {
         while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
-            let Some(first) = self.awaited.pop_front() else { break };
-            self.first_awaited += 1;
+            let Some(first) = self.take_first() else { break };
             if let (Some(reply), false) = (first.reply, first.silent) {
                 self.outbox.pending().append(reply);
             }
@@ -274,8 +314,9 @@ impl Session {
     }
 
     /// Bytes of replies that the client has not read yet, as far as they are known.
+    #[inline]
     pub fn output_len(&self) -> usize {
-        self.outbox.len() + self.awaited.iter().map(|a| a.after.len()).sum::<usize>()
+        self.outbox.len() + self.after_bytes + self.awaited.back().map_or(0, |last| last.after.len())
     }
 
     /// What this client costs besides its unconsumed input.
@@ -310,6 +351,7 @@ impl Session {
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
         self.awaits_from.hash(hasher);
         self.blocked.hash(hasher);
+        self.parser.digest(hasher);
         self.outbox.digest(hasher);
     }
 

@@ -3,9 +3,11 @@
 //! Every change of a key passes one place here, which knows the key and the bytes gained or lost. It does not know clients,
 //! messages or other shards.
 
+use crate::ahead::AHEAD_MAX;
 use crate::args::Args;
 use crate::config::Settings;
 use crate::database::{Database, Key, Live};
+use crate::directs::Head;
 use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::mutant::planted;
@@ -15,7 +17,6 @@ use crate::trash::Trash;
 use crate::txn::waiters::Waiters;
 use crate::txn::watch::{Watcher, Watches};
 use crate::value::access::AccessRule;
-use crate::value::container::Container;
 use crate::value::detached::Detached;
 use crate::value::record::{Record, Value};
 
@@ -84,6 +85,21 @@ impl Shard {
         &self.hasher
     }
 
+    /// Brings the records of several keys towards the cache.
+    pub(crate) fn prefetch(&self, database: u16, keys: &[KeyRef]) {
+        let database = &self.databases[usize::from(database)];
+        keys.iter().for_each(|key| database.prefetch(key.hash));
+        keys.iter().for_each(|key| database.prefetch_record(key.hash));
+    }
+
+    /// The same for commands of another core, from the n-th on.
+    pub(crate) fn foresee(&self, heads: &[Head], n: usize) {
+        let next = || heads[n..].iter().take(AHEAD_MAX);
+        let database = |head: &Head| &self.databases[usize::from(head.database)];
+        next().for_each(|head| database(head).prefetch(head.first_hash));
+        next().for_each(|head| database(head).prefetch_record(head.first_hash));
+    }
+
     /// Bytes of all tables, keys and values, those included that wait to be freed.
     pub fn used_bytes(&self) -> usize {
         self.databases.iter().map(Database::used_bytes).sum::<usize>() + self.trash.used_bytes()
@@ -119,7 +135,7 @@ impl Shard {
             let hash = self.hasher.hash(&key);
             let Some(record) = self.databases[database].get(Key { bytes: &key, hash }) else { continue };
             // For who has found it so before, a key whose time has come is not there any more.
-            match record.deadline().is_some_and(|at| at <= self.clock.latest()) {
+            match record.is_due(self.clock.latest()) {
                 true => self.watches.expired(database as u16, &key),
                 false => self.watches.changed(database as u16, &key),
             }
@@ -192,11 +208,11 @@ impl Shard {
         self.watches.keys_watched_by(watcher).iter().any(|(database, key, was_due)| {
             let key = Key { bytes: key, hash: self.hasher.hash(key) };
             let record = self.databases[usize::from(*database)].get(key);
-            !was_due && record.and_then(Record::deadline).is_some_and(|at| at <= now)
+            !was_due && record.is_some_and(|record| record.is_due(now))
         })
     }
 
-    /// Removes keys whose time has come, in about `steps` steps, but those that are `spared`; true if more may be due now.
+    /// Removes keys whose time has come, and fields of others, in about `steps` steps, but those that are `spared`; true if more may be due now.
     pub fn expire_some(
         &mut self,
         unix: UnixMillis,
@@ -385,10 +401,11 @@ impl<'a> Cx<'a> {
     pub fn change_if<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> Option<R>) -> Option<R> {
         self.expire_if_due(self.database, key);
         let access = self.access;
+        let now = self.now;
         let (changed, is_empty) = self.db().change(key, |record| {
             record.set_access(access.used(record.access()));
             let changed = change(record);
-            (changed, record.container().is_some_and(Container::is_empty))
+            (changed, record.container().is_some_and(|container| container.is_over(now)))
         })?;
         if is_empty && let Some(record) = self.db().remove(key) {
             self.shard.trash.add_record(record);
@@ -431,8 +448,7 @@ impl<'a> Cx<'a> {
     #[inline]
     fn expire_if_due(&mut self, database: usize, key: Key<'_>) -> bool {
         let db = &mut self.shard.databases[database];
-        let due =
-            db.has_deadlines() && db.get(key).and_then(Record::deadline).is_some_and(|at| at <= self.now);
+        let due = db.has_deadlines() && db.get(key).is_some_and(|record| record.is_due(self.now));
         if due
             && self.removes_due
             && let Some(record) = db.remove(key)

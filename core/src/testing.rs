@@ -141,6 +141,15 @@ impl World {
         self.rest();
     }
 
+    /// The same, and says no more, before the core has gone on.
+    pub(crate) fn send_last(&mut self, client: Client, bytes: &[u8]) {
+        let wire = &mut self.wires[client.0];
+        wire.input.extend_from_slice(bytes);
+        let (core, conn) = (wire.core, wire.conn);
+        self.present(client.0);
+        self.give(core, Event::Ended { conn });
+    }
+
     /// What has come since the last look.
     pub(crate) fn receive(&mut self, client: Client) -> String {
         let output = std::mem::take(&mut self.wires[client.0].output);

@@ -25,6 +25,7 @@ use crate::time::Now;
 use crate::txn::calls::{Calls, Shape};
 use crate::txn::coordinator::{Stage, Take, Transaction};
 use crate::txn::intent::{Fingerprint, Intents, Mode};
+use crate::txn::pieces::ShortReply;
 use crate::txn::queue::EntryId;
 use crate::txn::work::{Body, Bundle, Circumstances, Finding, Order, PlanStep, Ran, TxId};
 
@@ -52,6 +53,11 @@ impl Draft {
             self.cores.len() - 1
         });
         place as u16
+    }
+
+    /// These participants, each once, lowest first.
+    fn distinct(&self, owners: &[u16]) -> SmallVec<[u16; 8]> {
+        (0..self.cores.len() as u16).filter(|participant| owners.contains(participant)).collect()
     }
 
     /// A participant locks a key.
@@ -124,7 +130,7 @@ impl Engine {
     ) {
         let row = command.row();
         let other = (row.other_database)(args);
-        let mut owners: SmallVec<[u16; 8]> = SmallVec::new();
+        let mut owners: SmallVec<[u16; 16]> = SmallVec::new();
         for (n, (key, owner)) in self.keys.iter().zip(&self.owners).enumerate() {
             let participant = draft.participant(CoreId(*owner));
             owners.push(participant);
@@ -137,9 +143,7 @@ impl Engine {
             // Without keys it runs where its client is, and says what is wrong.
             owners.push(draft.participant(self.node.core));
         }
-        let mut distinct: SmallVec<[u16; 8]> = owners.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
+        let distinct = draft.distinct(&owners);
         if let [only] = distinct[..] {
             phase.calls(only).push(command, database, Shape::Whole, args.iter());
             draft.takes.push(Take::One(only));
@@ -159,16 +163,21 @@ impl Engine {
                 };
                 let (first, step) = row.keys.groups();
                 for &participant in &distinct {
-                    let own = self.keys.iter().zip(&owners).filter(|(_, owner)| **owner == participant);
-                    let groups = own.flat_map(|(key, _)| key.place as usize..key.place as usize + step);
-                    let places = (0..first).chain(groups).filter_map(|place| args.get(place));
+                    let mut words: SmallVec<[&[u8]; 24]> =
+                        (0..first).filter_map(|place| args.get(place)).collect();
+                    for (key, owner) in self.keys.iter().zip(&owners) {
+                        if *owner == participant {
+                            let group = key.place as usize..key.place as usize + step;
+                            words.extend(group.filter_map(|place| args.get(place)));
+                        }
+                    }
                     let shape = match merge {
                         Merge::Elements => Shape::Elements,
                         _ => Shape::Share,
                     };
-                    phase.calls(participant).push(command, database, shape, places);
+                    phase.calls(participant).push(command, database, shape, words.iter().copied());
                 }
-                let from = if merge == Merge::Elements { owners } else { distinct };
+                let from = if merge == Merge::Elements { owners.into_iter().collect() } else { distinct };
                 draft.takes.push(Take::Merged(merge, from));
             }
         }
@@ -429,13 +438,13 @@ impl Engine {
             from.iter().for_each(|place| participants[usize::from(*place)].pieces.take_into(reply));
             return;
         }
-        let pieces: Vec<Vec<u8>> =
+        let pieces: SmallVec<[ShortReply; 4]> =
             from.iter().map(|place| participants[usize::from(*place)].pieces.take()).collect();
         let failed = pieces.iter().find(|piece| piece.first() == Some(&b'-'));
         match (failed, merge) {
             (Some(piece), _) => reply.tail().extend_from_slice(piece),
             (None, Merge::Sum) => {
-                let number = |piece: &Vec<u8>| -> Option<i64> {
+                let number = |piece: &ShortReply| -> Option<i64> {
                     std::str::from_utf8(piece.get(1..piece.len().checked_sub(2)?)?).ok()?.parse().ok()
                 };
                 let sum = pieces.iter().filter_map(number).sum();

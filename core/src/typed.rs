@@ -55,11 +55,11 @@ impl Cx<'_> {
         key: Key<'_>,
         grow: impl FnOnce(&mut T) -> R,
     ) -> Result<R, Failure> {
-        let is_there = self.peek_held::<T>(key)?.is_some();
-        if is_there {
-            let grown = self.change_held(key, |held| Some(grow(held)))?;
-            return Ok(grown.expect("the key was there a moment ago, at the same instant"));
-        }
+        let mut grow = Some(grow);
+        let grown = self.change_held(key, |held| grow.take().map(|grow| grow(held)))?;
+        let Some(grow) = grow else {
+            return Ok(grown.expect("who grows tells what came of it"));
+        };
         let mut held = T::default();
         let result = grow(&mut held);
         let container = held.contained();

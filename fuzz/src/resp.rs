@@ -32,6 +32,10 @@ fn parse(stream: &[u8], pieces: &[u8], limits: &RequestLimits) -> Found {
         loop {
             match parser.parse(&stream[consumed..there], limits) {
                 Parsed::Incomplete => break,
+                Parsed::Taken { len } => {
+                    consumed += len;
+                    break;
+                }
                 Parsed::Error(error) => {
                     found.error = Some(error.text());
                     break;

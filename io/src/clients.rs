@@ -19,6 +19,12 @@ use crate::network::{Completion, Network, SLICES, Token};
 const PAUSED_REST_MAX: usize = 64 << 10;
 /// Capacity of an emptied rest above which its memory is given back.
 const REST_KEPT: usize = 4 << 10;
+/// The rest of a large argument is received to where it belongs if it is at least this long.
+const FILL_MIN: usize = 24 << 10;
+/// And so much at once, so that it is seen that the client is not idle.
+const FILL_MAX: usize = 1 << 20;
+/// After that so many receive operations end by themselves: none has to be ended before the next large argument.
+const SINGLE_AFTER_FILL: u8 = 8;
 /// After our last word we wait so long for the peer's: closing with unread input would destroy what it has not read yet.
 const LINGER_MILLIS: u64 = 200;
 /// And throw away at most so much of what it still sends.
@@ -76,6 +82,7 @@ impl Clients {
     pub fn received(&mut self, index: u32, completion: Completion, turn: &mut Turn<'_>) {
         let (conn, connection) = self.connections.at(index).expect("an operation keeps its connection");
         connection.receiving &= completion.goes_on();
+        connection.cancelling &= connection.receiving;
         match completion.result {
             0 => {
                 connection.ended = true;
@@ -90,11 +97,35 @@ impl Clients {
                 turn.network.buffers.give_back(id);
             }
             error => match -error {
-                libc::ECANCELED => connection.cancelling = false,
+                libc::ECANCELED => {}
                 // All buffers are in use: they are given back in this turn.
                 libc::ENOBUFS | libc::EINTR | libc::EAGAIN => {}
                 _ => connection.broken = true,
             },
+        }
+        self.settle(index, turn);
+    }
+
+    /// A receive operation to where the engine wants its bytes has completed.
+    pub fn filled(&mut self, index: u32, completion: Completion, turn: &mut Turn<'_>) {
+        let (conn, connection) = self.connections.at(index).expect("an operation keeps its connection");
+        (connection.receiving, connection.filling) = (false, false);
+        connection.single = SINGLE_AFTER_FILL;
+        if connection.stage == Stage::Closing {
+            if !connection.is_in_flight() {
+                self.closed.push(index);
+            }
+            return;
+        }
+        match usize::try_from(completion.result) {
+            Ok(0) => {
+                connection.ended = true;
+                turn.engine.handle(turn.now, Event::Ended { conn }, turn.effects);
+            }
+            Ok(bytes) => {
+                turn.engine.handle(turn.now, Event::Filled { conn, bytes }, turn.effects);
+            }
+            Err(_) => connection.broken |= !matches!(-completion.result, libc::EINTR | libc::EAGAIN),
         }
         self.settle(index, turn);
     }
@@ -104,7 +135,9 @@ impl Clients {
         let (conn, connection) = self.connections.at(index).expect("an operation keeps its connection");
         let given = connection.sending.take().expect("what completes was begun");
         if connection.stage == Stage::Closing {
-            self.closed.push(index);
+            if !connection.is_in_flight() {
+                self.closed.push(index);
+            }
             return;
         }
         match usize::try_from(completion.result) {
@@ -150,7 +183,7 @@ impl Clients {
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.stage == Stage::Open {
             connection.stage = Stage::Closing;
-            if connection.sending.is_none() {
+            if !connection.is_in_flight() {
                 self.closed.push(conn.index);
             } else {
                 // What the socket has not taken is given up; this ends the operation.
@@ -165,10 +198,7 @@ impl Clients {
         let mut closed = std::mem::take(&mut self.closed);
         for index in closed.drain(..) {
             let (conn, connection) = self.connections.at(index).expect("a closing connection stays");
-            assert!(
-                connection.stage == Stage::Closing && connection.sending.is_none(),
-                "nothing is in flight"
-            );
+            assert!(connection.stage == Stage::Closing && !connection.is_in_flight(), "nothing is in flight");
             connection.stage = Stage::Lingering;
             connection.rest = Vec::new();
             turn.engine.handle(turn.now, Event::Closed { conn }, turn.effects);
@@ -191,7 +221,8 @@ impl Clients {
         for index in again.drain(..) {
             let Some((_, connection)) = self.connections.at(index) else { continue };
             connection.again = false;
-            if connection.stage == Stage::Open && !connection.paused {
+            // While a large argument is filled there is nothing to feed, and what follows it comes.
+            if connection.stage == Stage::Open && !connection.paused && !connection.filling {
                 self.feed(index, None, turn);
                 self.settle(index, turn);
             }
@@ -280,7 +311,7 @@ impl Clients {
         match connection.stage {
             Stage::Open if connection.broken => {
                 connection.stage = Stage::Closing;
-                if connection.sending.is_none() {
+                if !connection.is_in_flight() {
                     self.closed.push(index);
                 } else {
                     shut(connection, Shutdown::Both);
@@ -309,9 +340,30 @@ impl Clients {
 
     /// Begins to receive unless that is under way.
     fn receive(&mut self, index: u32, turn: &mut Turn<'_>) {
-        let (_, connection) = self.connections.at(index).expect("only what is there receives");
-        if !connection.receiving {
-            connection.receiving = true;
+        let (conn, connection) = self.connections.at(index).expect("only what is there receives");
+        let room = match connection.stage {
+            // What it has not consumed comes first.
+            Stage::Open if connection.rest.is_empty() && !connection.filling => turn.engine.room(conn),
+            _ => &mut [],
+        };
+        if connection.receiving {
+            if room.len() >= FILL_MIN && !connection.cancelling {
+                connection.cancelling = true;
+                turn.network.cancel(Token::Receive(index));
+            }
+            return;
+        }
+        connection.receiving = true;
+        if room.len() >= FILL_MIN {
+            connection.filling = true;
+            let len = room.len().min(FILL_MAX);
+            // SAFETY: the engine keeps the room in place until it is told `Bytes`, `Filled` or `Closed`, and this file tells it none
+            // of these while `filling` says that the operation is under way.
+            unsafe { turn.network.fill(raw(connection), &mut room[..len], Token::Fill(index)) };
+        } else if connection.single > 0 {
+            connection.single -= 1;
+            turn.network.receive_once(raw(connection), Token::Receive(index));
+        } else {
             turn.network.receive(raw(connection), Token::Receive(index));
         }
     }

@@ -30,6 +30,10 @@ pub struct Connection {
     pub sending: Option<usize>,
     /// A receive operation is under way.
     pub receiving: bool,
+    /// It writes to memory of the engine's.
+    pub filling: bool,
+    /// Receive operations that are to end by themselves, since large arguments come this way.
+    pub single: u8,
     /// It has been asked to end.
     pub cancelling: bool,
     /// The engine wants no more for now.
@@ -44,6 +48,13 @@ pub struct Connection {
     pub broken: bool,
     /// Bytes thrown away while lingering.
     pub drained: usize,
+}
+
+impl Connection {
+    /// True while the kernel may read or write memory of the engine's.
+    pub fn is_in_flight(&self) -> bool {
+        self.sending.is_some() || self.filling
+    }
 }
 
 /// A place in the list.
@@ -75,6 +86,8 @@ impl Connections {
             rest: Vec::new(),
             sending: None,
             receiving: false,
+            filling: false,
+            single: 0,
             cancelling: false,
             paused: false,
             again: false,

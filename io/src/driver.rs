@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use darter_core::event::{CoreId, Effect, Effects, Event, LogLevel};
+use darter_core::message::Message;
 use darter_core::time::{Instant, Now};
 use darter_core::{Engine, EngineConfig};
 
@@ -175,7 +176,8 @@ impl Driver {
         let waits = self.engine.has_unstable() || self.mesh.has_arrivals();
         let below = waits.then(|| self.commons.tickets().limit());
         let (engine, effects, now) = (&mut self.engine, &mut self.effects, self.now);
-        self.exchanged = self.mesh.receive(|from, message| {
+        let foresee = |engine: &mut &mut Engine, message: &Message| engine.foresee(message);
+        self.exchanged = self.mesh.receive(&mut { engine }, foresee, |engine, from, message| {
             engine.handle(now, Event::Message { from, message }, effects);
         });
         if let Some(below) = below.filter(|_| self.engine.has_unstable()) {
@@ -224,6 +226,7 @@ impl Driver {
     fn complete(&mut self, completion: Completion) {
         match completion.token {
             Token::Receive(index) => self.clients.received(index, completion, &mut turn!(self)),
+            Token::Fill(index) => self.clients.filled(index, completion, &mut turn!(self)),
             Token::Send(index) => self.clients.sent(index, completion, &mut turn!(self)),
             Token::Accept(index) => self.accepted(index, completion),
             Token::Stop => self.stop_all(),

@@ -84,8 +84,14 @@ impl Mesh {
     }
 
     /// Takes everything that has arrived, per sender in the order of sending. Returns whether there was anything.
+    /// Of each batch every message is shown by `foresee` before the first is given to `each`.
     #[inline]
-    pub fn receive(&mut self, mut each: impl FnMut(CoreId, Message)) -> bool {
+    pub fn receive<C>(
+        &mut self,
+        context: &mut C,
+        foresee: impl Fn(&mut C, &Message),
+        mut each: impl FnMut(&mut C, CoreId, Message),
+    ) -> bool {
         let mut any = false;
         for (from, ring) in self.incoming.iter_mut().enumerate() {
             let Some(ring) = ring else { continue };
@@ -95,8 +101,12 @@ impl Mesh {
             }
             any = true;
             let batch = ring.read_chunk(ready).expect("what was counted is there");
+            if ready > 1 {
+                let (first, second) = batch.as_slices();
+                first.iter().chain(second).for_each(|message| foresee(context, message));
+            }
             for message in batch {
-                each(CoreId(from as u16), message);
+                each(context, CoreId(from as u16), message);
             }
         }
         any
@@ -129,9 +139,9 @@ mod tests {
         assert_eq!(rung, [CoreId(1)]);
         assert!(second.has_arrivals());
         let mut got = Vec::new();
-        assert!(second.receive(|from, message| got.push((from, message))));
+        assert!(second.receive(&mut got, |_, _| {}, |got, from, message| got.push((from, message))));
         assert_eq!(got, [(CoreId(0), Message::Noted)]);
-        assert!(!second.receive(|_, _| panic!("nothing is left")));
+        assert!(!second.receive(&mut (), |_, _| {}, |_, _, _| panic!("nothing is left")));
     }
 
     /// A million messages in batches as large as the credits allow; the ring is never asked for more than its room.
@@ -156,7 +166,7 @@ mod tests {
         });
         let mut got = 0;
         while got < MESSAGES {
-            if !receiver.receive(|_, _| got += 1) {
+            if !receiver.receive(&mut got, |_, _| {}, |got, _, _| *got += 1) {
                 thread::yield_now();
             }
         }

@@ -4,6 +4,7 @@
 //! know connections nor the engine; the numbers in its tokens belong to its user.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 
-use crate::buffers::{Buffers, GROUP};
+use crate::buffers::{BUFFER_LEN, Buffers, GROUP};
 
 /// Operations that fit into one submission.
 const SUBMISSIONS: u32 = 512;
@@ -30,6 +31,8 @@ pub enum Token {
     Receive(u32),
     /// Sending for this connection.
     Send(u32),
+    /// Receiving for this connection to where the engine wants it.
+    Fill(u32),
     /// Waking this core has failed: only failures are reported.
     Ring(CoreId),
     /// Another core woke this one.
@@ -53,6 +56,7 @@ impl Token {
             Token::Stop => (6, 0),
             Token::Timer => (7, 0),
             Token::Ignored => (8, 0),
+            Token::Fill(connection) => (9, connection),
         };
         kind << 32 | u64::from(value)
     }
@@ -67,6 +71,7 @@ impl Token {
             5 => Token::Woken,
             6 => Token::Stop,
             7 => Token::Timer,
+            9 => Token::Fill(value),
             _ => Token::Ignored,
         }
     }
@@ -234,6 +239,22 @@ impl Network {
     pub fn receive(&mut self, socket: RawFd, token: Token) {
         let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
         self.push(entry.user_data(token.bits()));
+    }
+
+    /// Receives once into a buffer of ours.
+    pub fn receive_once(&mut self, socket: RawFd, token: Token) {
+        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), BUFFER_LEN as u32).buf_group(GROUP);
+        self.push(entry.build().flags(Flags::BUFFER_SELECT).user_data(token.bits()));
+    }
+
+    /// Receives into `room` until it is full or the peer sends no more.
+    ///
+    /// # Safety
+    /// The room stays where it is, and nobody else looks at it, until the operation has completed.
+    pub unsafe fn fill(&mut self, socket: RawFd, room: &mut [MaybeUninit<u8>], token: Token) {
+        let len = u32::try_from(room.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Recv::new(Fd(socket), room.as_mut_ptr().cast(), len).flags(libc::MSG_WAITALL);
+        self.push(entry.build().user_data(token.bits()));
     }
 
     /// Ends the operation with this token early. It completes all the same.

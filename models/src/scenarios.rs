@@ -49,7 +49,7 @@ pub fn all() -> Vec<Scenario> {
         Scenario {
             name: "a client comes in the place of one that vanished",
             model: successor(),
-            states: 394,
+            states: 178,
         },
         Scenario {
             name: "clients quit and end their half with replies under way",

@@ -3,7 +3,7 @@
 use darter_core::event::ConnId;
 
 use crate::check::scan::Scan;
-use crate::client::{Op, encode};
+use crate::client::{Client, Op, encode};
 use crate::decoder::Reply;
 use crate::dialogue::{Kind, Request, scan_reply};
 use crate::machine::Input;
@@ -27,6 +27,10 @@ impl World<'_> {
             }
             return;
         };
+        let name =
+            |client: &Client| client.open.map_or(0, |(_, dialogue)| self.witness.dialogues[dialogue].id);
+        let names: Vec<u64> = self.clients.iter().map(name).collect();
+        let client = &mut self.clients[number];
         while !client.half_closed
             && !self.witness.scans.contains_key(&dialogue)
             && self.witness.dialogues[dialogue].outstanding() < self.swarm.depth
@@ -34,6 +38,7 @@ impl World<'_> {
             let Some(op) = client.ops.pop_front() else { break };
             match op {
                 Op::Say(words) => {
+                    let words = with_names(words, &names);
                     let inline = self.schedule.chance(100);
                     let bytes = encode(&words, inline);
                     self.witness.dialogues[dialogue].say(words, Kind::Words, bytes.len() as u64);
@@ -146,6 +151,7 @@ impl World<'_> {
         self.wake(core, self.now);
         match self.witness.hears(dialogue, &bytes, self.now, &mut self.sometimes) {
             Ok(answered) => {
+                self.heard_at = self.now;
                 answered.into_iter().for_each(|(request, reply)| self.hear(number, request, &reply))
             }
             Err(text) => self.fail(text),
@@ -211,10 +217,26 @@ impl World<'_> {
         let limited = self.swarm.output_limit > 0;
         let excused = limited || self.stopping;
         let closed = self.witness.dialogues[dialogue].closed_by_server(excused);
+        let here = &self.witness.dialogues[dialogue];
+        if here.half_closed && here.gave_up.is_some() {
+            self.sometimes.met("a client that ended its half was gone while it waited");
+        }
         if let Err(text) = closed.and_then(|()| self.witness.over(dialogue)) {
             self.fail(text);
         }
         self.clients[number].lose();
         self.tick(number, 10_000);
     }
+}
+
+/// `CLIENT UNBLOCK @n` is about the connection that client n has now.
+fn with_names(mut words: Vec<Vec<u8>>, names: &[u64]) -> Vec<Vec<u8>> {
+    if let [client, _, whom, ..] = &mut words[..]
+        && client.eq_ignore_ascii_case(b"client")
+        && let Some(number) = whom.strip_prefix(b"@")
+    {
+        let number: usize = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        *whom = names[number % names.len()].to_string().into_bytes();
+    }
+    words
 }

@@ -35,6 +35,13 @@ pub enum Expect {
     Replayed(Op),
     /// A cursor and some of these keys, each as [`fingerprint`] gives it.
     ScanOf(Vec<u64>),
+    /// Whether CLIENT UNBLOCK has ended a wait: that is known when all is said.
+    Unblocks {
+        /// Of whom.
+        id: u64,
+        /// It is to hear an error.
+        with_error: bool,
+    },
 }
 
 impl Expect {
@@ -43,6 +50,7 @@ impl Expect {
             Expect::Unknown => false,
             Expect::Any | Expect::Replayed(_) => true,
             Expect::AnyError => matches!(reply, Reply::Error(_)),
+            Expect::Unblocks { .. } => matches!(reply, Reply::Integer(0 | 1)),
             Expect::Exactly(expected) => reply == expected,
             Expect::ScanOf(keys) => scan_reply(reply)
                 .is_some_and(|(_, found)| found.iter().all(|key| keys.contains(&fingerprint(key)))),
@@ -90,6 +98,8 @@ pub struct Dialogue {
     pub client: usize,
     /// On which core.
     pub core: u16,
+    /// Its name, as the engine calls it.
+    pub id: u64,
     /// All that was said.
     pub requests: Vec<Request>,
     /// Bytes of it that the engine has consumed.
@@ -106,6 +116,8 @@ pub struct Dialogue {
     pub wild: bool,
     /// The request that ended it: nothing behind it is taken.
     pub ended_by: Option<usize>,
+    /// The request that it waited for when it was gone.
+    pub gave_up: Option<usize>,
     /// The engine has asked to close it: what comes now is taken by nobody.
     pub shut: bool,
     /// The client says no more and is closed when everything is answered.
@@ -123,6 +135,7 @@ impl Dialogue {
         Dialogue {
             client,
             core,
+            id: 0,
             requests: Vec::new(),
             consumed: 0,
             taken: 0,
@@ -131,6 +144,7 @@ impl Dialogue {
             session: Session::default(),
             wild,
             ended_by: None,
+            gave_up: None,
             shut: false,
             half_closed: false,
             over: false,
@@ -157,6 +171,11 @@ impl Dialogue {
     pub fn next(&self) -> usize {
         let nothing = self.requests[self.taken..].iter().take_while(|request| request.kind == Kind::Nothing);
         self.taken + nothing.count()
+    }
+
+    /// The first request that wants an answer and has none yet.
+    pub fn first_unanswered(&self) -> Option<usize> {
+        (self.answered..self.requests.len()).find(|number| self.requests[*number].kind != Kind::Nothing)
     }
 
     /// Requests that are not answered yet, as the client sees it.
@@ -216,11 +235,14 @@ impl Dialogue {
             None if self.half_closed => self.requests.len(),
             None => return Err(format!("client {} was closed without a reason", self.client)),
         };
+        // Who says no more is not waited with.
+        let due = self.gave_up.map_or(due, |gave_up| due.min(gave_up));
         let open = self.requests.get(self.answered..due).unwrap_or_default();
         let is_answered = open.iter().all(|request| request.kind == Kind::Nothing);
         if !is_answered || self.answered > due || self.decoder.rest() > 0 {
+            let unanswered: Vec<String> = open.iter().map(|request| spoken(&request.words)).collect();
             return Err(format!(
-                "client {} was closed after reply {} with {} bytes of another, but {} were due",
+                "client {} was closed after reply {} with {} bytes of another, but {} were due: {unanswered:?}",
                 self.client,
                 self.answered,
                 self.decoder.rest(),

@@ -14,9 +14,16 @@
 //! - **A client** vanishes at any point, with requests half sent, answers on their way or output in flight; ends its sending half and
 //!   reads on; says nonsense; comes back on the same index with a new generation.
 //! - **The wall clock** is set, forward or back, by little or by much. The monotonic clock is right.
+//! - **A client that waits** (BLPOP and the like) vanishes, ends its half, is ended by CLIENT UNBLOCK, or is served late because its core stands still.
 //! - **Files** do not exist: every operation on them fails after a while.
 //!
 //! What is outside the model: memory that runs out, cores that die alone, networks that alter bytes.
+//!
+//! # The end
+//! When the plan is said, faults stop and everything must drain: timeouts pass by the virtual clock, and nothing remains but those who wait for ever, what
+//! stands behind them in their pipelines, and their places in line. That is checked as a state of rest. Then one after the other is given
+//! what it waits for, told to go on by CLIENT UNBLOCK, or vanishes, until all is said; so a plan may wait for ever as often as it likes. Last the
+//! world is taken apart with nobody waiting, or with everybody: by the end of all clients, or of the server.
 //!
 //! # What is checked
 //! See [`check`]. The reference is code of its own ([`reference`]), the decoder of replies too ([`decoder`]). What a set of worlds must

@@ -124,6 +124,8 @@ pub struct Machine {
     pub bytes_at_start: usize,
     /// The most bytes that the tables of each database took.
     pub table_bytes: Vec<usize>,
+    /// When its latest turn began, nanoseconds: whose time had come then was woken.
+    pub turn_began: u64,
     /// In the middle of a turn: what it has read of the tickets.
     pub limit_read: Option<u64>,
     /// The highest ticket that has arrived.
@@ -163,6 +165,7 @@ impl Machine {
             next_turn: u64::MAX,
             idle_wakes: 0,
             exited: false,
+            turn_began: 0,
             limit_read: None,
             highest_ticket: 0,
         }

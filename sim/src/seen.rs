@@ -36,6 +36,7 @@ pub fn digest(event: &Event<'_>) -> u64 {
         Event::Sent { conn, bytes } => (2, conn, bytes).hash(&mut hasher),
         Event::Stable { below } => (3, below).hash(&mut hasher),
         Event::Tickets { first } => (4, first).hash(&mut hasher),
+        Event::Filled { conn, bytes } => (9, conn, bytes).hash(&mut hasher),
         Event::Slice { steps } => (5, steps).hash(&mut hasher),
         Event::Opened { conn, .. } | Event::Ended { conn } | Event::Closed { conn } => {
             (6, conn).hash(&mut hasher);

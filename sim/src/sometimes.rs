@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 55] = [
+pub const ALL: [&str; 86] = [
     "a reply waited for a remote one",
     "credits ran out and a client was parked",
     "a parked client went on",
     "a connection closed with replies in flight",
     "a message came for a connection that was gone",
     "an index was used again",
+    "requests travelled together",
+    "replies travelled together",
+    "a large argument was received where it belongs",
     "a request was cut in the middle",
     "output left in parts",
     "output was held back by a client that does not read",
@@ -59,6 +62,34 @@ pub const ALL: [&str; 55] = [
     "a core was slow",
     "a limit was older than what the rings held",
     "a client vanished while its EXEC was on its way",
+    "who may wait found something at once",
+    "somebody who waited was served",
+    "an EXEC served who waited",
+    "a RENAME served who waited",
+    "a COPY served who waited",
+    "a MOVE served who waited",
+    "a SWAPDB served who waited",
+    "an LMOVE served who waited",
+    "one BLMOVE served the next",
+    "a move that waited went to another shard",
+    "two who waited for one key were served in order",
+    "one waited for keys of several shards",
+    "a newcomer stood behind who waited",
+    "who was woken found nothing",
+    "what somebody was woken for was gone",
+    "a wake-up came too late",
+    "a waiter was served after its client was gone",
+    "a key that somebody waited for became a string",
+    "somebody waited until its time was up",
+    "CLIENT UNBLOCK ended a wait as if its time were up",
+    "CLIENT UNBLOCK ended a wait with an error",
+    "CLIENT UNBLOCK found nobody waiting",
+    "a client was gone while it waited",
+    "a client that ended its half was gone while it waited",
+    "requests stood behind one that waited",
+    "a command that may wait did not within EXEC",
+    "somebody waited for ever",
+    "the server stopped while somebody waited",
 ];
 
 /// How often each situation was met.

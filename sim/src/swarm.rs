@@ -137,6 +137,12 @@ impl Swarm {
     /// The settings of its engines.
     pub fn settings(&self) -> Settings {
         let mut settings = Settings { databases: self.databases, ..Settings::default() };
+        if self.clients % 2 == 1 {
+            // Values that are still small take the form of large ones.
+            settings.hash_max_listpack_entries = 4;
+            settings.set_max_listpack_entries = 4;
+            settings.set_max_intset_entries = 3;
+        }
         settings.client_output_buffer_limit[0] =
             OutputLimit { hard: self.output_limit, soft: 0, soft_seconds: 0 };
         settings

@@ -1,6 +1,8 @@
 //! The driver's turn, as in production: collect what is ready, read the clock, let the engine handle each, carry out the effects at the
 //! end, messages in one batch, one send operation per client.
 
+use std::mem::MaybeUninit;
+
 use darter_core::Engine;
 use darter_core::event::{ConnId, DiskOutcome, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
@@ -28,6 +30,7 @@ impl World<'_> {
             return self.finish_turn(core, below, true);
         }
         let mut is_busy = false;
+        self.machines[core].turn_began = self.now;
         if self.machines[core].engine.deadline() <= self.clocks().mono {
             self.handle(core, Event::Wake);
         }
@@ -82,6 +85,10 @@ impl World<'_> {
         for index in std::mem::take(&mut self.machines[core].outputs) {
             self.send_output(core, index);
         }
+        let machine = &self.machines[core];
+        if let Err(text) = self.witness.nobody_is_late(&machine.engine, machine.turn_began) {
+            self.fail(text);
+        }
         self.rest_until(core, is_busy);
     }
 
@@ -118,7 +125,11 @@ impl World<'_> {
     /// Lets the engine handle an event; its effects are kept for the end of the turn. Returns what was consumed.
     pub(crate) fn handle(&mut self, core: usize, event: Event<'_>) -> usize {
         let now = self.clocks();
-        let conn = if let Event::Bytes { conn, .. } = &event { Some(*conn) } else { None };
+        let (conn, filled) = match &event {
+            Event::Bytes { conn, .. } => (Some(*conn), 0),
+            Event::Filled { conn, bytes } => (Some(*conn), *bytes),
+            _ => (None, 0),
+        };
         if let Event::Message { message, .. } = &event {
             self.notice(core, message);
         }
@@ -131,7 +142,7 @@ impl World<'_> {
             _ => now,
         };
         let hashed = digest(&event);
-        let consumed = machine.engine.handle(given, event, &mut machine.effects);
+        let consumed = filled + machine.engine.handle(given, event, &mut machine.effects);
         let lines = machine.engine.node_mut().take_journal();
         let effects: Vec<Effect> = machine.effects.drain().collect();
         self.trace.note(self.now, (core, hashed, consumed, &effects, &lines), || {
@@ -161,7 +172,10 @@ impl World<'_> {
             }
         }
         if let (Some(dialogue), Ok(())) = (dialogue, &checked) {
-            checked = self.witness.consumed(&mut turn, dialogue, consumed);
+            let mut sessions = machine.engine.sessions().iter();
+            let session = sessions.find(|session| Some(session.conn) == conn);
+            let held = session.map_or(0, |session| session.parser.taken_input());
+            checked = self.witness.consumed(&mut turn, dialogue, consumed, held);
         }
         match after.parked {
             parked if parked > before.parked => {
@@ -195,6 +209,12 @@ impl World<'_> {
             Message::Done { token, .. } if self.machines[core].connection(token.conn).is_none() => {
                 self.sometimes.met("a message came for a connection that was gone");
             }
+            Message::Served { token, .. } if self.machines[core].connection(token.conn).is_none() => {
+                self.sometimes.met("a waiter was served after its client was gone");
+            }
+            Message::Directs { .. } => self.sometimes.met("requests travelled together"),
+            Message::Dones { .. } => self.sometimes.met("replies travelled together"),
+            Message::Pass { tries: false, .. } => self.sometimes.met("a wake-up came too late"),
             Message::Schedule { ticket, .. } => {
                 let highest = &mut self.machines[core].highest_ticket;
                 if *ticket < *highest {
@@ -273,6 +293,9 @@ impl World<'_> {
         };
         let clients = self.machines.iter().map(|machine| machine.connections.len()).sum();
         self.handle(core, Event::Opened { conn, peer, clients });
+        let sessions = self.machines[core].engine.sessions();
+        let id = sessions.iter().find(|session| session.conn == conn).map(|session| session.id.0);
+        self.witness.dialogues[dialogue].id = id.unwrap_or(0);
         self.greet(client);
     }
 
@@ -282,6 +305,16 @@ impl World<'_> {
         let conn = connection.conn;
         let mut bytes = std::mem::take(&mut connection.rest);
         bytes.extend_from_slice(fresh);
+        // A driver may receive to where a large argument will lie, or not.
+        let room = self.machines[core].engine.room(conn);
+        if !room.is_empty() && self.now.is_multiple_of(2) {
+            let filled = room.len().min(bytes.len());
+            room.iter_mut()
+                .zip(bytes.drain(..filled))
+                .for_each(|(place, byte)| *place = MaybeUninit::new(byte));
+            self.handle(core, Event::Filled { conn, bytes: filled });
+            self.sometimes.met("a large argument was received where it belongs");
+        }
         let consumed = self.handle(core, Event::Bytes { conn, bytes: &bytes });
         if consumed < bytes.len() {
             self.sometimes.met("a request was cut in the middle");

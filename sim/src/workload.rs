@@ -8,9 +8,11 @@
 //! | [`families`] | the families of requests, one row each: how often a world has it, how often it is drawn, by whom |
 //! | [`author`] | keys, values and requests about strings, numbers, deadlines and whole databases |
 //! | [`wide`] | requests about several shards and lists |
+//! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
 pub mod families;
+pub mod waiting;
 pub mod wide;
 
 use crate::dice::{Concern, Dice};
@@ -28,12 +30,19 @@ pub fn plan(seed: u64, operations: usize) -> Plan {
         at += author.pause();
         let deed = author.deed();
         let ending = ends_a_transaction(&deed).filter(|_| swarm.faults.vanish);
+        let meets = swarm.faults.vanish && meets_who_waits(&deed);
         steps.push(Step { at, deed });
         if let Some(client) = ending
             && faults.chance(100)
         {
             at += 1;
             steps.push(Step { at, deed: Deed::Vanish { client } });
+        }
+        if meets && faults.chance(100) {
+            steps.push(Step {
+                at,
+                deed: Deed::Vanish { client: faults.below(swarm.clients as u64) as usize },
+            });
         }
         if faults.chance(40)
             && let Some(deed) = fault(&swarm, &mut faults)
@@ -49,6 +58,14 @@ fn ends_a_transaction(deed: &Deed) -> Option<usize> {
     match deed {
         Deed::Say { client, words } if words[0] == b"EXEC" => Some(*client),
         _ => None,
+    }
+}
+
+/// True for a push to a key that somebody may wait for: whoever is to be served may be gone.
+fn meets_who_waits(deed: &Deed) -> bool {
+    match deed {
+        Deed::Say { words, .. } => words[0].ends_with(b"PUSH") && words[1].starts_with(b"l"),
+        _ => false,
     }
 }
 

@@ -25,8 +25,10 @@ use crate::trace::Trace;
 
 /// The wall clock at the beginning, Unix milliseconds.
 pub const EPOCH_MILLIS: u64 = 1_700_000_000_000;
-/// When faults have stopped, everything must be answered within this, nanoseconds.
+/// When faults have stopped, everything must be answered within this after the reply before it, nanoseconds.
 const DRAIN_NANOS: u64 = 60_000_000_000;
+/// After so many rounds those who wait for ever are only told to go on: pushing to what is no list helps nobody.
+const ROUNDS_OF_CHOICE: u32 = 40;
 /// Events between two recounts.
 const RECOUNT_EVERY: u64 = 300;
 
@@ -92,6 +94,8 @@ pub struct World<'p> {
     pub(crate) sometimes: Sometimes,
     pub(crate) witness: Witness,
     pub(crate) failure: Option<String>,
+    /// When a client has heard a reply last.
+    pub(crate) heard_at: u64,
     /// Faults have stopped.
     pub(crate) calm: bool,
     /// The server was told to stop.
@@ -134,6 +138,7 @@ impl<'p> World<'p> {
             trace,
             sometimes: Sometimes::default(),
             failure: None,
+            heard_at: 0,
             calm: false,
             stopping: false,
         };
@@ -179,6 +184,16 @@ impl<'p> World<'p> {
             self.happen(happening);
         }
         self.settle("after the plan");
+        let mut rounds = 0;
+        while self.failure.is_none() && self.somebody_waits() {
+            rounds += 1;
+            self.end_waits(rounds);
+            self.settle("after waits have ended");
+        }
+    }
+
+    /// At rest: the shards hold what the reference holds, and whoever waits does so for what is not there.
+    fn compare(&mut self) {
         if self.failure.is_none() {
             let engines = self.machines.iter().map(|machine| &machine.engine);
             let (witness, databases) = (&self.witness, self.swarm.wild_database());
@@ -186,10 +201,52 @@ impl<'p> World<'p> {
                 0 => content::check(engines, witness.replay.store(), databases, witness.placement()),
                 left => witness.replay.has_an_order().and(Err(format!("{left} requests have no place"))),
             };
-            if let Err(text) = same {
+            let engines = self.machines.iter().map(|machine| &machine.engine);
+            if let Err(text) = same.and_then(|()| witness.nobody_waits_in_vain(engines)) {
                 self.fail(text);
             }
         }
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.clients.iter().any(|client| self.waits(client))
+    }
+
+    /// True for a client that waits for ever and whose every word has been said.
+    fn waits(&self, client: &Client) -> bool {
+        client.open.is_some_and(|(_, dialogue)| self.witness.waits_for_ever(dialogue))
+    }
+
+    /// Those who wait for ever get what they wait for, or are told to go on, or go.
+    fn end_waits(&mut self, rounds: u32) {
+        let admin = self.clients.len() - 1;
+        self.sometimes.met("somebody waited for ever");
+        for number in (0..admin).filter(|number| self.waits(&self.clients[*number])).collect::<Vec<_>>() {
+            let Some((_, dialogue)) = self.clients[number].open else { continue };
+            let Some(waiting) = self.witness.waiting(dialogue) else { continue };
+            let (database, key) = (waiting.database.to_string(), waiting.keys[0].clone());
+            let says = |words: &[&[u8]]| Op::Say(words.iter().map(|word| word.to_vec()).collect());
+            let whom = format!("@{number}");
+            match self.schedule.below(if rounds < ROUNDS_OF_CHOICE { 6 } else { 1 }) {
+                0 => self.clients[admin].ops.push_back(says(&[b"CLIENT", b"UNBLOCK", whom.as_bytes()])),
+                1 => self.clients[admin].ops.push_back(says(&[
+                    b"CLIENT",
+                    b"UNBLOCK",
+                    whom.as_bytes(),
+                    b"ERROR",
+                ])),
+                2 => self.vanish(number),
+                _ => {
+                    let element = rounds.to_string();
+                    self.clients[admin].ops.extend([
+                        says(&[b"SELECT", database.as_bytes()]),
+                        says(&[b"RPUSH", &key, element.as_bytes()]),
+                        says(&[b"SELECT", b"0"]),
+                    ]);
+                }
+            }
+        }
+        self.tick(admin, 0);
     }
 
     /// Takes the world apart: no keys, then no clients, and nothing may be left of them.
@@ -205,8 +262,21 @@ impl<'p> World<'p> {
                 self.fail(text);
             }
         }
+        // Who waits then is not waited for.
+        if self.schedule.chance(300) {
+            let tame: Vec<usize> = (0..admin).filter(|client| !self.swarm.is_wild(*client)).collect();
+            for client in tame {
+                let words: [&[u8]; 3] = [b"BLPOP", b"nothing", b"0"];
+                self.clients[client].ops.push_back(Op::Say(words.map(<[u8]>::to_vec).to_vec()));
+                self.tick(client, 0);
+            }
+            self.settle("while somebody waits");
+        }
         if self.schedule.chance(500) {
             self.stopping = true;
+            if self.somebody_waits() {
+                self.sometimes.met("the server stopped while somebody waited");
+            }
             let open = self.clients.iter().any(|client| client.open.is_some());
             self.sometimes.met(if open {
                 "the server stopped with clients connected"
@@ -229,8 +299,9 @@ impl<'p> World<'p> {
                 self.fail(text);
             }
         }
+        let (replay, told) = (self.witness.replay.finish(), self.witness.unblocks_were_told());
         if self.failure.is_none()
-            && let Err(text) = self.witness.replay.finish()
+            && let Err(text) = replay.and(told)
         {
             self.fail(text);
         }
@@ -238,11 +309,11 @@ impl<'p> World<'p> {
 
     /// Lets things happen until all is drained and `done`.
     fn drain(&mut self, done: impl Fn(&World<'_>) -> bool) {
-        let end = self.now + DRAIN_NANOS;
+        self.heard_at = self.now;
         (0..self.machines.len()).for_each(|core| self.wake(core, self.now));
         while self.failure.is_none() && !(self.is_drained() && done(self)) {
             match self.heap.pop_first() {
-                Some(((at, _), happening)) if at <= end => {
+                Some(((at, _), happening)) if at <= self.heard_at + DRAIN_NANOS => {
                     self.now = at;
                     self.happen(happening);
                 }
@@ -259,10 +330,11 @@ impl<'p> World<'p> {
         }
         for core in 0..self.machines.len() {
             let engine = &self.machines[core].engine;
-            if let Err(text) = rest::is_quiet(engine).and_then(|()| accounting::check(engine)) {
+            if let Err(text) = rest::is_quiet_beside_waits(engine).and_then(|()| accounting::check(engine)) {
                 self.fail(format!("{when}: {text}"));
             }
         }
+        self.compare();
         for (from, row) in self.rings.iter().enumerate() {
             for (to, ring) in row.iter().enumerate().filter(|(to, _)| *to != from) {
                 let (longest, capacity) = ring.fill();
@@ -368,10 +440,11 @@ impl<'p> World<'p> {
                     dialogue.over || dialogue.outstanding() == 0
                 });
                 let silent = client.ops.is_empty() && client.out.is_empty();
-                heard && silent && !client.opening && !client.half_closed
+                let waits = self.waits(client) && client.out.is_empty() && !client.ticking;
+                (heard && silent || waits) && !client.opening && !client.half_closed
             })
             // What clients have sent before they vanished, and what came of it.
-            && self.machines.iter().all(|machine| rest::is_quiet(&machine.engine).is_ok())
+            && self.machines.iter().all(|machine| rest::is_quiet_beside_waits(&machine.engine).is_ok())
             && !self.heap.values().any(|happening| matches!(happening, Happening::Ready(..)))
     }
 

@@ -1,6 +1,8 @@
-//! A fixed set of worlds: all must hold, and together they must have met every situation that matters.
+//! A fixed set of worlds: all must hold, and together they must have met every situation that matters; what is too rare for so few, in a stored plan.
+#![allow(clippy::disallowed_methods, reason = "a test reads the stored plans")]
 
 use darter_sim::canary::Canary;
+use darter_sim::plan::Plan;
 use darter_sim::run::{self, Detail};
 use darter_sim::sometimes::Sometimes;
 
@@ -16,6 +18,14 @@ fn a_fixed_set_of_worlds_holds_and_meets_every_situation() {
             panic!("cargo run -p darter-sim -- --seed {seed} --operations {OPERATIONS}\n{failure}");
         }
         sometimes.add(&outcome.sometimes);
+    }
+    let stories =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/stories")).expect("there are stories");
+    for story in stories {
+        let text =
+            std::fs::read_to_string(story.expect("the folder can be read").path()).expect("it is text");
+        let plan = Plan::from_text(&text).expect("it is a plan");
+        sometimes.add(&run::plan(&plan, Canary::None, Detail::Hash).sometimes);
     }
     assert!(sometimes.missing().is_empty(), "never met: {:?}\n{}", sometimes.missing(), sometimes.report());
 }

@@ -4,6 +4,7 @@
 //! sees: a binary, a port, bytes.
 
 pub mod append;
+pub mod bench;
 mod client;
 mod process;
 mod random;

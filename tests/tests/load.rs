@@ -176,3 +176,41 @@ fn raise_descriptors() {
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
     }
 }
+
+/// Large arguments are received where their values will lie: whole, in whatever pieces they come, and a client that ends in the middle
+/// leaves nothing.
+#[test]
+fn large_values_arrive_whole_in_any_pieces() {
+    let server = Server::start(2);
+    let value: Vec<u8> = (0..5_000_000u32).map(|n| b'a' + ((n ^ n >> 8) % 26) as u8).collect();
+    let set = |key: &str| {
+        let mut bytes =
+            format!("*5\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n", key.len(), value.len()).into_bytes();
+        bytes.extend_from_slice(&value);
+        bytes.extend_from_slice(b"\r\n$2\r\nEX\r\n$3\r\n100\r\n*1\r\n$4\r\nPING\r\n");
+        bytes
+    };
+    let mut client = server.client();
+    for (n, piece) in [usize::MAX, 1_000_003, 65_536, 40_001, 4_096].into_iter().enumerate() {
+        let request = set(&format!("key:{n}"));
+        request.chunks(piece.min(request.len())).for_each(|piece| client.send(piece));
+        assert_eq!((client.reply(), client.reply()), ("+OK".into(), "+PONG".into()), "pieces of {piece}");
+    }
+    for n in 0..5 {
+        let found = client.run(&format!("GET key:{n}"));
+        assert!(found.as_bytes()[1..found.len() - 1] == value, "key:{n}");
+        assert_eq!(client.run(&format!("APPEND key:{n} x")), ":5000001");
+        assert_eq!(client.run(&format!("TTL key:{n}")), ":100");
+    }
+    // One ends by itself, one is ended.
+    let (mut leaves, mut killed) = (server.client(), server.client());
+    let half = set("half");
+    leaves.send(&half[..2_500_000]);
+    let id = killed.run("CLIENT ID").trim_start_matches(':').to_string();
+    killed.send(&half[..2_500_000]);
+    drop(leaves);
+    assert_eq!(client.run(&format!("CLIENT KILL ID {id}")), ":1");
+    assert_eq!(killed.reply(), "end");
+    assert_eq!(client.run("EXISTS half"), ":0");
+    assert_eq!(client.run("DBSIZE"), ":5");
+}

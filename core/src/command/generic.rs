@@ -240,7 +240,7 @@ fn any_key(asked: &mut crate::node::Asked<'_>, _: Args<'_>) -> Part {
     let random = &mut shard.random;
     for _ in 0..TRIES {
         let Some(record) = database.random(&mut || random.draw()) else { break };
-        if record.deadline().is_none_or(|at| at > now) {
+        if !record.is_due(now) {
             return Part::Key { key: Some(record.key().to_vec()), of: database.len() as u64 };
         }
     }

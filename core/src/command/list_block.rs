@@ -298,6 +298,25 @@ mod tests {
     }
 
     #[test]
+    fn a_newcomer_looks_past_what_others_wait_for() {
+        on_each(|world, clients| {
+            let [one, two, three, other, ..] = *clients else { panic!("there are clients") };
+            assert_eq!(world.call(one, "BLPOP a 0"), "");
+            assert_eq!(world.call(other, "RPUSH b x"), ":1\r\n");
+            assert_eq!(world.call(two, "BLPOP a b 0"), "*2\r\n$1\r\nb\r\n$1\r\nx\r\n");
+            assert_eq!(world.call(two, "BLPOP a b 0"), "");
+            // What is no list is no reason to wait; who waits already goes on.
+            assert_eq!(world.call(other, "SET a text"), "+OK\r\n");
+            let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+            assert_eq!(world.call(three, "BLPOP a c 0"), wrong);
+            assert_eq!(world.call(other, "DEL a"), ":1\r\n");
+            assert_eq!(world.call(other, "RPUSH a y z"), ":2\r\n");
+            assert_eq!(world.receive(one), "*2\r\n$1\r\na\r\n$1\r\ny\r\n");
+            assert_eq!(world.receive(two), "*2\r\n$1\r\na\r\n$1\r\nz\r\n");
+        });
+    }
+
+    #[test]
     fn within_a_transaction_nobody_waits() {
         on_each(|world, clients| {
             let client = clients[0];

@@ -17,6 +17,11 @@ mod expire;
 mod flush;
 mod gathered;
 mod generic;
+mod hash;
+mod hash_deadline;
+mod hash_many;
+mod hash_timed;
+mod hash_walk;
 mod help;
 mod info;
 mod latency;
@@ -34,6 +39,9 @@ mod parse;
 mod scan;
 mod server;
 mod set;
+mod sets;
+mod sets_across;
+mod sets_walk;
 mod slowlog;
 mod string;
 mod string_many;
@@ -54,6 +62,14 @@ const FAMILIES: &[&[Command]] = &[
     list_edit::COMMANDS,
     list_move::COMMANDS,
     list_block::COMMANDS,
+    hash::COMMANDS,
+    hash_many::COMMANDS,
+    hash_walk::COMMANDS,
+    hash_deadline::COMMANDS,
+    hash_timed::COMMANDS,
+    sets::COMMANDS,
+    sets_walk::COMMANDS,
+    sets_across::COMMANDS,
     generic::COMMANDS,
     expire::COMMANDS,
     scan::COMMANDS,

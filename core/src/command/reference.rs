@@ -6,8 +6,16 @@ use super::row::Group;
 use super::table::{self, CommandId};
 use super::{row::Command, syntax};
 
-const GROUPS: [Group; 6] =
-    [Group::String, Group::List, Group::Generic, Group::Transactions, Group::Connection, Group::Server];
+const GROUPS: [Group; 8] = [
+    Group::String,
+    Group::List,
+    Group::Hash,
+    Group::Set,
+    Group::Generic,
+    Group::Transactions,
+    Group::Connection,
+    Group::Server,
+];
 
 /// The page as Markdown. Examples stand in blocks: `> ` and the call, then the reply as redis-cli prints it when it does not write
 /// to a terminal; a lone `*` is a reply that differs from run to run.

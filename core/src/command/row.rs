@@ -99,6 +99,10 @@ pub enum Group {
     String,
     /// Lists.
     List,
+    /// Hashes.
+    Hash,
+    /// Sets.
+    Set,
     /// Keys of any type.
     Generic,
     /// The connection itself.
@@ -115,6 +119,8 @@ impl Group {
         match self {
             Group::String => "string",
             Group::List => "list",
+            Group::Hash => "hash",
+            Group::Set => "set",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -450,6 +456,12 @@ impl Command {
         }
         if self.group == Group::List {
             categories.push("@list");
+        }
+        if self.group == Group::Hash {
+            categories.push("@hash");
+        }
+        if self.group == Group::Set {
+            categories.push("@set");
         }
         if flags.has(Flags::ADMIN) {
             categories.push("@admin");

@@ -133,7 +133,7 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         let mut writer = Reply::new(&mut keys, reply.resp());
         cursor = database.scan(cursor, &mut |record| {
             seen += 1;
-            if record.deadline().is_none_or(|at| at > now) && filter.takes(record) {
+            if !record.is_due(now) && filter.takes(record) {
                 found += 1;
                 writer.bulk(record.key());
             }
@@ -164,7 +164,7 @@ fn keys_part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
     let mut writer = Reply::new(&mut chunks, asked.resp);
     let mut count = 0;
     for record in asked.node.shard.databases[asked.database].iter() {
-        if record.deadline().is_none_or(|at| at > now) && takes(record.key()) {
+        if !record.is_due(now) && takes(record.key()) {
             writer.bulk(record.key());
             count += 1;
         }

@@ -243,7 +243,7 @@ impl<'a> Options<'a> {
 fn set(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
     if args.len() == 3 {
-        cx.store(key, Value::of(args.at(2)), Deadline::Clear);
+        cx.store(key, Value::of_argument(args, 2), Deadline::Clear);
         reply.ok();
         return Ok(());
     }
@@ -267,7 +267,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         (false, false) => reply.null(),
     }
     if holds {
-        cx.store(key, Value::of(args.at(2)), options.deadline);
+        cx.store(key, Value::of_argument(args, 2), options.deadline);
     }
     Ok(())
 }
@@ -276,7 +276,7 @@ fn setnx(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
     let absent = cx.peek(key).is_none();
     if absent {
-        cx.store(key, Value::of(args.at(2)), Deadline::Clear);
+        cx.store(key, Value::of_argument(args, 2), Deadline::Clear);
     }
     reply.integer(i64::from(absent));
     Ok(())
@@ -290,7 +290,7 @@ fn set_with_time(
     reply: &mut Reply<'_>,
 ) -> Outcome {
     let deadline = parse::deadline(args.at(2), unit, cx.now, name)?;
-    cx.store(cx.key(args, 0), Value::of(args.at(3)), Deadline::At(deadline));
+    cx.store(cx.key(args, 0), Value::of_argument(args, 3), Deadline::At(deadline));
     reply.ok();
     Ok(())
 }

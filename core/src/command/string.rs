@@ -174,7 +174,7 @@ fn get(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn getset(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     get(cx, args, reply)?;
-    cx.store(cx.key(args, 0), Value::of(args.at(2)), Deadline::Clear);
+    cx.store(cx.key(args, 0), Value::of_argument(args, 2), Deadline::Clear);
     Ok(())
 }
 

@@ -104,8 +104,8 @@ fn check_pairs(args: Args<'_>, name: &str) -> Outcome {
 
 fn store_all(cx: &mut Cx<'_>, args: Args<'_>, deadline: Deadline) {
     for n in 0..cx.keys.len() {
-        let value = args.at(cx.keys[n].place as usize + 1);
-        cx.store(cx.key(args, n), Value::of(value), deadline);
+        let value = Value::of_argument(args, cx.keys[n].place as usize + 1);
+        cx.store(cx.key(args, n), value, deadline);
     }
 }
 

@@ -19,6 +19,10 @@ pub struct Placed {
     pub parent: Option<CommandId>,
     /// Where its own subcommands begin.
     first_child: u16,
+    /// Of its name.
+    word: u64,
+    /// That says everything about the name.
+    is_short: bool,
 }
 
 /// How many rows there are, subcommands included.
@@ -108,9 +112,63 @@ pub fn find(args: Args<'_>) -> Found {
 /// Finds a command by its name, whatever the case.
 #[inline]
 pub fn find_name(name: &[u8]) -> Option<CommandId> {
-    let slot = NAMES.slots[slot_of(hash(name), NAMES.displacement[bucket_of(hash(name))])];
-    (slot != EMPTY && ALL[slot as usize].command.name.as_bytes().eq_ignore_ascii_case(name))
-        .then_some(CommandId(slot))
+    let word = word(name);
+    let hash = hash_of(word, name.len());
+    let slot = NAMES.slots[slot_of(hash, NAMES.displacement[bucket_of(hash)])];
+    if slot == EMPTY {
+        return None;
+    }
+    let placed = &ALL[slot as usize];
+    let is_it = match placed.is_short {
+        true => placed.word == word && name.len() == placed.command.name.len(),
+        false => placed.command.name.as_bytes().eq_ignore_ascii_case(name),
+    };
+    is_it.then_some(CommandId(slot))
+}
+
+/// The first and the last letters of a name in lower case, up to eight of each, which overlap in a short name.
+#[inline]
+const fn word(name: &[u8]) -> u64 {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let len = name.len();
+    if len >= 8 {
+        let (first, last) = (eight(name, 0), eight(name, len - 8));
+        return (first | LOWER) ^ (last | LOWER).rotate_left(29);
+    }
+    let mut word = 0;
+    let mut at = 0;
+    while at < len {
+        word = word << 8 | name[at] as u64;
+        at += 1;
+    }
+    // As many bytes as there are letters.
+    word | LOWER >> (8 * (8 - len) as u32 % 64)
+}
+
+const fn eight(name: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes([
+        name[at],
+        name[at + 1],
+        name[at + 2],
+        name[at + 3],
+        name[at + 4],
+        name[at + 5],
+        name[at + 6],
+        name[at + 7],
+    ])
+}
+
+/// True if [`word`] tells a name from every other of its length: less than eight bytes, all of them letters, for which setting a bit is
+/// lower case.
+const fn is_told_by_word(name: &[u8]) -> bool {
+    let mut at = 0;
+    while at < name.len() {
+        if !name[at].is_ascii_lowercase() {
+            return false;
+        }
+        at += 1;
+    }
+    name.len() < 8
 }
 
 /// Finds a subcommand by its word, whatever the case.
@@ -140,19 +198,19 @@ const fn count() -> usize {
 }
 
 const fn flatten() -> [Placed; COUNT] {
-    let mut all = [Placed { command: &Command::DEFAULT, parent: None, first_child: 0 }; COUNT];
+    let mut all = [placed(&Command::DEFAULT, None, 0); COUNT];
     let (mut family, mut next) = (0, 0);
     while family < FAMILIES.len() {
         let rows: &'static [Command] = FAMILIES[family];
         let mut row = 0;
         while row < rows.len() {
             let parent = next;
-            all[parent] = Placed { command: &rows[row], parent: None, first_child: parent as u16 + 1 };
+            all[parent] = placed(&rows[row], None, parent as u16 + 1);
             next += 1;
             let mut child = 0;
             while child < rows[row].subcommands.len() {
                 let parent = Some(CommandId(parent as u16));
-                all[next] = Placed { command: &rows[row].subcommands[child], parent, first_child: 0 };
+                all[next] = placed(&rows[row].subcommands[child], parent, 0);
                 next += 1;
                 child += 1;
             }
@@ -163,15 +221,17 @@ const fn flatten() -> [Placed; COUNT] {
     all
 }
 
-/// FNV-1a over the letters in lower case.
+const fn placed(command: &'static Command, parent: Option<CommandId>, first_child: u16) -> Placed {
+    let name = command.name.as_bytes();
+    Placed { command, parent, first_child, word: word(name), is_short: is_told_by_word(name) }
+}
+
 const fn hash(name: &[u8]) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut at = 0;
-    while at < name.len() {
-        hash = (hash ^ (name[at] | 0x20) as u64).wrapping_mul(0x0000_0100_0000_01b3);
-        at += 1;
-    }
-    hash
+    hash_of(word(name), name.len())
+}
+
+const fn hash_of(word: u64, len: usize) -> u64 {
+    (word ^ (len as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 const fn bucket_of(hash: u64) -> usize {
@@ -179,7 +239,7 @@ const fn bucket_of(hash: u64) -> usize {
 }
 
 const fn slot_of(hash: u64, displacement: u8) -> usize {
-    ((hash ^ (displacement as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS
+    ((hash ^ (displacement as u64)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 54) as usize % SLOTS
 }
 
 /// Hash and displace: the fullest buckets first, each with the first displacement under which its names fall on free slots.

@@ -121,11 +121,8 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     choice("oom-score-adj", "no", &["no", "yes", "relative", "absolute"]),
     special("oom-score-adj-values", "0 200 800", oom_scores).many().form(Form::Plain),
     // Encodings of values.
-    number("hash-max-listpack-entries", "512", 0, i64::MAX).alias("hash-max-ziplist-entries"),
-    memory("hash-max-listpack-value", "64", 0, SIZE_MAX).alias("hash-max-ziplist-value"),
     memory("hll-sparse-max-bytes", "3000", 0, SIZE_MAX),
     number("list-compress-depth", "0", 0, I32_MAX),
-    number("set-max-intset-entries", "512", 0, i64::MAX),
     memory("stream-node-max-bytes", "4096", 0, SIZE_MAX),
     number("stream-node-max-entries", "100", 0, i64::MAX),
     number("zset-max-listpack-entries", "128", 0, i64::MAX).alias("zset-max-ziplist-entries"),

@@ -175,6 +175,35 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| s.list_max_listpack_size.to_string(),
     )
     .alias("list-max-ziplist-size"),
+    Parameter::applied(
+        "hash-max-listpack-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.hash_max_listpack_entries = entries),
+        |s| s.hash_max_listpack_entries.to_string(),
+    )
+    .alias("hash-max-ziplist-entries"),
+    Parameter::applied(
+        "hash-max-listpack-value",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.hash_max_listpack_value = bytes),
+        |s| s.hash_max_listpack_value.to_string(),
+    )
+    .form(Form::Memory)
+    .alias("hash-max-ziplist-value"),
+    Parameter::applied(
+        "set-max-intset-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.set_max_intset_entries = entries),
+        |s| s.set_max_intset_entries.to_string(),
+    ),
+    Parameter::applied(
+        "set-max-listpack-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.set_max_listpack_entries = entries),
+        |s| s.set_max_listpack_entries.to_string(),
+    ),
+    Parameter::applied(
+        "set-max-listpack-value",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.set_max_listpack_value = bytes),
+        |s| s.set_max_listpack_value.to_string(),
+    )
+    .form(Form::Memory),
     // What is watched.
     Parameter::applied(
         "slowlog-log-slower-than",
@@ -240,6 +269,11 @@ mod tests {
             ("shards", "8"),
             ("pipeline-order", "strict"),
             ("list-max-listpack-size", "-2147483648"),
+            ("hash-max-listpack-entries", "9223372036854775807"),
+            ("hash-max-listpack-value", "1"),
+            ("set-max-intset-entries", "0"),
+            ("set-max-listpack-entries", "4"),
+            ("set-max-listpack-value", "1048576"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),
             ("latency-monitor-threshold", "100"),

@@ -107,6 +107,16 @@ pub struct Settings {
     pub hz: u32,
     /// How full a pack of a list may be: elements, or as -1 to -5 a size in bytes; see [`crate::value::list::Fill`].
     pub list_max_listpack_size: i32,
+    /// Fields that a hash of one block may have.
+    pub hash_max_listpack_entries: u64,
+    /// Bytes that its fields and values may have.
+    pub hash_max_listpack_value: u64,
+    /// Whole numbers that a set may keep in order.
+    pub set_max_intset_entries: u64,
+    /// Members that a set of one block may have.
+    pub set_max_listpack_entries: u64,
+    /// Bytes that they may have.
+    pub set_max_listpack_value: u64,
     /// Microseconds from which a command is slow; negative: never; 0: always.
     pub slowlog_log_slower_than: i64,
     /// Entries kept.
@@ -156,6 +166,11 @@ impl Default for Settings {
             ],
             hz: 10,
             list_max_listpack_size: -2,
+            hash_max_listpack_entries: 512,
+            hash_max_listpack_value: 64,
+            set_max_intset_entries: 512,
+            set_max_listpack_entries: 128,
+            set_max_listpack_value: 64,
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold: 0,

@@ -3,5 +3,6 @@
 pub mod chunks;
 pub mod number;
 pub mod outbox;
+mod owned;
 pub mod reply;
 pub mod request;

@@ -3,6 +3,10 @@
 /// Appends a signed integer in decimal.
 #[inline]
 pub fn push_integer(out: &mut Vec<u8>, value: i64) {
+    // Most are counts and lengths.
+    if (0..10).contains(&value) {
+        return out.push(b'0' + value as u8);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 

@@ -143,8 +143,9 @@ impl<'a> Reply<'a> {
     /// Bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.header(b'$', bytes.len() as i64);
         let tail = self.out.tail();
+        tail.reserve(bytes.len() + HEADER_MAX);
+        put_header(tail, b'$', bytes.len() as i64);
         tail.extend_from_slice(bytes);
         tail.extend_from_slice(b"\r\n");
     }
@@ -263,9 +264,8 @@ impl<'a> Reply<'a> {
     #[inline]
     fn header(&mut self, kind: u8, value: i64) {
         let tail = self.out.tail();
-        tail.push(kind);
-        push_integer(tail, value);
-        tail.extend_from_slice(b"\r\n");
+        tail.reserve(HEADER_MAX);
+        put_header(tail, kind, value);
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {
@@ -274,6 +274,27 @@ impl<'a> Reply<'a> {
         tail.push(kind);
         tail.extend_from_slice(text);
         tail.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A kind, a number and two line ends fit.
+const HEADER_MAX: usize = 32;
+
+/// A kind and a number up to three digits as one piece, since nearly all are.
+#[inline]
+fn put_header(tail: &mut Vec<u8>, kind: u8, value: i64) {
+    let digit = |n: i64| b'0' + (n % 10) as u8;
+    match value {
+        0..10 => tail.extend_from_slice(&[kind, digit(value), b'\r', b'\n']),
+        10..100 => tail.extend_from_slice(&[kind, digit(value / 10), digit(value), b'\r', b'\n']),
+        100..1_000 => {
+            tail.extend_from_slice(&[kind, digit(value / 100), digit(value / 10), digit(value), b'\r', b'\n'])
+        }
+        _ => {
+            tail.push(kind);
+            push_integer(tail, value);
+            tail.extend_from_slice(b"\r\n");
+        }
     }
 }
 

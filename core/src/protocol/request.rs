@@ -4,6 +4,9 @@
 //! any command. Its input always begins with the first byte of the request that is not complete yet; what it has
 //! understood of that request is kept as offsets, so that no byte is looked at twice however it is chunked.
 
+use std::mem::MaybeUninit;
+
+use super::owned::{LARGE_MIN, OwnedRequest};
 use crate::args::{Args, OwnedArgs, Span};
 use crate::quoting;
 
@@ -12,6 +15,8 @@ pub const LINE_MAX: usize = 64 << 10;
 /// Arguments and bytes that a client may send before it has authenticated.
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16_384;
+/// A request with more arguments than this is understood where it was received, whatever their lengths.
+const ARGS_OWNED_MAX: u32 = 64;
 /// The longest request: offsets are 32 bits.
 pub const REQUEST_MAX: usize = u32::MAX as usize;
 
@@ -82,6 +87,11 @@ pub enum Parsed {
         /// Bytes that it took.
         len: usize,
     },
+    /// More bytes are needed, and these first `len` are not: they belong to a large argument and were taken.
+    Taken {
+        /// Bytes that it took.
+        len: usize,
+    },
     /// The client is to be told and closed.
     Error(RequestError),
 }
@@ -113,6 +123,10 @@ pub struct RequestParser {
     /// The arguments of an inline request, unquoted.
     inline: Option<Box<OwnedArgs>>,
     is_inline: bool,
+    /// The request, if it has a large argument: then `at` counts from the first byte that was not taken.
+    owned: Option<Box<OwnedRequest>>,
+    /// Bytes of input that it is made of so far.
+    taken: usize,
 }
 
 impl Default for RequestParser {
@@ -124,6 +138,8 @@ impl Default for RequestParser {
             spans: Vec::new(),
             inline: None,
             is_inline: false,
+            owned: None,
+            taken: 0,
         }
     }
 }
@@ -136,22 +152,38 @@ impl RequestParser {
     /// [`RequestParser::args`], then calls [`RequestParser::reset`] and goes on behind it, or calls `reset` alone to see the same request again later.
     #[inline]
     pub fn parse(&mut self, bytes: &[u8], limits: &RequestLimits) -> Parsed {
+        if self.owned.is_some() {
+            let parsed = self.parse_owned(bytes, limits).unwrap_or_else(Parsed::Error);
+            return self.count(parsed);
+        }
         if bytes.is_empty() {
             return Parsed::Incomplete;
         }
-        let result = if self.state == State::Start && bytes[0] != b'*' {
-            self.parse_inline(bytes)
-        } else {
-            self.parse_array(bytes, limits)
-        };
-        result.unwrap_or_else(Parsed::Error)
+        if self.state == State::Start {
+            if bytes[0] != b'*' {
+                return self.parse_inline(bytes).unwrap_or_else(Parsed::Error);
+            }
+            if let Some(len) = parse_whole(bytes, 0, limits, &mut self.spans) {
+                return Parsed::Request { len };
+            }
+        }
+        let parsed = self.parse_array(bytes, limits).unwrap_or_else(Parsed::Error);
+        if self.owned.is_some() { self.count(parsed) } else { parsed }
+    }
+
+    fn count(&mut self, parsed: Parsed) -> Parsed {
+        if let Parsed::Taken { len } | Parsed::Request { len } = parsed {
+            self.taken += len;
+        }
+        parsed
     }
 
     /// The arguments of the request that was just found in these same bytes.
     #[inline]
     pub fn args<'a>(&'a self, bytes: &'a [u8]) -> Args<'a> {
-        match &self.inline {
-            Some(inline) if self.is_inline => inline.view(),
+        match (&self.inline, &self.owned) {
+            (_, Some(owned)) => owned.view(),
+            (Some(inline), None) if self.is_inline => inline.view(),
             _ => Args::new(bytes, &self.spans),
         }
     }
@@ -163,6 +195,8 @@ impl RequestParser {
         self.at = 0;
         self.searched = 0;
         self.is_inline = false;
+        self.owned = None;
+        self.taken = 0;
         self.spans.clear();
         if self.spans.capacity() > SPANS_KEPT {
             self.spans.shrink_to(SPANS_KEPT);
@@ -171,12 +205,47 @@ impl RequestParser {
 
     /// Bytes that this parser itself keeps.
     pub fn allocated_bytes(&self) -> usize {
-        self.spans.capacity() * size_of::<Span>()
+        self.spans.capacity() * size_of::<Span>() + self.taken_bytes()
+    }
+
+    /// Bytes of a request with a large argument that were taken.
+    pub fn taken_bytes(&self) -> usize {
+        self.owned.as_ref().map_or(0, |owned| owned.len())
+    }
+
+    /// Bytes of input that were taken of a request which has not run.
+    pub fn taken_input(&self) -> usize {
+        self.taken
+    }
+
+    /// True if the request lies here and not in the bytes that were given: it stays until [`RequestParser::reset`].
+    #[inline]
+    pub fn owns(&self) -> bool {
+        self.owned.is_some()
+    }
+
+    /// Where the next bytes of a large argument belong, instead of in a buffer of the driver's: see [`crate::Engine::room`].
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.owned.as_mut().map_or(&mut [], |owned| owned.room())
+    }
+
+    /// The first `bytes` of it were written.
+    pub(crate) fn filled(&mut self, bytes: usize) {
+        if let Some(owned) = &mut self.owned {
+            owned.filled(bytes);
+            self.taken += bytes;
+        }
+    }
+
+    pub(crate) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        // Everything else follows from the bytes that the driver still holds.
+        self.owned.hash(hasher);
     }
 
     /// True in the middle of a request.
     pub fn is_within_request(&self) -> bool {
-        self.state != State::Start
+        self.state != State::Start || self.owned.is_some()
     }
 
     fn parse_inline(&mut self, bytes: &[u8]) -> Result<Parsed, RequestError> {
@@ -223,20 +292,16 @@ impl RequestParser {
                     let Some((len, next)) = self.line_number(bytes, RequestError::TooBigBulkLength)? else {
                         return Ok(Parsed::Incomplete);
                     };
-                    if first != b'$' {
-                        return Err(RequestError::ExpectedBulk(first));
-                    }
-                    let bulk_max = limits.bulk_max.min(REQUEST_MAX as u64) as i64;
-                    let len = len
-                        .filter(|&n| (0..=bulk_max).contains(&n))
-                        .ok_or(RequestError::InvalidBulkLength)?;
-                    if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
-                        return Err(RequestError::UnauthenticatedBulkLength);
-                    }
-                    if next + len as usize + 2 > REQUEST_MAX {
-                        return Err(RequestError::TooBigRequest);
-                    }
+                    let len = judge_bulk(first, len, next, limits)?;
                     self.step(next, State::Bulk { missing, len: len as u32 });
+                    if len >= LARGE_MIN && bytes.len() < next + len + 2 && missing <= ARGS_OWNED_MAX {
+                        let args = Args::new(bytes, &self.spans);
+                        if args.len() <= ARGS_OWNED_MAX as usize {
+                            self.owned = Some(Box::new(OwnedRequest::new(args, missing, len)));
+                            self.step(0, State::Start);
+                            return self.take(bytes, next);
+                        }
+                    }
                 }
                 State::Bulk { missing, len } => {
                     let end = self.at + len as usize;
@@ -250,6 +315,54 @@ impl RequestParser {
                     self.step(end + 2, State::Header { missing: missing - 1 });
                 }
             }
+        }
+    }
+
+    /// Goes on with a request that has a large argument.
+    fn parse_owned(&mut self, bytes: &[u8], limits: &RequestLimits) -> Result<Parsed, RequestError> {
+        self.step(0, State::Start);
+        self.parse_further(bytes, 0, limits)
+    }
+
+    /// Takes what has come of a large argument, which begins at `from`.
+    fn take(&mut self, bytes: &[u8], from: usize) -> Result<Parsed, RequestError> {
+        let Some(owned) = &mut self.owned else { return Ok(Parsed::Incomplete) };
+        Ok(Parsed::Taken { len: from + owned.take(&bytes[from..]) })
+    }
+
+    /// The arguments that follow, one after the other: each is taken when all of it is here.
+    fn parse_further(
+        &mut self,
+        bytes: &[u8],
+        mut at: usize,
+        limits: &RequestLimits,
+    ) -> Result<Parsed, RequestError> {
+        loop {
+            let Some(owned) = &mut self.owned else { return Ok(Parsed::Taken { len: at }) };
+            if owned.is_within_large() {
+                at += owned.take(&bytes[at..]);
+                if owned.is_within_large() {
+                    return Ok(Parsed::Taken { len: at });
+                }
+            }
+            if owned.missing() == 0 {
+                return Ok(Parsed::Request { len: at });
+            }
+            let Some(&first) = bytes.get(at) else { return Ok(Parsed::Taken { len: at }) };
+            self.at = at;
+            self.searched = at;
+            let Some((len, next)) = self.line_number(bytes, RequestError::TooBigBulkLength)? else {
+                return Ok(Parsed::Taken { len: at });
+            };
+            let len = judge_bulk(first, len, next, limits)?;
+            let end = next + len;
+            if bytes.len() < end + 2 {
+                return Ok(Parsed::Taken { len: at });
+            }
+            if let Some(owned) = &mut self.owned {
+                owned.push(&bytes[next..end]);
+            }
+            at = end + 2;
         }
     }
 
@@ -288,6 +401,82 @@ impl RequestParser {
         let text = bytes.get(self.at + 1..end).unwrap_or(b"");
         Ok(Some((parse_integer(text), end + 2)))
     }
+}
+
+/// The length of a bulk whose header has this first byte and number, and that begins at `next`.
+fn judge_bulk(
+    first: u8,
+    len: Option<i64>,
+    next: usize,
+    limits: &RequestLimits,
+) -> Result<usize, RequestError> {
+    if first != b'$' {
+        return Err(RequestError::ExpectedBulk(first));
+    }
+    let bulk_max = limits.bulk_max.min(REQUEST_MAX as u64) as i64;
+    let len = len.filter(|&n| (0..=bulk_max).contains(&n)).ok_or(RequestError::InvalidBulkLength)?;
+    if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
+        return Err(RequestError::UnauthenticatedBulkLength);
+    }
+    if next + len as usize + 2 > REQUEST_MAX {
+        return Err(RequestError::TooBigRequest);
+    }
+    Ok(len as usize)
+}
+
+/// Where the ordinary request that begins at `start` ends, if all of it is here; its arguments are added to `spans`, counted from the
+/// beginning of `bytes`. `None`, and nothing is added, for whatever is not ordinary: the parser says what it is.
+#[inline]
+pub fn parse_whole(
+    bytes: &[u8],
+    start: usize,
+    limits: &RequestLimits,
+    spans: &mut Vec<Span>,
+) -> Option<usize> {
+    if bytes.get(start) != Some(&b'*') || !limits.authenticated {
+        return None;
+    }
+    let before = spans.len();
+    let (count, mut at) = short_number(bytes, start + 1)?;
+    for _ in 0..count {
+        if bytes.get(at) != Some(&b'$') {
+            break;
+        }
+        let Some((len, first)) = short_number(bytes, at + 1) else { break };
+        at = first + len + 2;
+        if at > bytes.len() || len as u64 > limits.bulk_max {
+            break;
+        }
+        spans.push(Span { start: first as u32, len: len as u32 });
+    }
+    if spans.len() == before + count && count > 0 && at <= REQUEST_MAX {
+        return Some(at);
+    }
+    spans.truncate(before);
+    None
+}
+
+/// A number of one to five digits without a leading zero that begins at `at`, and where its line ends.
+#[inline]
+fn short_number(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let line = bytes.get(at..)?;
+    let first = line.first()?.wrapping_sub(b'0');
+    if first > 9 {
+        return None;
+    }
+    let mut value = usize::from(first);
+    for (n, &byte) in line[1..].iter().take(5).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            // As in Redis, the byte behind the carriage return is not looked at.
+            return (byte == b'\r').then_some((value, at + n + 3));
+        }
+        if first == 0 {
+            return None;
+        }
+        value = value * 10 + usize::from(digit);
+    }
+    None
 }
 
 /// A whole signed 64-bit integer in decimal, as Redis's string2ll takes it: no plus sign, no leading zero, no space.
@@ -337,6 +526,10 @@ mod tests {
             loop {
                 match parser.parse(&input[start..end], &limits) {
                     Parsed::Incomplete => break,
+                    Parsed::Taken { len } => {
+                        start += len;
+                        break;
+                    }
                     Parsed::Request { len } => {
                         requests.push(parser.args(&input[start..end]).iter().map(<[u8]>::to_vec).collect());
                         parser.reset();
@@ -429,5 +622,56 @@ mod tests {
             let whole = parse_all(&input, &mut std::iter::empty(), LIMITS);
             prop_assert_eq!(parse_all(&input, &mut chunks.into_iter(), LIMITS), whole);
         }
+    }
+
+    #[test]
+    fn large_arguments_are_taken_in_however_they_arrive() {
+        let value = vec![b'v'; 40_000];
+        let other: Vec<u8> = (0..33_000u32).map(|n| n as u8).collect();
+        let requests: [&[&[u8]]; 6] = [
+            &[b"SET", b"k", &value],
+            &[b"SET", b"k", &value, b"EX", b"10"],
+            &[b"MSET", b"a", &value, b"b", &other, b"c", b"short"],
+            &[b"GET", b"k"],
+            &[&other],
+            &[b"PING"],
+        ];
+        let mut input = Vec::new();
+        for request in requests {
+            input.extend_from_slice(format!("*{}\r\n", request.len()).as_bytes());
+            for word in request {
+                input.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                input.extend_from_slice(word);
+                input.extend_from_slice(b"\r\n");
+            }
+        }
+        for chunk in [usize::MAX, 1, 7, 1_000, 16_384, 33_001, 39_999, 40_030] {
+            let (found, error) = parse_all(&input, &mut std::iter::repeat(chunk), LIMITS);
+            assert_eq!(error, None);
+            assert_eq!(found.len(), requests.len(), "{chunk}");
+            assert!(found.iter().zip(requests).all(|(found, request)| found == request), "{chunk}");
+        }
+    }
+
+    #[test]
+    fn a_large_argument_is_shared_with_whoever_keeps_it_and_ends_by_the_rules() {
+        let mut parser = RequestParser::default();
+        assert_eq!(
+            parser.parse(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$40000\r\nab", &LIMITS),
+            Parsed::Taken { len: 30 }
+        );
+        assert!(parser.owns() && parser.is_within_request());
+        assert_eq!(parser.parse(&[b'c'; 39_998], &LIMITS), Parsed::Taken { len: 39_998 });
+        assert_eq!(parser.parse(b"\r", &LIMITS), Parsed::Taken { len: 0 });
+        assert_eq!(parser.parse(b"\r\n*1", &LIMITS), Parsed::Request { len: 2 });
+        assert_eq!(parser.args(b"").large(2).map(|large| large.len()), Some(40_000));
+        // A request that has to wait is asked for again, without a byte.
+        assert_eq!(parser.parse(b"", &LIMITS), Parsed::Request { len: 0 });
+        parser.reset();
+        assert!(!parser.owns());
+        let begin = b"*3\r\n$3\r\nSET\r\n$40000\r\n";
+        assert_eq!(parser.parse(begin, &LIMITS), Parsed::Taken { len: begin.len() });
+        parser.parse(&[b'c'; 40_000], &LIMITS);
+        assert_eq!(parser.parse(b"\r\n:3\r\n", &LIMITS), Parsed::Error(RequestError::ExpectedBulk(b':')));
     }
 }

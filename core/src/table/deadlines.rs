@@ -17,25 +17,25 @@ const EPOCH: u64 = 1_577_836_800_000;
 /// Moments before the epoch and beyond the last unit saturate, so that a bound is still a lower bound; such
 /// buckets are looked at again and again once they seem due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Bound(u32);
+pub(crate) struct Bound(u32);
 
 impl Bound {
     /// Nothing there has a deadline.
-    pub(super) const NEVER: Bound = Bound(u32::MAX);
+    pub(crate) const NEVER: Bound = Bound(u32::MAX);
 
     /// The unit in which a moment falls.
-    pub(super) fn of(moment: UnixMillis) -> Bound {
+    pub(crate) fn of(moment: UnixMillis) -> Bound {
         let units = moment.0.saturating_sub(EPOCH) / BOUND_UNIT_MILLIS;
         Bound(u32::try_from(units).unwrap_or(u32::MAX).min(u32::MAX - 1))
     }
 
     /// The bound of what may or may not have a deadline.
-    pub(super) fn of_optional(moment: Option<UnixMillis>) -> Bound {
+    pub(crate) fn of_optional(moment: Option<UnixMillis>) -> Bound {
         moment.map_or(Bound::NEVER, Bound::of)
     }
 
     /// The earliest moment that falls into the unit.
-    pub(super) fn moment(self) -> Option<UnixMillis> {
+    pub(crate) fn moment(self) -> Option<UnixMillis> {
         match self {
             Bound::NEVER => None,
             Bound(0) => Some(UnixMillis(0)),
@@ -47,7 +47,7 @@ impl Bound {
 /// A tournament tree over the segments: the lowest bound of each, and of each pair, up to the lowest of all.
 /// It takes no memory as long as nothing has a deadline.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tournament {
+pub(crate) struct Tournament {
     /// Node 1 is the root, the children of node n are 2n and 2n + 1, and the upper half are the segments.
     nodes: Vec<Bound>,
 }
@@ -58,17 +58,17 @@ impl Tournament {
     }
 
     /// The lowest bound of all.
-    pub(super) fn lowest(&self) -> Bound {
+    pub(crate) fn lowest(&self) -> Bound {
         self.nodes.get(1).copied().unwrap_or(Bound::NEVER)
     }
 
     /// The bound of one segment.
-    pub(super) fn get(&self, segment: usize) -> Bound {
+    pub(crate) fn get(&self, segment: usize) -> Bound {
         self.nodes.get(self.leaves() + segment).copied().unwrap_or(Bound::NEVER)
     }
 
     /// Gives a segment its bound.
-    pub(super) fn set(&mut self, segment: usize, bound: Bound) {
+    pub(crate) fn set(&mut self, segment: usize, bound: Bound) {
         if segment >= self.leaves() {
             if bound == Bound::NEVER {
                 return;
@@ -88,7 +88,7 @@ impl Tournament {
     }
 
     /// Segment `gone` has left and the last one, `last`, has taken its number.
-    pub(super) fn swap_remove(&mut self, gone: usize, last: usize) {
+    pub(crate) fn swap_remove(&mut self, gone: usize, last: usize) {
         let moved = self.get(last);
         self.set(last, Bound::NEVER);
         if gone != last {
@@ -101,7 +101,7 @@ impl Tournament {
     }
 
     /// The first segment from `from` on whose bound is not later than `now`.
-    pub(super) fn first_due(&self, from: usize, now: Bound) -> Option<usize> {
+    pub(crate) fn first_due(&self, from: usize, now: Bound) -> Option<usize> {
         let leaves = self.leaves();
         if from >= leaves {
             return None;
@@ -136,12 +136,12 @@ impl Tournament {
         self.nodes = nodes;
     }
 
-    pub(super) fn allocated_bytes(&self) -> usize {
+    pub(crate) fn allocated_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Bound>()
     }
 
     /// Panics unless each node is the lower of its two children.
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         for node in 1..self.leaves() {
             assert_eq!(self.nodes[node], self.nodes[2 * node].min(self.nodes[2 * node + 1]), "node {node}");
         }

@@ -27,6 +27,7 @@ use crate::hash::{KeyHash, KeyHasher};
 pub use cursor::Cursor;
 pub use dashtable::Dashtable;
 pub use deadlines::BOUND_UNIT_MILLIS;
+pub(crate) use deadlines::{Bound, Tournament};
 
 /// What a table stores: owned, pointer sized, knows its key.
 ///
@@ -34,6 +35,9 @@ pub use deadlines::BOUND_UNIT_MILLIS;
 pub trait Entry {
     /// The key under which the entry is found. It must stay the same as long as the entry is in a table.
     fn key(&self) -> &[u8];
+
+    /// Brings the entry towards the cache; reads nothing.
+    fn prefetch(&self) {}
 }
 
 /// How a table hashes keys: seeded in production, degenerate in tests of the worst case.

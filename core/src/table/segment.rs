@@ -410,6 +410,13 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.homes[Self::home(tag)].prefetch();
     }
 
+    /// Brings the entries of the home bucket towards the cache that may be the one.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, tag: Tag) {
+        let home = &self.homes[Self::home(tag)];
+        home.matches(tag.fingerprint).filter_map(|slot| home.get(slot)).for_each(Entry::prefetch);
+    }
+
     /// Lowers the bound of a home. Returns whether it was higher.
     pub(super) fn lower_bound(&mut self, tag: Tag, bound: Bound) -> bool {
         let known = &mut self.bounds[Self::home(tag)];

@@ -46,8 +46,10 @@ impl Calls {
         command: CommandId,
         database: u16,
         shape: Shape,
-        args: impl Iterator<Item = &'a [u8]>,
+        args: impl Iterator<Item = &'a [u8]> + Clone,
     ) {
+        // Lengths take a byte or five.
+        self.bytes.reserve(args.clone().map(|argument| argument.len() + 5).sum());
         args.for_each(|argument| pack(argument, &mut self.bytes));
         self.calls.push(Call { command, database, shape, end: self.bytes.len() as u32 });
     }

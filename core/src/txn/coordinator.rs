@@ -159,10 +159,11 @@ impl Transaction {
         participant.awaited = false;
         participant.entry = Some(entry);
         participant.pieces.append(ran.pieces);
-        participant.parts.extend(ran.parts);
-        participant.findings = ran.findings;
+        let more = ran.more.map(|more| *more).unwrap_or_default();
+        participant.parts.extend(more.parts);
+        participant.findings = more.findings;
         self.touched |= ran.touched;
-        self.slow.extend(ran.slow);
+        self.slow.extend(more.slow);
         self.missing -= 1;
         self.missing == 0
     }
@@ -290,14 +291,10 @@ mod tests {
         let entry = queue.schedule(1, ClientId(1), Default::default(), ());
         let transaction = coordinator.get_mut(id).expect("it has begun");
         assert!(!transaction.heard(CoreId(2), entry, Ran::default()));
-        assert!(transaction.heard(
-            CoreId(0),
-            entry,
-            Ran { findings: vec![Finding::Count(1)], ..Ran::default() }
-        ));
+        assert!(transaction.heard(CoreId(0), entry, Ran::found(vec![Finding::Count(1)])));
         transaction.expect(0);
         transaction.ordered = vec![0];
-        let ran = Ran { findings: vec![Finding::Flag(true)], ..Ran::default() };
+        let ran = Ran::found(vec![Finding::Flag(true)]);
         assert!(transaction.heard(CoreId(0), entry, ran));
         assert_eq!(transaction.take_findings(), [Finding::Flag(true)]);
         assert!(coordinator.take(id).is_some());

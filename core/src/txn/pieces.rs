@@ -1,8 +1,13 @@
 //! What a shard has answered to its part of a transaction: encoded replies and where each ends, so that the coordinator can put the
 //! pieces of all shards together in the order of the request.
 
+use smallvec::SmallVec;
+
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Ends;
+
+/// A reply of one line.
+pub type ShortReply = SmallVec<[u8; 32]>;
 
 /// Replies one behind the other. A coordinator takes them out again one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,12 +62,15 @@ impl Pieces {
         self.chunks.copy_range(start, end, out);
     }
 
-    /// The next piece, if it stands in one block: short replies do.
-    pub fn take(&mut self) -> Vec<u8> {
+    /// The next piece, to be looked at: status, number or error.
+    pub fn take(&mut self) -> ShortReply {
         let (start, end) = self.advance();
+        if let Some(bytes) = self.chunks.as_single() {
+            return ShortReply::from_slice(&bytes[start..end]);
+        }
         let mut out = Chunks::default();
         self.chunks.copy_range(start, end, &mut out);
-        out.to_vec()
+        ShortReply::from_vec(out.to_vec())
     }
 
     fn advance(&mut self) -> (usize, usize) {
@@ -101,13 +109,13 @@ mod tests {
         all.append(pieces(&["five"]));
         assert_eq!(all.len(), 5);
         let mut out = Chunks::default();
-        assert_eq!(all.take(), b"one");
-        assert_eq!(all.take(), b"");
+        assert_eq!(all.take()[..], *b"one");
+        assert_eq!(all.take()[..], *b"");
         for _ in 0..3 {
             all.take_into(&mut out);
         }
         assert_eq!(out.to_vec(), b"three<large>five");
         assert_eq!(out.clone().into_pieces().len(), 3, "the large value is still shared");
-        assert_eq!(all.take(), b"", "nothing comes behind the last");
+        assert_eq!(all.take()[..], *b"", "nothing comes behind the last");
     }
 }

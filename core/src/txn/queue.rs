@@ -2,7 +2,8 @@
 //!
 //! It decides what may run and when. It does not know what runs, nor tables, clients or messages. See `docs/TRANSACTIONS.md`.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry as Lock;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use smallvec::SmallVec;
@@ -114,7 +115,8 @@ pub struct Queue<W> {
     /// Entries with an intent on the whole shard, in the order of their places.
     wholes: Vec<EntryId>,
     /// Transactions whose ticket may still be overtaken by a lower one.
-    unstable: BTreeMap<Ticket, EntryId>,
+    /// Lowest first: nearly all arrive in order.
+    unstable: VecDeque<(Ticket, EntryId)>,
     /// This core's own transactions that have no ticket yet, by the number of their undrawn ticket.
     undrawn: Vec<(Ticket, EntryId)>,
     /// Directs that stand behind those.
@@ -135,7 +137,7 @@ impl<W> Default for Queue<W> {
             held: 0,
             locks: Locks::default(),
             wholes: Vec::new(),
-            unstable: BTreeMap::new(),
+            unstable: VecDeque::new(),
             undrawn: Vec::new(),
             undrawn_directs: Vec::new(),
             limit: 0,
@@ -219,7 +221,7 @@ impl<W> Queue<W> {
                 ticket >= self.limit || self.limit_may_be_wrong(),
                 "no ticket arrives below a limit that was reached"
             );
-            self.unstable.insert(ticket, entry);
+            self.await_stability(ticket, entry);
             if planted("a ticket is granted before it is stable") {
                 self.candidates.push(entry);
             }
@@ -242,7 +244,7 @@ impl<W> Queue<W> {
             let ticket = first + (number - UNDRAWN);
             if let Some(entry) = self.entries[id.0 as usize].as_mut() {
                 entry.place.ticket = ticket;
-                self.unstable.insert(ticket, *id);
+                self.await_stability(ticket, *id);
             }
         }
         for id in std::mem::take(&mut self.undrawn_directs) {
@@ -256,9 +258,16 @@ impl<W> Queue<W> {
     /// Every ticket below this has arrived.
     pub fn raise(&mut self, below: Ticket) {
         self.limit = if planted("the limit of tickets falls") { below } else { self.limit.max(below) };
-        while let Some(first) = self.unstable.first_entry().filter(|first| *first.key() < self.limit) {
-            self.candidates.push(first.remove());
+        while let Some((_, entry)) = self.unstable.front().copied().filter(|(ticket, _)| *ticket < self.limit)
+        {
+            self.unstable.pop_front();
+            self.candidates.push(entry);
         }
+    }
+
+    fn await_stability(&mut self, ticket: Ticket, entry: EntryId) {
+        let higher = self.unstable.iter().rev().take_while(|(other, _)| *other > ticket).count();
+        self.unstable.insert(self.unstable.len() - higher, (ticket, entry));
     }
 
     /// The next whose turn has come. To be asked until there is none, after each change.
@@ -389,7 +398,18 @@ impl<W> Queue<W> {
                 && !planted("a transaction overtakes a read of its own client");
             ahead.client == entry.client && ordered && entry.intents.shares(&ahead.intents)
         };
-        self.around(&entry.intents).any(|other| self.at(other).is_some_and(|ahead| blocks(other, ahead)))
+        !self.is_alone(&entry.intents)
+            && self
+                .around(&entry.intents)
+                .any(|other| self.at(other).is_some_and(|ahead| blocks(other, ahead)))
+    }
+
+    /// True if nobody but the entry that has these intents claims any of it.
+    fn is_alone(&self, intents: &Intents) -> bool {
+        let is_shared = |key| self.locks.get(key).is_some_and(|claims| claims.len() > 1);
+        intents.whole.is_none()
+            && self.wholes.is_empty()
+            && !intents.keys().iter().any(|intent| is_shared(&intent.key))
     }
 
     /// All entries that may share something with these intents, some of them more than once.
@@ -432,10 +452,10 @@ impl<W> Queue<W> {
         let entry = self.entries[id.0 as usize].take().expect("an entry is released once");
         self.held -= usize::from(entry.held);
         for intent in entry.intents.keys() {
-            if let Some(claims) = self.locks.get_mut(&intent.key) {
-                claims.retain(|claim| *claim != id);
-                if claims.is_empty() {
-                    self.locks.remove(&intent.key);
+            if let Lock::Occupied(mut lock) = self.locks.entry(intent.key) {
+                lock.get_mut().retain(|claim| *claim != id);
+                if lock.get().is_empty() {
+                    lock.remove();
                 }
             }
         }
@@ -448,6 +468,9 @@ impl<W> Queue<W> {
     /// Who shares something with this entry and waits may have become ready; the first in line is looked at first.
     fn consider_neighbours(&mut self, id: EntryId) {
         let Some(entry) = self.at(id) else { return };
+        if self.is_alone(&entry.intents) {
+            return;
+        }
         let mut waiting: SmallVec<[(Place, EntryId); 8]> = self
             .around(&entry.intents)
             .filter(|other| *other != id)

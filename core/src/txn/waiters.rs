@@ -23,12 +23,12 @@ pub struct WaitId {
 pub type WaitedKey = (u16, Vec<u8>);
 
 /// How far a waiter is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Progress {
     /// In line.
     Waiting,
-    /// Its core was told that this key has something; the key is held until it has answered.
-    Woken(EntryId, WaitedKey),
+    /// Its core was told that there is something; the key is held until it has answered.
+    Woken(EntryId),
     /// Its core tries again with a transaction; its place in line is kept.
     Trying,
 }
@@ -92,6 +92,14 @@ impl Waiters {
             }
         }
         self.waiters.insert(id, Waiter { request, tries, progress: Progress::Waiting, keys });
+    }
+
+    /// Who was woken is in line again, in its place, or is being tried; its keys are looked at once more.
+    pub fn again(&mut self, id: WaitId, progress: Progress) {
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.progress = progress;
+            self.ready.extend(waiter.keys.iter().cloned());
+        }
     }
 
     /// Somebody waits no more. Who stands behind may be next.
@@ -211,7 +219,6 @@ mod tests {
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(1)));
         assert!(waiters.is_behind(id(2), 0, b"b") && waiters.is_behind(id(9), 0, b"b"));
         assert!(!waiters.is_behind(id(1), 0, b"b") && !waiters.is_behind(id(9), 0, b"d"));
-        assert!(waiters.is_in_line(id(1)) && !waiters.is_in_line(id(9)));
         assert!(waiters.leave(id(1)).is_some() && waiters.leave(id(1)).is_none());
         assert_eq!(waiters.take_ready(), [key("b")], "who stands behind may be next");
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)));

@@ -124,14 +124,33 @@ pub enum Body {
 pub struct Ran {
     /// Replies of commands.
     pub pieces: Pieces,
+    /// What the client watches was changed: nothing was done.
+    pub touched: bool,
+    /// Everything else, which most transactions do not have: answers that travel are small.
+    pub more: Option<Box<More>>,
+}
+
+/// See [`Ran::more`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct More {
     /// This core's parts of answers that every core gives.
     pub parts: Vec<Part>,
     /// Of a plan's orders, one each.
     pub findings: Vec<Finding>,
-    /// What the client watches was changed: nothing was done.
-    pub touched: bool,
     /// Calls that took longer than `slowlog-log-slower-than`.
     pub slow: Vec<SlowCall>,
+}
+
+impl Ran {
+    /// Of a plan's orders.
+    pub fn found(findings: Vec<Finding>) -> Ran {
+        Ran { more: Some(Box::new(More { findings, ..More::default() })), ..Ran::default() }
+    }
+
+    /// What most do not have.
+    pub fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
 }
 
 /// What waits in a shard's queue.

@@ -3,13 +3,20 @@
 //! A record points to one of these. Adding a type adds a variant here, and the compiler asks for the rest.
 
 use super::block::block_size;
+use super::hash::Hash;
 use super::list::List;
+use super::set::Set;
+use crate::time::UnixMillis;
 
 /// A value that is no string.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Container {
     /// See [`List`].
     List(List),
+    /// See [`Hash`].
+    Hash(Hash),
+    /// See [`Set`].
+    Set(Set),
 }
 
 /// From this many blocks on a container is freed in the background, a few at a time.
@@ -20,6 +27,8 @@ impl Container {
     pub fn type_name(&self) -> &'static str {
         match self {
             Container::List(_) => "list",
+            Container::Hash(_) => "hash",
+            Container::Set(_) => "set",
         }
     }
 
@@ -27,6 +36,8 @@ impl Container {
     pub fn encoding(&self) -> &'static str {
         match self {
             Container::List(list) => list.encoding(),
+            Container::Hash(hash) => hash.encoding(),
+            Container::Set(set) => set.encoding(),
         }
     }
 
@@ -34,6 +45,8 @@ impl Container {
     pub fn owned_bytes(&self) -> usize {
         let inner = match self {
             Container::List(list) => list.owned_bytes(),
+            Container::Hash(hash) => hash.owned_bytes(),
+            Container::Set(set) => set.owned_bytes(),
         };
         block_size(size_of::<Container>()) + inner
     }
@@ -42,20 +55,45 @@ impl Container {
     pub fn is_empty(&self) -> bool {
         match self {
             Container::List(list) => list.is_empty(),
+            Container::Hash(hash) => hash.is_empty(),
+            Container::Set(set) => set.is_empty(),
+        }
+    }
+
+    /// True if the time has come of all that is in it: as good as no key.
+    #[inline]
+    pub fn is_over(&self, now: UnixMillis) -> bool {
+        match self {
+            Container::Hash(hash) => hash.is_over(now),
+            _ => self.is_empty(),
+        }
+    }
+
+    /// Before this moment nothing in it ends; `None` if nothing does.
+    #[inline]
+    pub fn soonest(&self) -> Option<UnixMillis> {
+        match self {
+            Container::Hash(hash) => hash.soonest(),
+            _ => None,
         }
     }
 
     /// True if freeing it at once would keep a core for too long.
     pub fn is_heavy(&self) -> bool {
-        match self {
-            Container::List(list) => list.packs() > HEAVY_BLOCKS,
-        }
+        let blocks = match self {
+            Container::List(list) => list.packs(),
+            Container::Hash(hash) => hash.blocks(),
+            Container::Set(set) => set.blocks(),
+        };
+        blocks > HEAVY_BLOCKS
     }
 
     /// Frees about `steps` of its blocks; how many steps that took, and at least one if it is not empty.
     pub fn free_some(&mut self, steps: usize) -> usize {
         match self {
             Container::List(list) => list.free_some(steps),
+            Container::Hash(hash) => hash.free_some(steps),
+            Container::Set(set) => set.free_some(steps),
         }
     }
 }
@@ -70,18 +108,25 @@ pub trait Held: Default {
     fn contained(self) -> Container;
 }
 
-impl Held for List {
-    fn within(container: &Container) -> Option<&List> {
-        let Container::List(list) = container;
-        Some(list)
-    }
+/// The variants are named as the types that they hold.
+macro_rules! held {
+    ($($of:ident)*) => {$(
+        impl Held for $of {
+            #[inline]
+            fn within(container: &Container) -> Option<&$of> {
+                if let Container::$of(held) = container { Some(held) } else { None }
+            }
 
-    fn within_mut(container: &mut Container) -> Option<&mut List> {
-        let Container::List(list) = container;
-        Some(list)
-    }
+            #[inline]
+            fn within_mut(container: &mut Container) -> Option<&mut $of> {
+                if let Container::$of(held) = container { Some(held) } else { None }
+            }
 
-    fn contained(self) -> Container {
-        Container::List(self)
-    }
+            fn contained(self) -> Container {
+                Container::$of(self)
+            }
+        }
+    )*};
 }
+
+held!(List Hash Set);

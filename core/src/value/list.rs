@@ -49,7 +49,9 @@ impl Fill {
 #[derive(Clone)]
 enum Packs {
     One(Pack),
-    Many(VecDeque<Pack>),
+    /// In a box, since most lists are small.
+    #[allow(clippy::box_collection)]
+    Many(Box<VecDeque<Pack>>),
 }
 
 /// A list of byte strings.
@@ -92,7 +94,9 @@ impl List {
     pub fn owned_bytes(&self) -> usize {
         let queue = match &self.packs {
             Packs::One(_) => 0,
-            Packs::Many(packs) => block_size(packs.capacity() * size_of::<Pack>()),
+            Packs::Many(packs) => {
+                block_size(size_of::<VecDeque<Pack>>()) + block_size(packs.capacity() * size_of::<Pack>())
+            }
         };
         self.pack_bytes + queue
     }
@@ -165,7 +169,7 @@ impl List {
             if !pack.is_empty() {
                 packs.push_back(pack);
             }
-            self.packs = Packs::Many(packs);
+            self.packs = Packs::Many(Box::new(packs));
         }
     }
 
@@ -436,7 +440,7 @@ impl List {
             }
         }
         self.pack_bytes = joined.iter().map(Pack::owned_bytes).sum();
-        *packs = joined;
+        **packs = joined;
     }
 
     /// After elements have gone: a queue of one pack that is half empty becomes one pack again, and a queue does not keep room for
@@ -514,7 +518,7 @@ impl Clone for List {
             Packs::Many(packs) => {
                 let mut queue = VecDeque::with_capacity(packs.capacity());
                 queue.extend(packs.iter().cloned());
-                Packs::Many(queue)
+                Packs::Many(Box::new(queue))
             }
         };
         List { packs, len: self.len, pack_bytes: self.pack_bytes }

@@ -2,9 +2,14 @@
 
 pub mod access;
 pub mod block;
+mod bucket;
 pub mod container;
 pub mod detached;
 pub mod element;
+pub mod hash;
+pub mod intset;
 pub mod list;
+mod members;
 pub mod pack;
 pub mod record;
+pub mod set;

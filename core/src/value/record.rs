@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::block::block_size;
 use super::container::Container;
 use super::detached::Detached;
+use crate::args::Args;
 use crate::protocol::request::parse_integer;
 use crate::table::Entry;
 use crate::time::UnixMillis;
@@ -35,6 +36,8 @@ const CONTAINER: u8 = 3;
 const HAS_DEADLINE: u8 = 0x04;
 /// Was changed in place (APPEND, SETRANGE): OBJECT ENCODING says `raw` whatever the length, as in Redis.
 const RAW: u8 = 0x08;
+/// Something in the container has a deadline of its own.
+const TIMED_WITHIN: u8 = 0x10;
 
 const ACCESS_AT: usize = 1;
 const HEAD: usize = 4;
@@ -68,6 +71,15 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The `n`-th argument of a request; one that lies in a buffer of its own is shared.
+    #[inline]
+    pub fn of_argument(args: Args<'a>, n: usize) -> Value<'a> {
+        match args.large(n) {
+            Some(large) => Value::Large(Arc::clone(large)),
+            None => Value::of(args.at(n)),
+        }
+    }
+
     /// A number where the bytes are one in canonical form, so that it takes eight bytes and counters need no parsing.
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Value<'a> {
@@ -250,6 +262,41 @@ impl Record {
             return None;
         }
         Some(UnixMillis(u64::from_le_bytes(self.word(self.deadline_at()))))
+    }
+
+    /// True if its time has come, or that of all that is in it: there is no such key any more.
+    #[inline]
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        if self.tag() & (HAS_DEADLINE | TIMED_WITHIN) == 0 {
+            return false;
+        }
+        self.deadline().is_some_and(|at| at <= now)
+            || self.is_timed_within() && self.container().is_some_and(|container| container.is_over(now))
+    }
+
+    /// True if something in it has a deadline of its own.
+    #[inline]
+    pub fn is_timed_within(&self) -> bool {
+        self.tag() & TIMED_WITHIN != 0
+    }
+
+    /// Before this moment neither it nor anything in it ends; `None` if nothing does.
+    #[inline]
+    pub fn soonest(&self) -> Option<UnixMillis> {
+        if self.tag() & (HAS_DEADLINE | TIMED_WITHIN) == 0 {
+            return None;
+        }
+        let within = self.container().and_then(Container::soonest);
+        self.deadline().into_iter().chain(within).min()
+    }
+
+    /// Notes whether something in the container has a deadline, after the container was changed.
+    #[inline]
+    pub fn note_within(&mut self) {
+        let Some(container) = self.container() else { return };
+        let timed = if container.soonest().is_some() { TIMED_WITHIN } else { 0 };
+        let tag = self.tag() & !TIMED_WITHIN | timed;
+        self.write(0, &[tag]);
     }
 
     /// Sets or takes away the deadline; the block is rebuilt only if it had none or has one no more.
@@ -465,6 +512,21 @@ impl Entry for Record {
     fn key(&self) -> &[u8] {
         Record::key(self)
     }
+
+    #[inline]
+    fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // A short key and its value lie within two lines.
+            for line in 0..2 {
+                let address = self.0.as_ptr().wrapping_add(64 * line).cast::<i8>();
+                // SAFETY: a prefetch is a hint: it neither reads nor writes as far as the program can tell, and it cannot fault wherever it
+                // points.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Record {
@@ -552,6 +614,7 @@ fn build(parts: Parts<'_>) -> Record {
         // SAFETY: the same.
         Value::Container(container) => unsafe { std::ptr::write(record.held(), Some(container)) },
     }
+    record.note_within();
     record
 }
 

@@ -197,8 +197,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: RENNXxy GETy | DELy SETx | GETx;GETy: the target is occupied, or not",
-        still: 261039,
-        whole: 261039,
+        still: 260576,
+        whole: 260576,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over],
     },
     Record {
@@ -239,14 +239,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: WATCHy EXEC{yw} | SETy MSETxy",
-        still: 4976,
-        whole: 4976,
+        still: 4966,
+        whole: 4966,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record {
         name: "2: WATCHy EXEC{wq} | SETy MSETxy: what is watched is not what is written",
-        still: 4976,
-        whole: 4976,
+        still: 4966,
+        whole: 4966,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record {

@@ -1,7 +1,10 @@
 //! At rest the shards hold what the reference holds: the same keys, values and deadlines, each on its shard.
 
+use std::collections::BTreeMap;
+
 use darter_core::Engine;
 use darter_core::value::container::Container;
+use darter_core::value::hash::Field;
 use darter_core::value::record::Record;
 
 use super::footprint::Placement;
@@ -21,14 +24,14 @@ pub fn check<'a>(
         let (core, shard) = (engine.node().core.0, &engine.node().shard);
         judged.push(shard.judged().0);
         for (number, database) in shard.databases().iter().enumerate().take(databases) {
-            for record in database.iter().filter(|r| r.deadline().is_none_or(|at| at > shard.judged())) {
+            for record in database.iter().filter(|r| !r.is_due(shard.judged())) {
                 let key = record.key();
                 let name = String::from_utf8_lossy(key);
                 if placement.home(key) != core {
                     return Err(format!("{name} lies on core {core}, which is not its shard"));
                 }
                 let entry = store.all.databases[number].get(key);
-                if !entry.is_some_and(|entry| is_same(record, entry)) {
+                if !entry.is_some_and(|entry| is_same(record, entry, shard.judged().0)) {
                     return Err(format!(
                         "core {core}, database {number}: {name} is {record:?}, must be {entry:?}"
                     ));
@@ -38,9 +41,8 @@ pub fn check<'a>(
         }
     }
     for (number, found) in found.into_iter().enumerate() {
-        let lives = |(key, entry): &(&Vec<u8>, &Entry)| {
-            entry.deadline.is_none_or(|at| at > judged[usize::from(placement.home(key))])
-        };
+        let lives =
+            |(key, entry): &(&Vec<u8>, &Entry)| !entry.is_due(judged[usize::from(placement.home(key))]);
         let living = store.all.databases[number].iter().filter(lives).count();
         if living != found {
             return Err(format!("database {number} has {found} keys, must have {living}"));
@@ -49,12 +51,28 @@ pub fn check<'a>(
     Ok(())
 }
 
-fn is_same(record: &Record, entry: &Entry) -> bool {
+fn is_same(record: &Record, entry: &Entry, judged: u64) -> bool {
     let is_value = match (&entry.value, record.string(), record.container()) {
         (Value::Bytes(bytes), Some(string), _) => string.to_vec() == *bytes,
         (Value::List(elements), _, Some(Container::List(list))) => {
             list.len() == elements.len()
                 && list.iter().zip(elements).all(|(element, expected)| element.to_vec() == *expected)
+        }
+        (Value::Hash(fields), _, Some(Container::Hash(hash))) => {
+            let row = |field: Field<'_>| {
+                (field.name.to_vec(), (field.value.to_vec(), field.deadline.map(|at| at.0)))
+            };
+            let living = |ends: Option<u64>| ends.is_none_or(|at| at > judged);
+            let found: BTreeMap<_, _> = hash.iter().map(row).filter(|(_, (_, ends))| living(*ends)).collect();
+            let expected: BTreeMap<_, _> = fields
+                .iter()
+                .filter(|(_, (_, ends))| living(*ends))
+                .map(|(name, field)| (name.clone(), field.clone()))
+                .collect();
+            found == expected
+        }
+        (Value::Set(members), _, Some(Container::Set(set))) => {
+            set.len() == members.len() && members.iter().all(|member| set.has(member))
         }
         _ => false,
     };

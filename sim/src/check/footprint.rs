@@ -72,7 +72,7 @@ impl Footprint {
     ) -> Footprint {
         let mut footprint = Footprint::default();
         match deed {
-            Deed::Command(words) => footprint.add(words, database, databases, placement),
+            Deed::Command(words) | Deed::Look(words) => footprint.add(words, database, databases, placement),
             Deed::Watch(keys) => footprint.reads(database, keys, placement),
             Deed::Exec { commands, .. } => {
                 let mut selected = database;
@@ -158,8 +158,29 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
 
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
-    let of_several: [&[u8]; 8] =
-        [b"rename", b"renamenx", b"copy", b"msetnx", b"msetex", b"lmove", b"rpoplpush", b"lmpop"];
+    let of_several: [&[u8]; 21] = [
+        b"rename",
+        b"renamenx",
+        b"copy",
+        b"msetnx",
+        b"msetex",
+        b"lmove",
+        b"rpoplpush",
+        b"lmpop",
+        b"blpop",
+        b"brpop",
+        b"blmpop",
+        b"blmove",
+        b"brpoplpush",
+        b"smove",
+        b"sinter",
+        b"sunion",
+        b"sdiff",
+        b"sinterstore",
+        b"sunionstore",
+        b"sdiffstore",
+        b"sintercard",
+    ];
     !of_several.contains(&&words[0].to_ascii_lowercase()[..])
 }
 
@@ -175,7 +196,18 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
 
 /// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
 fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
-    let looks_first: [&[u8]; 4] = [b"lmpop", b"lmove", b"copy", b"msetex"];
+    let looks_first: [&[u8]; 10] = [
+        b"lmpop",
+        b"lmove",
+        b"copy",
+        b"msetex",
+        b"blpop",
+        b"brpop",
+        b"blmpop",
+        b"blmove",
+        b"brpoplpush",
+        b"sintercard",
+    ];
     looks_first.contains(&&words[0].to_ascii_lowercase()[..])
         && matches!(
             Store::of_one_shard(databases).run(database, words),
@@ -195,13 +227,27 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
     let all = |access, of| Some((access, of));
     match &name[..] {
         b"get" | b"strlen" | b"getrange" | b"substr" | b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime"
-        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" => roles.reads = vec![1],
+        | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" | b"hget" | b"hmget" | b"hgetall"
+        | b"hkeys" | b"hvals" | b"hlen" | b"hexists" | b"hstrlen" | b"hscan" | b"hrandfield" | b"httl"
+        | b"hpttl" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"srandmember" | b"sscan" => {
+            roles.reads = vec![1];
+        }
+        b"sinter" | b"sunion" | b"sdiff" => roles.reads = (1..words.len()).collect(),
+        b"sintercard" => roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
+        b"sinterstore" | b"sunionstore" | b"sdiffstore" => {
+            roles.writes = vec![1];
+            roles.reads = (2..words.len()).collect();
+        }
         b"mget" | b"exists" | b"touch" => roles.reads = (1..words.len()).collect(),
         b"del" | b"unlink" => roles.writes = (1..words.len()).collect(),
         b"mset" | b"msetnx" => roles.writes = (1..words.len()).step_by(2).collect(),
         b"msetex" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 2),
         b"lmpop" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
-        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" => roles.writes = vec![1, 2],
+        b"blmpop" => roles.writes = counted(words, words.get(2).and_then(|word| number(word)), 3, 1),
+        b"blpop" | b"brpop" => roles.writes = (1..words.len() - 1).collect(),
+        b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"smove" | b"blmove" | b"brpoplpush" => {
+            roles.writes = vec![1, 2];
+        }
         b"copy" => {
             roles.reads = vec![1];
             let is_db = |pair: &&[Vec<u8>]| pair[0].eq_ignore_ascii_case(b"db");
@@ -250,6 +296,9 @@ mod tests {
             ("MSETEX 2 a 1 b 2 NX", "[] [2, 4] None"),
             ("LMPOP 2 a b LEFT", "[] [2, 3] None"),
             ("LMPOP 7 a b LEFT", "[] [] None"),
+            ("BLPOP a b 0", "[] [1, 2] None"),
+            ("BLMPOP 0 2 a b LEFT", "[] [3, 4] None"),
+            ("BLMOVE a b LEFT LEFT 0", "[] [1, 2] None"),
             ("COPY a b", "[1] [] Some((0, [2]))"),
             ("COPY a b REPLACE DB 1", "[1] [] Some((1, [2]))"),
             ("MOVE a 1", "[] [1] Some((1, [1]))"),

@@ -3,6 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | [`witness`] | who has said what and what became of it: each request is taken in order and runs where its keys lie, once; feeds the others |
+//! | [`blocking`] | the same for commands that wait: each wait ends once and in time, each line is kept |
+//! | [`waits`] | who waits for which keys, in which order |
 //! | [`under_way`] | where a request has run when it is answered |
 //! | [`session`] | what a connection does alone: SELECT, MULTI and what it queues, WATCH |
 //! | [`footprint`] | which keys of which shards a request touches |
@@ -18,6 +20,7 @@
 //! their bounds: [`crate::ring`]. That everything drains in time: [`crate::world`].
 
 pub mod accounting;
+mod blocking;
 pub mod content;
 pub mod expiry;
 pub mod footprint;
@@ -27,4 +30,5 @@ pub mod scan;
 pub mod serial;
 pub mod session;
 pub mod under_way;
+pub mod waits;
 pub mod witness;

@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::serial::{Access, Op, Said, Serial};
+use super::waits::Standing;
 use crate::decoder::Reply;
 use crate::dialogue::spoken;
 use crate::reference::answer::Answer;
 use crate::reference::store::{Store, Watched};
+use crate::reference::{Entry, Value, waiting};
 
 /// The words of a request.
 type Words = Vec<Vec<u8>>;
@@ -20,6 +22,8 @@ type Words = Vec<Vec<u8>>;
 pub enum Deed {
     /// A command.
     Command(Words),
+    /// A command that waits, when it finds nothing.
+    Look(Words),
     /// WATCH of these keys.
     Watch(Words),
     /// EXEC.
@@ -44,7 +48,14 @@ struct Request {
     heard: Option<Reply>,
     /// Keys whose time had come and that it has removed.
     expired: Vec<(usize, Vec<u8>)>,
+    /// Of a command that waits: how it stood before its keys when it ran.
+    standing: BTreeMap<Vec<u8>, Standing>,
+    /// It was in line before.
+    has_waited: bool,
 }
+
+/// A request's number leaves room for so many bits: its tries, if it has to wait.
+pub const TRIES_BITS: u32 = 16;
 
 /// The checker.
 #[derive(Debug)]
@@ -86,10 +97,28 @@ impl Replay {
         if let Deed::Exec { watches, .. } = &deed {
             watches.iter().for_each(|watch| self.serial.builds_on(op, *watch));
         }
-        let instants = BTreeMap::new();
-        self.requests
-            .insert(op, Request { said, database, deed, instants, heard: None, expired: Vec::new() });
+        let (instants, standing) = (BTreeMap::new(), BTreeMap::new());
+        let (heard, expired, has_waited) = (None, Vec::new(), false);
+        let request = Request { said, database, deed, instants, heard, expired, standing, has_waited };
+        self.requests.insert(op, request);
         op
+    }
+
+    /// How a command that waits stands before keys of a shard when it runs there.
+    pub fn stands(&mut self, op: Op, has_waited: bool, standing: Vec<(Vec<u8>, Standing)>) {
+        if let Some(request) = self.requests.get_mut(&op) {
+            request.has_waited |= has_waited;
+            request.standing.extend(standing);
+        }
+    }
+
+    /// A command that waits has found nothing: so it must be at its place in the order.
+    pub fn found_nothing(&mut self, op: Op) {
+        if let Some(request) = self.requests.get_mut(&op)
+            && let Deed::Command(words) = &request.deed
+        {
+            request.deed = Deed::Look(words.clone());
+        }
     }
 
     /// A request that is under way on a shard has removed a key because its time had come.
@@ -202,7 +231,34 @@ impl Replay {
                 keys.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
                 return Ok(());
             }
-            Deed::Command(words) => self.store.run_selected(&mut database, words),
+            Deed::Command(words) => {
+                let waits = waiting::of(words).is_some();
+                let is_mine = |key: &[u8]| !request.is_behind(&self.store, database, key);
+                let words = if waits { &waiting::only(words, is_mine) } else { words };
+                let answer = self.store.run_selected(&mut database, words);
+                if let (Some(Answer::Exactly(reply)), true) = (&answer, waits) {
+                    self.situations.extend(request.serves(words, request.heard.as_ref().unwrap_or(reply))?);
+                }
+                answer
+            }
+            Deed::Look(words) => {
+                let keys = waiting::of(words).map(|wait| wait.keys).unwrap_or_default();
+                let is_there = |place: &&usize| self.store.all.lives(database, &words[**place]);
+                let is_behind = |place: &usize| request.is_behind(&self.store, database, &words[*place]);
+                let (behind, keys): (Vec<usize>, Vec<usize>) = keys.into_iter().partition(is_behind);
+                self.situations.extend((!behind.is_empty()).then_some("a newcomer stood behind who waited"));
+                if let Some(place) = keys.iter().find(is_there) {
+                    let key = String::from_utf8_lossy(&words[*place]).into_owned();
+                    let Said { connection, number } = request.said;
+                    return Err(format!(
+                        "connection {connection} waits after {} (request {}), but in the order that explains everybody there is {key}",
+                        spoken(words),
+                        number >> TRIES_BITS
+                    ));
+                }
+                request.expired.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
+                return Ok(());
+            }
             Deed::Watch(keys) => {
                 let watched = keys.iter().map(|key| self.store.watch(database, key));
                 self.watched.insert(op, watched.collect());
@@ -219,7 +275,14 @@ impl Replay {
                 } else {
                     self.situations.push("a WATCH failed");
                 }
-                self.store.exec(&mut database, commands, &watched)
+                let answer = self.store.exec(&mut database, commands, &watched);
+                if let Some(Answer::Each(answers)) = &answer {
+                    let is_null = |answer: &Answer| *answer == Answer::Exactly(Reply::Null);
+                    let mut both = commands.iter().zip(answers);
+                    let did_not = both.any(|(words, answer)| is_null(answer) && waiting::of(words).is_some());
+                    self.situations.extend(did_not.then_some("a command that may wait did not within EXEC"));
+                }
+                answer
             }
         };
         if self.store.all.found_due > found_due {
@@ -234,9 +297,10 @@ impl Replay {
         }
         let Said { connection, number } = request.said;
         Err(format!(
-            "connection {connection} said {} (request {number}) and hears {reply:?}, but in the order that explains \
+            "connection {connection} said {} (request {}) and hears {reply:?}, but in the order that explains \
              everybody must hear {answer:?}",
-            said(&request.deed)
+            said(&request.deed),
+            number >> TRIES_BITS
         ))
     }
 
@@ -246,7 +310,7 @@ impl Replay {
                 "{} [connection {}, request {}]",
                 said(&request.deed),
                 request.said.connection,
-                request.said.number
+                request.said.number >> TRIES_BITS
             )
         })
     }
@@ -256,10 +320,68 @@ impl Replay {
     }
 }
 
+impl Request {
+    /// Something lies under a key for which others have waited longer: it is none of this one's business.
+    fn is_behind(&self, store: &Store, database: usize, key: &[u8]) -> bool {
+        let is_list = |entry: &Entry| matches!(entry.value, Value::List(_));
+        self.standing.get(key).is_some_and(|standing| standing.ahead.is_some())
+            && store.all.lives(database, key)
+            && store.all.databases[database].get(key).is_some_and(is_list)
+    }
+
+    /// A command that waits was served with this reply: what is worth noticing about it.
+    fn serves(&self, words: &Words, reply: &Reply) -> Result<Vec<&'static str>, String> {
+        if *reply == Reply::Null {
+            return Err(format!(
+                "{} of connection {} is served, but there is nothing",
+                spoken(words),
+                self.said.connection
+            ));
+        }
+        let Some(key) = waiting::served_from(words, reply) else { return Ok(Vec::new()) };
+        let standing = self.standing.get(key);
+        if let Some(ahead) = standing.and_then(|standing| standing.ahead) {
+            return Err(format!(
+                "{} of connection {} is served from {}, for which {ahead:?} waits longer",
+                spoken(words),
+                self.said.connection,
+                String::from_utf8_lossy(key)
+            ));
+        }
+        if !self.has_waited {
+            return Ok(vec!["who may wait found something at once"]);
+        }
+        let mut met = vec!["somebody who waited was served"];
+        if reply != &Reply::Null && matches!(reply, Reply::Bulk(_)) && self.instants.len() > 1 {
+            met.push("a move that waited went to another shard");
+        }
+        if let Some(standing) = standing {
+            met.extend(standing.after_another.then_some("two who waited for one key were served in order"));
+            met.extend(standing.cause.and_then(served_by));
+        }
+        Ok(met)
+    }
+}
+
+/// What it is worth that this command has served who waited.
+fn served_by(cause: &str) -> Option<&'static str> {
+    Some(match cause {
+        "exec" => "an EXEC served who waited",
+        "rename" | "renamenx" => "a RENAME served who waited",
+        "copy" => "a COPY served who waited",
+        "move" => "a MOVE served who waited",
+        "swapdb" => "a SWAPDB served who waited",
+        "lmove" | "rpoplpush" => "an LMOVE served who waited",
+        "blmove" | "brpoplpush" => "one BLMOVE served the next",
+        _ => return None,
+    })
+}
+
 /// For people.
 fn said(deed: &Deed) -> String {
     match deed {
         Deed::Command(words) => spoken(words),
+        Deed::Look(words) => format!("{}, in vain", spoken(words)),
         Deed::Watch(keys) => format!("WATCH {}", spoken(keys)),
         Deed::Exec { commands, .. } => {
             let commands: Vec<String> = commands.iter().map(|words| spoken(words)).collect();

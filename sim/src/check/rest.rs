@@ -10,6 +10,14 @@ pub fn is_quiet(engine: &Engine) -> Result<(), String> {
     }
 }
 
+/// No request is under way but those that wait for ever, and what stands behind them.
+pub fn is_quiet_beside_waits(engine: &Engine) -> Result<(), String> {
+    match engine.unfinished_beside_waits() {
+        None => Ok(()),
+        Some(rest) => Err(format!("core {} at rest: {rest}", engine.node().core.0)),
+    }
+}
+
 /// After FLUSHALL and enough background work: no key, and the memory of the beginning.
 pub fn is_empty(engine: &Engine, bytes_at_start: usize) -> Result<(), String> {
     let (core, shard) = (engine.node().core.0, &engine.node().shard);

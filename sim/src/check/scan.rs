@@ -31,8 +31,8 @@ pub struct Scan {
 pub fn living(engine: &Engine, database: usize) -> impl Iterator<Item = (&[u8], bool)> {
     let shard = &engine.node().shard;
     let judged = shard.judged();
-    let lives = shard.databases()[database].iter().filter(move |r| r.deadline().is_none_or(|at| at > judged));
-    lives.map(|record| (record.key(), record.deadline().is_some()))
+    let lives = shard.databases()[database].iter().filter(move |r| !r.is_due(judged));
+    lives.map(|record| (record.key(), record.soonest().is_some()))
 }
 
 impl Scan {
@@ -79,7 +79,7 @@ impl Scan {
                 let Some(was_dated) = self.throughout.get_mut(key) else { return };
                 // Whose time might have come may have been away in between.
                 match table.get(Key { bytes: key, hash: shard.hasher().hash(key) }) {
-                    Some(record) if !*was_dated => *was_dated = record.deadline().is_some(),
+                    Some(record) if !*was_dated => *was_dated = record.soonest().is_some(),
                     _ => {
                         self.throughout.remove(key);
                     }

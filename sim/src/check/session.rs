@@ -21,6 +21,13 @@ pub enum Meaning {
     Store(Deed),
     /// A step of a scan.
     Scan,
+    /// CLIENT UNBLOCK of the client of this name.
+    Unblocks {
+        /// The name.
+        id: u64,
+        /// It is to hear an error.
+        with_error: bool,
+    },
     /// The connection, which ends.
     Ends(Expect),
 }
@@ -90,6 +97,14 @@ impl Session {
                 return Ok(Meaning::Alone(Expect::Any));
             }
             b"scan" if self.queue.is_none() => return Ok(Meaning::Scan),
+            b"client" if self.queue.is_none() && words.len() > 2 => {
+                let id = std::str::from_utf8(&words[2]).ok().and_then(|text| text.parse().ok());
+                let with_error = words.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"error"));
+                return Ok(Meaning::Unblocks {
+                    id: id.ok_or("the simulator names clients by numbers")?,
+                    with_error,
+                });
+            }
             _ => {}
         }
         let Some(refused) = refusal(words) else {

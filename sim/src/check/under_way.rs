@@ -23,6 +23,8 @@ pub struct Taking {
     pub op: Option<Op>,
     /// It is a step of a scan.
     pub is_scan: bool,
+    /// It has run whole before it was taken.
+    pub is_over: bool,
 }
 
 /// A request that is under way.
@@ -45,6 +47,12 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
+    /// A request, not an EXEC, of which nothing has run.
+    pub fn new(taking: Taking, footprint: Footprint, is_of_one_step: bool) -> UnderWay {
+        let (ran, instants) = (Vec::new(), BTreeMap::new());
+        UnderWay { taking, footprint, is_exec: false, is_of_one_step, ran, instants, done: false }
+    }
+
     /// It is answered: it must have run where its keys lie, once unless it takes several steps. What is refused need not run.
     pub fn judge(&self, words: &[Vec<u8>], reply: &Reply, sometimes: &mut Sometimes) -> Result<(), String> {
         let shards = self.footprint.shards();

@@ -8,18 +8,21 @@
 use std::collections::BTreeMap;
 
 use darter_core::Engine;
+use darter_core::database::Key;
 use darter_core::event::ConnId;
 use darter_core::message::Token;
 use darter_core::node::{Applied, Noted};
 use darter_core::txn::work::TxId;
+use darter_core::value::record::Record;
 
 use super::expiry::{Clocks, Named};
 use super::footprint::{Footprint, Placement, is_of_one_step};
-use super::replay::{Deed, Part, Replay};
+use super::replay::{Deed, Part, Replay, TRIES_BITS};
 use super::scan::{Scan, living};
 use super::serial::{Access, Op, Said};
 use super::session::Meaning;
 use super::under_way::{Taking, UnderWay};
+use super::waits::Waits;
 use crate::decoder::Reply;
 use crate::dialogue::{Dialogue, Expect, Kind, fingerprint, spoken};
 use crate::reference::store::Store;
@@ -39,14 +42,18 @@ pub struct Witness {
     pub replay: Replay,
     /// Scans under way, by connection.
     pub scans: BTreeMap<usize, Scan>,
+    /// Who waits for what.
+    pub(super) waits: Waits,
+    /// By client and whether with an error: waits that CLIENT UNBLOCK has ended and nobody was told of yet.
+    pub(super) unblocked: BTreeMap<(u64, bool), i64>,
     clocks: Clocks,
-    placement: Placement,
-    databases: usize,
-    connections: BTreeMap<(u16, ConnId), usize>,
+    pub(super) placement: Placement,
+    pub(super) databases: usize,
+    pub(super) connections: BTreeMap<(u16, ConnId), usize>,
     /// Replies that are awaited.
-    awaited: BTreeMap<(u16, Token), Taking>,
-    transactions: BTreeMap<(u16, TxId), Token>,
-    under_way: BTreeMap<Op, UnderWay>,
+    pub(super) awaited: BTreeMap<(u16, Token), Taking>,
+    pub(super) transactions: BTreeMap<(u16, TxId), Token>,
+    pub(super) under_way: BTreeMap<Op, UnderWay>,
     nobodys: u64,
     compared: u64,
     /// Requests that were taken.
@@ -65,8 +72,14 @@ pub struct Turn<'a> {
     pub sometimes: &'a mut Sometimes,
 }
 
+/// The number that the order knows a try of a request by.
+pub(super) fn number_of(request: usize, tries: u64) -> u64 {
+    assert!(tries >> TRIES_BITS == 0, "who waits is not tried so often");
+    (request as u64) << TRIES_BITS | tries
+}
+
 impl Turn<'_> {
-    fn core(&self) -> u16 {
+    pub(super) fn core(&self) -> u16 {
         self.engine.node().core.0
     }
 }
@@ -81,6 +94,8 @@ impl Witness {
             dialogues: Vec::new(),
             replay: Replay::new(Store::new(usize::from(databases), shards, home)),
             scans: BTreeMap::new(),
+            waits: Waits::default(),
+            unblocked: BTreeMap::new(),
             clocks: Clocks::new(placement.shards),
             placement,
             databases: usize::from(databases),
@@ -123,11 +138,32 @@ impl Witness {
                     None
                 }
                 Applied::Began { tx, token } => {
-                    self.transactions.insert((turn.core(), *tx), *token);
+                    self.began(turn, *tx, *token)?;
                     None
                 }
+                Applied::Waits { from, token } => {
+                    self.in_line(turn, (from.0, *token), judged.0)?;
+                    None
+                }
+                Applied::Left { from, token } => {
+                    self.left(turn, (from.0, *token))?;
+                    None
+                }
+                Applied::Claimed { token } => {
+                    self.claimed(turn, *token)?;
+                    None
+                }
+                Applied::Unclaimed { token } => {
+                    self.unclaimed(turn, *token)?;
+                    None
+                }
+                Applied::GaveUp { token, why } => {
+                    self.gave_up(turn, *token, *why)?;
+                    None
+                }
+                Applied::Served { from, token } => Some(self.served(turn, (from.0, *token), judged.0)?),
                 Applied::Direct { from, token } => Some(self.direct(turn, from.0, *token, judged.0)?),
-                Applied::Part { from, tx, .. } => Some(self.part(turn, from.0, *tx, judged.0)?),
+                Applied::Part { from, tx, step } => Some(self.part(turn, from.0, *tx, *step, judged.0)?),
                 Applied::Ended { tx, refused } => {
                     self.ended(turn, *tx, *refused)?;
                     None
@@ -141,7 +177,7 @@ impl Witness {
             {
                 ran.insert(op, under_way.footprint.clone());
             }
-            if matches!(applied, Applied::Direct { .. }) {
+            if matches!(applied, Applied::Direct { .. } | Applied::Served { .. }) {
                 self.done(taking)?;
             }
         }
@@ -172,39 +208,47 @@ impl Witness {
         Ok(())
     }
 
-    /// The engine was given bytes of a connection, has consumed so many, and its lines were read.
+    /// The engine was given bytes of a connection, has consumed so many, of all so far `held` belong to a request that did not run, and its
+    /// lines were read.
     ///
     /// # Errors
     /// When what was taken and what was consumed are not the same.
-    pub fn consumed(&mut self, turn: &mut Turn<'_>, dialogue: usize, consumed: usize) -> Result<(), String> {
+    pub fn consumed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        dialogue: usize,
+        consumed: usize,
+        held: usize,
+    ) -> Result<(), String> {
         let here = &mut self.dialogues[dialogue];
         here.consumed += consumed as u64;
+        let settled = here.consumed - held as u64;
         let next = here.next();
         if let Some(last) = here.taken.checked_sub(1)
-            && here.requests[last].end > here.consumed
+            && here.requests[last].end > settled
             && here.requests[last].kind == Kind::Words
         {
             return Err(format!("{} is taken before its end", spoken(&here.requests[last].words)));
         }
-        if here.ended_by.is_some() || here.shut {
+        if here.ended_by.is_some() || here.shut || here.gave_up.is_some() {
             return Ok(());
         }
         let Some(request) = here.requests.get_mut(next) else { return Ok(()) };
-        if request.kind == Kind::Malformed && here.consumed > request.start {
+        if request.kind == Kind::Malformed && settled > request.start {
             // What is no request may be found out before its end.
             request.expect = Expect::AnyError;
             request.resp3 = here.session.resp3;
             here.taken = next + 1;
             here.ended_by = Some(next);
             turn.sometimes.met("a client said nonsense");
-        } else if request.kind == Kind::Words && here.consumed >= request.end {
+        } else if request.kind == Kind::Words && settled >= request.end {
             return Err(format!("{} is consumed, but nobody has taken it", spoken(&request.words)));
         }
         Ok(())
     }
 
     /// The next request of a connection, which is about to be taken.
-    fn starts(&mut self, turn: &mut Turn<'_>, conn: ConnId) -> Result<Taking, String> {
+    pub(super) fn starts(&mut self, turn: &mut Turn<'_>, conn: ConnId) -> Result<Taking, String> {
         let Some(dialogue) = self.connections.get(&(turn.core(), conn)).copied() else {
             return Err(format!("core {} takes a request of {conn:?}, who is unknown", turn.core()));
         };
@@ -227,7 +271,14 @@ impl Witness {
         if !here.remote.is_empty() {
             turn.sometimes.met("a reply waited for a remote one");
         }
-        let mut taking = Taking { dialogue, request: number, at: turn.unix_millis, op: None, is_scan: false };
+        let mut taking = Taking {
+            dialogue,
+            request: number,
+            at: turn.unix_millis,
+            op: None,
+            is_scan: false,
+            is_over: false,
+        };
         here.taken = number + 1;
         let meaning = match here.wild {
             true => Meaning::Alone(Expect::Any),
@@ -253,6 +304,7 @@ impl Witness {
                 taking.is_scan = true;
                 Expect::Unknown
             }
+            Meaning::Unblocks { id, with_error } => Expect::Unblocks { id, with_error },
             Meaning::Store(deed) => {
                 let op = self.begins(turn, taking, deed);
                 taking.op = Some(op);
@@ -283,9 +335,9 @@ impl Witness {
         let is_one_step = match &deed {
             Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
             Deed::Watch(_) => true,
-            Deed::Exec { .. } | Deed::Expired(_) => false,
+            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) => false,
         };
-        let said = Said { connection: dialogue as u64, number: request as u64 };
+        let said = Said { connection: dialogue as u64, number: number_of(request, 0) };
         let op = self.replay.taken(said, database, deed.clone(), turn.moment);
         taking.op = Some(op);
         let is_exec = matches!(deed, Deed::Exec { .. });
@@ -311,13 +363,10 @@ impl Witness {
         match deed {
             Deed::Watch(keys) => session.watches(op, keys),
             Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
-            Deed::Command(_) | Deed::Expired(_) => {}
+            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) => {}
         }
-        let (ran, instants, done) = (Vec::new(), BTreeMap::new(), false);
-        self.under_way.insert(
-            op,
-            UnderWay { taking, footprint, is_exec, is_of_one_step: is_one_step, instants, ran, done },
-        );
+        let under_way = UnderWay { is_exec, ..UnderWay::new(taking, footprint, is_one_step) };
+        self.under_way.insert(op, under_way);
         op
     }
 
@@ -330,6 +379,10 @@ impl Witness {
         judged: u64,
     ) -> Result<Taking, String> {
         let taking = self.starts(turn, conn)?;
+        if let Some(about) = &mut self.dialogues[taking.dialogue].taking {
+            about.is_over = true;
+        }
+        self.stands(turn.core(), taking, None);
         self.ran(turn, taking, judged, false)?;
         if let Some(op) = taking.op {
             self.dialogues[taking.dialogue].session.executed(op, refused);
@@ -343,11 +396,14 @@ impl Witness {
         let here = &mut self.dialogues[taking.dialogue];
         here.taking = None;
         match sequence {
-            Some(sequence) => {
+            // What has run already waits for earlier replies only, or for what all cores say.
+            Some(sequence) if !taking.is_over => {
+                let id = (turn.core(), Token { conn, sequence });
                 here.remote.insert(taking.request);
-                self.awaited.insert((turn.core(), Token { conn, sequence }), taking);
+                self.awaited.insert(id, taking);
+                self.may_wait(turn, id, taking);
             }
-            None => self.done(taking)?,
+            _ => self.done(taking)?,
         }
         Ok(())
     }
@@ -360,30 +416,54 @@ impl Witness {
         token: Token,
         judged: u64,
     ) -> Result<Taking, String> {
+        if from == turn.core() && !self.awaited.contains_key(&(from, token)) {
+            // A command that may wait, and is about to be taken.
+            return self.here(turn, token.conn, false, judged);
+        }
         let Some(taking) = self.awaited.remove(&(from, token)) else {
             return Err(format!(
                 "core {} runs {token:?} of core {from}, which is not on its way",
                 turn.core()
             ));
         };
+        self.stands(turn.core(), taking, None);
         self.ran(turn, taking, judged, false)?;
         self.dialogues[taking.dialogue].remote.remove(&taking.request);
+        self.tried((from, token))?;
         Ok(taking)
     }
 
     /// A shard has run a part of a transaction.
-    fn part(&mut self, turn: &mut Turn<'_>, from: u16, tx: TxId, judged: u64) -> Result<Taking, String> {
-        let token = self.transactions.get(&(from, tx));
-        let Some(taking) = token.and_then(|token| self.awaited.get(&(from, *token))).copied() else {
+    fn part(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: u16,
+        tx: TxId,
+        step: u8,
+        judged: u64,
+    ) -> Result<Taking, String> {
+        let token = self.transactions.get(&(from, tx)).copied();
+        let Some(taking) = token.and_then(|token| self.awaited.get(&(from, token))).copied() else {
             return Err(format!("core {} runs {tx:?} of core {from}, which is not on its way", turn.core()));
         };
-        self.ran(turn, taking, judged, true)?;
+        if let (Some(token), 0) = (token, step) {
+            self.stands(turn.core(), taking, Some((from, token)));
+        }
+        // A later step of what is not followed judges as the first did, and moves no clock.
+        if step == 0 || taking.op.is_some() {
+            self.ran(turn, taking, judged, true)?;
+        }
         Ok(taking)
     }
 
     /// A transaction is over.
     fn ended(&mut self, turn: &mut Turn<'_>, tx: TxId, refused: bool) -> Result<(), String> {
         let key = self.transactions.remove(&(turn.core(), tx)).map(|token| (turn.core(), token));
+        if let Some(id) = key
+            && self.tried(id)?
+        {
+            return Ok(());
+        }
         let Some(taking) = key.and_then(|key| self.awaited.remove(&key)) else {
             return Err(format!("core {} ends {tx:?}, which has not begun", turn.core()));
         };
@@ -403,7 +483,13 @@ impl Witness {
     }
 
     /// Something of a request has run.
-    fn ran(&mut self, turn: &mut Turn<'_>, taking: Taking, judged: u64, is_step: bool) -> Result<(), String> {
+    pub(super) fn ran(
+        &mut self,
+        turn: &mut Turn<'_>,
+        taking: Taking,
+        judged: u64,
+        is_step: bool,
+    ) -> Result<(), String> {
         let (core, shard) = (turn.core(), usize::from(turn.core()));
         if taking.is_scan {
             let here = &mut self.dialogues[taking.dialogue];
@@ -418,6 +504,8 @@ impl Witness {
             }
             return self.clocks.ran(shard, judged, taking.at, turn.unix_millis, false);
         };
+        let said = &self.dialogues[taking.dialogue].requests[taking.request].words;
+        let cause = cause(&said[0]);
         let under_way = self.under_way.get_mut(&op).ok_or("something runs that is answered or gone")?;
         if under_way.instants.insert(core, judged).is_some_and(|before| before != judged) {
             return Err(format!("core {core} judges by {judged} in a later step of a transaction"));
@@ -429,6 +517,15 @@ impl Witness {
             let part = Part { op, shard: core, database, unix_millis: judged };
             if let Some(access) = touch.all {
                 self.replay.ran_on_all(part, access)?;
+                self.waits.all_changed(core, database, cause);
+            }
+            for key in &touch.writes {
+                let is_text = |record: &Record| record.string().is_some();
+                if self.waits.changed(core, database, key, cause)
+                    && is_so(turn.engine, database, key, is_text)
+                {
+                    turn.sometimes.met("a key that somebody waited for became a string");
+                }
             }
             self.replay.ran(part, &touch.reads, &touch.writes)?;
         }
@@ -453,7 +550,7 @@ impl Witness {
         if self.dialogues[taking.dialogue].over { self.gone(op) } else { Ok(()) }
     }
 
-    fn gone(&mut self, op: Op) -> Result<(), String> {
+    pub(super) fn gone(&mut self, op: Op) -> Result<(), String> {
         self.under_way.remove(&op);
         self.replay.gone(op)
     }
@@ -503,6 +600,14 @@ impl Witness {
     ) -> Result<Vec<(usize, Reply)>, String> {
         let answered = self.dialogues[dialogue].received(bytes)?;
         for (number, reply) in &answered {
+            self.dialogues[dialogue].remote.remove(number);
+            let expect = &self.dialogues[dialogue].requests[*number].expect;
+            if let (Expect::Unblocks { id, with_error }, Reply::Integer(count)) = (expect, reply) {
+                if *count == 0 {
+                    sometimes.met("CLIENT UNBLOCK found nobody waiting");
+                }
+                self.hears_unblocked(*id, *with_error, *count)?;
+            }
             let Expect::Replayed(op) = self.dialogues[dialogue].requests[*number].expect else { continue };
             self.replay.heard(op, reply.clone(), moment)?;
             if let Some(under_way) = self.under_way.remove(&op) {
@@ -564,4 +669,31 @@ impl Witness {
         let text = |taking: &Taking| spoken(&self.dialogues[taking.dialogue].requests[taking.request].words);
         self.awaited.values().map(text).collect()
     }
+}
+
+/// The names of commands that may serve who waits.
+const CAUSES: [&str; 11] = [
+    "exec",
+    "rename",
+    "renamenx",
+    "copy",
+    "move",
+    "swapdb",
+    "lmove",
+    "rpoplpush",
+    "blmove",
+    "brpoplpush",
+    "rpush",
+];
+
+/// A command's name, if it is one that is told apart.
+fn cause(name: &[u8]) -> &'static str {
+    CAUSES.into_iter().find(|cause| name.eq_ignore_ascii_case(cause.as_bytes())).unwrap_or("another")
+}
+
+/// Whether a record lies under a key that is like this.
+fn is_so(engine: &Engine, database: usize, key: &[u8], like: impl Fn(&Record) -> bool) -> bool {
+    let shard = &engine.node().shard;
+    let key = Key { bytes: key, hash: shard.hasher().hash(key) };
+    shard.databases()[database].get(key).is_some_and(like)
 }

@@ -9,6 +9,8 @@ pub enum Answer {
     Exactly(Reply),
     /// An array of these in any order.
     Unordered(Vec<Reply>),
+    /// A map of these in any order, or an array of keys and values by turns.
+    Pairs(Vec<(Reply, Reply)>),
     /// A number in this range, both ends included.
     Between(i64, i64),
     /// One of these.
@@ -22,7 +24,15 @@ impl Answer {
     pub fn fits(&self, reply: &Reply) -> bool {
         match (self, reply) {
             (Answer::Exactly(expected), _) => reply == expected,
-            (Answer::Unordered(expected), Reply::Array(elements)) => {
+            (Answer::Pairs(expected), Reply::Array(elements) | Reply::Map(elements)) => {
+                let mut expected: Vec<Vec<Reply>> =
+                    expected.iter().map(|(key, value)| vec![key.clone(), value.clone()]).collect();
+                let mut found: Vec<Vec<Reply>> = elements.chunks(2).map(<[Reply]>::to_vec).collect();
+                expected.sort();
+                found.sort();
+                expected == found
+            }
+            (Answer::Unordered(expected), Reply::Array(elements) | Reply::Set(elements)) => {
                 let sorted = |list: &[Reply]| {
                     let mut list = list.to_vec();
                     list.sort();

@@ -14,11 +14,22 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         b"setnx" | b"getset" | b"append" | b"incrby" | b"decrby" | b"incrbyfloat" | b"rename"
         | b"renamenx" | b"move" | b"swapdb" | b"rpoplpush" | b"lindex" => (3, 3),
         b"set" | b"mset" | b"msetnx" | b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"copy"
-        | b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpos" => (3, ANY),
+        | b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpos" | b"blpop" | b"brpop" => (3, ANY),
         b"setex" | b"psetex" | b"getrange" | b"substr" | b"setrange" | b"lrange" | b"lset" | b"lrem"
-        | b"ltrim" => (4, 4),
+        | b"ltrim" | b"brpoplpush" => (4, 4),
         b"msetex" | b"lmpop" => (4, ANY),
         b"linsert" | b"lmove" => (5, 5),
+        b"blmpop" => (5, ANY),
+        b"blmove" => (6, 6),
+        b"hgetall" | b"hkeys" | b"hvals" | b"hlen" | b"smembers" | b"scard" => (2, 2),
+        b"hget" | b"hexists" | b"hstrlen" | b"sismember" => (3, 3),
+        b"hsetnx" | b"hincrby" | b"smove" => (4, 4),
+        b"hrandfield" | b"spop" | b"srandmember" | b"sinter" | b"sunion" | b"sdiff" => (2, ANY),
+        b"hmget" | b"hdel" | b"hscan" | b"sadd" | b"srem" | b"smismember" | b"sscan" | b"sinterstore"
+        | b"sunionstore" | b"sdiffstore" | b"sintercard" => (3, ANY),
+        b"hset" | b"hmset" => (4, ANY),
+        b"httl" | b"hpttl" | b"hpersist" | b"hgetdel" => (5, ANY),
+        b"hexpire" | b"hpexpire" | b"hsetex" => (6, ANY),
         _ => return None,
     })
 }

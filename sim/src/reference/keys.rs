@@ -21,6 +21,8 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
                 None => "none",
                 Some(Value::Bytes(_)) => "string",
                 Some(Value::List(_)) => "list",
+                Some(Value::Hash(_)) => "hash",
+                Some(Value::Set(_)) => "set",
             };
             Ok(Reply::Simple(name.into()))
         }

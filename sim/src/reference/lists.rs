@@ -64,7 +64,7 @@ fn bulks(elements: impl IntoIterator<Item = Vec<u8>>) -> Reply {
 }
 
 /// True for the left end.
-fn end(word: &[u8]) -> Result<bool, Line> {
+pub(super) fn end(word: &[u8]) -> Result<bool, Line> {
     match (is(word, "left"), is(word, "right")) {
         (true, _) => Ok(true),
         (_, true) => Ok(false),

@@ -6,7 +6,8 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `lists`, `keys`, `deadlines` | families of commands |
+//! | `strings`, `lists`, `hashes`, `sets`, `keys`, `deadlines` | families of commands |
+//! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
 //! | [`answer`] | what a reply must be, where several are right |
@@ -16,16 +17,20 @@ pub mod answer;
 mod arity;
 mod deadlines;
 mod glob;
+mod hashes;
 mod keys;
 mod lists;
 pub mod session;
+mod sets;
 pub mod store;
 mod strings;
+pub mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::decoder::Reply;
+use answer::Answer;
 
 /// A value of one of the types.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,10 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A list, never empty.
     List(VecDeque<Vec<u8>>),
+    /// A hash, never empty; fields whose time has come may be in it.
+    Hash(hashes::Fields),
+    /// A set, never empty.
+    Set(BTreeSet<Vec<u8>>),
 }
 
 impl From<Vec<u8>> for Value {
@@ -51,6 +60,17 @@ pub struct Entry {
     pub deadline: Option<u64>,
     /// Since when the key is there without a gap, counted in commands.
     pub born: u64,
+}
+
+impl Entry {
+    /// True if its time has come, or that of all that is in it.
+    pub fn is_due(&self, clock: u64) -> bool {
+        let is_over = match &self.value {
+            Value::Hash(fields) => fields.values().all(|(_, ends)| ends.is_some_and(|at| at <= clock)),
+            _ => false,
+        };
+        is_over || self.deadline.is_some_and(|deadline| deadline <= clock)
+    }
 }
 
 /// The words of a request.
@@ -101,6 +121,23 @@ impl Shard {
         Shard { databases: vec![BTreeMap::new(); databases], ..Shard::default() }
     }
 
+    /// Runs a command of hashes or sets, whose answers may be several; `None` if it is no such command.
+    pub fn run_unordered(&mut self, database: usize, words: &Words) -> Option<Answer> {
+        let name = words[0].to_ascii_lowercase();
+        let answer = match &name[..] {
+            b"hset" | b"hmset" | b"hsetnx" | b"hget" | b"hmget" | b"hgetall" | b"hkeys" | b"hvals"
+            | b"hlen" | b"hexists" | b"hstrlen" | b"hdel" | b"hincrby" | b"hscan" | b"hrandfield"
+            | b"hexpire" | b"hpexpire" | b"httl" | b"hpttl" | b"hpersist" | b"hgetdel" | b"hsetex" => {
+                hashes::run(self, database, &name, words)
+            }
+            b"sadd" | b"srem" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"spop"
+            | b"srandmember" | b"sscan" | b"smove" | b"sinter" | b"sunion" | b"sdiff" | b"sinterstore"
+            | b"sunionstore" | b"sdiffstore" | b"sintercard" => sets::run(self, database, &name, words),
+            _ => return None,
+        };
+        Some(answer.unwrap_or_else(|line| Answer::Exactly(Reply::Error(line.into()))))
+    }
+
     /// Runs a command; `None` if the reference does not know it.
     pub fn run(&mut self, database: usize, words: &Words) -> Option<Reply> {
         let name = words[0].to_ascii_lowercase();
@@ -117,6 +154,9 @@ impl Shard {
             b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpop" | b"rpop" | b"llen" | b"lrange"
             | b"lindex" | b"lset" | b"linsert" | b"lrem" | b"ltrim" | b"lpos" | b"lmove" | b"rpoplpush"
             | b"lmpop" => lists::run(self, database, &name, words),
+            b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" => {
+                waiting::run(self, database, &name, words)
+            }
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))
@@ -131,7 +171,7 @@ impl Shard {
     pub fn live(&mut self, database: usize, key: &[u8]) -> Option<&mut Entry> {
         let clock = self.clock_of(key);
         let entry = self.databases[database].get_mut(key)?;
-        if entry.deadline.is_some_and(|deadline| deadline <= clock) {
+        if entry.is_due(clock) {
             self.found_due += 1;
             return None;
         }
@@ -141,7 +181,7 @@ impl Shard {
     /// Whether a key lives. Nobody has looked.
     pub fn lives(&self, database: usize, key: &[u8]) -> bool {
         let entry = self.databases[database].get(key);
-        entry.is_some_and(|entry| entry.deadline.is_none_or(|deadline| deadline > self.clock_of(key)))
+        entry.is_some_and(|entry| !entry.is_due(self.clock_of(key)))
     }
 
     /// The string of a key that lives.
@@ -192,7 +232,7 @@ impl Shard {
 
     /// All keys that live.
     pub fn living(&self, database: usize) -> impl Iterator<Item = (&Vec<u8>, &Entry)> {
-        let lives = |key: &Vec<u8>, entry: &Entry| entry.deadline.is_none_or(|at| at > self.clock_of(key));
+        let lives = |key: &Vec<u8>, entry: &Entry| !entry.is_due(self.clock_of(key));
         self.databases[database].iter().filter(move |(key, entry)| lives(key, entry))
     }
 }

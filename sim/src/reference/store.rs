@@ -86,7 +86,10 @@ impl Store {
                 Answer::Exactly(Reply::ok())
             }),
             b"swapdb" => self.swap(words),
-            _ => return self.all.run(database, words).map(Answer::Exactly),
+            _ => {
+                let answer = self.all.run_unordered(database, words);
+                return answer.or_else(|| self.all.run(database, words).map(Answer::Exactly));
+            }
         };
         Some(whole.unwrap_or_else(|line| Answer::Exactly(Reply::error(line))))
     }

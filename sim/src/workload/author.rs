@@ -16,7 +16,7 @@ use crate::wild;
 
 /// Draws one deed after the other.
 pub struct Author<'a> {
-    swarm: &'a Swarm,
+    pub(super) swarm: &'a Swarm,
     /// Its chance.
     pub dice: Dice,
     /// What each client still has to say of what it has begun.
@@ -26,11 +26,11 @@ pub struct Author<'a> {
     families: Vec<&'static Family>,
     /// Keys end while the world lasts. Not where databases change places: whether a key whose time has come counts as a change then depends on
     /// whether somebody has removed it, in Redis too.
-    keys_end: bool,
+    pub(super) keys_end: bool,
 }
 
 /// Words of a request, from anything that is text.
-fn words(list: &[&str]) -> Vec<Vec<u8>> {
+pub(super) fn words(list: &[&str]) -> Vec<Vec<u8>> {
     list.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
@@ -38,7 +38,13 @@ impl<'a> Author<'a> {
     /// For a world like this.
     pub fn new(swarm: &'a Swarm, dice: Dice) -> Author<'a> {
         let keys_end = !swarm.families.has("databases change places");
-        let is_drawn = |family: &&Family| family.weight > 0 && (keys_end || family.name != "deadlines");
+        // Where a clock goes back far, by one step or by several, fields live again that nobody has removed, and nobody can tell which.
+        let fields_end = keys_end && !swarm.faults.clock_jump && !swarm.faults.clock_step;
+        let is_drawn = |family: &&Family| {
+            family.weight > 0
+                && (keys_end || family.name != "deadlines")
+                && (fields_end || family.name != "fields that end")
+        };
         Author {
             swarm,
             dice,

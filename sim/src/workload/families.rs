@@ -96,6 +96,25 @@ pub const ALL: &[Family] = &[
         weight: 1,
         draw: |author, _| Saying::One(author.swap()),
     },
+    Family { name: "waiting", worlds: 500, weight: 25, draw: |author, client| author.waiting(client) },
+    Family {
+        name: "hashes",
+        worlds: 400,
+        weight: 10,
+        draw: |author, _| Saying::One(author.with_keys(wide::hashes)),
+    },
+    Family {
+        name: "sets",
+        worlds: 400,
+        weight: 10,
+        draw: |author, _| Saying::One(author.with_keys(wide::sets)),
+    },
+    Family {
+        name: "fields that end",
+        worlds: 300,
+        weight: 6,
+        draw: |author, _| Saying::One(author.with_keys(wide::fields_that_end)),
+    },
 ];
 
 /// Which families a world has, one bit each.

@@ -96,6 +96,82 @@ pub fn lists(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
     }
 }
 
+/// Few, so that they meet; one is longer than a small value may be.
+fn member(dice: &mut Dice) -> String {
+    match dice.below(20) {
+        0 => "m".repeat(70),
+        1..=9 => dice.below(9).to_string(),
+        _ => format!("m{}", dice.below(7)),
+    }
+}
+
+/// Hashes.
+pub fn hashes(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
+    let (a, f, g, h) = (keys(dice), member(dice), member(dice), member(dice));
+    let (x, y) = (value(dice), member(dice));
+    match dice.below(28) {
+        0..=3 => words(&["HSET", &a, &f, &x, &g, &y]),
+        4 => words(&["HSET", &a, &f, &x, &g]),
+        5 => words(&["HMSET", &a, &f, &x]),
+        6 => words(&["HSETNX", &a, &f, &x]),
+        7 | 8 => words(&["HGET", &a, &f]),
+        9 => words(&["HMGET", &a, &f, &g, &h]),
+        10..=12 => words(&[named(dice, &["HGETALL", "HKEYS", "HVALS"]), &a]),
+        13 | 14 => words(&["HLEN", &a]),
+        15 => words(&[named(dice, &["HEXISTS", "HSTRLEN"]), &a, &f]),
+        16..=18 => words(&["HDEL", &a, &f, &g, &h]),
+        19 | 20 => words(&["HINCRBY", &a, &f, &index(dice)]),
+        21 => words(&["HSCAN", &a, "0", "COUNT", "1000"]),
+        22 => words(&["HSCAN", &a, "0", "COUNT", "1000", "NOVALUES"]),
+        23 => words(&["HRANDFIELD", &a]),
+        24 => words(&["HRANDFIELD", &a, "1000"]),
+        25 => words(&["HGETDEL", &a, "FIELDS", "2", &f, &g]),
+        26 => words(&["HEXPIRE", &a, "100000", "FIELDS", "1", &f]),
+        _ => words(&["HPERSIST", &a, "FIELDS", "2", &f, &g]),
+    }
+}
+
+/// Hashes whose fields end while the world lasts.
+pub fn fields_that_end(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
+    let (a, f, g, x) = (keys(dice), member(dice), member(dice), value(dice));
+    let span = dice.between(0, 60).to_string();
+    match dice.below(14) {
+        0..=2 => words(&["HPEXPIRE", &a, &span, "FIELDS", "2", &f, &g]),
+        3 | 4 => words(&["HPEXPIRE", &a, &span, named(dice, &["NX", "XX", "GT", "LT"]), "FIELDS", "1", &f]),
+        5 | 6 => words(&["HSETEX", &a, "PX", &span, "FIELDS", "1", &f, &x]),
+        7 => words(&["HSETEX", &a, named(dice, &["FNX", "FXX"]), "PX", &span, "FIELDS", "1", &f, &x]),
+        8 | 9 => words(&[named(dice, &["HTTL", "HPTTL", "HPERSIST"]), &a, "FIELDS", "2", &f, &g]),
+        10 => words(&["HLEN", &a]),
+        11 => words(&["HGETALL", &a]),
+        12 => words(&["EXISTS", &a]),
+        _ => words(&["HSET", &a, &f, &x]),
+    }
+}
+
+/// Sets, of any shards.
+pub fn sets(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
+    let (a, b, c) = (keys(dice), keys(dice), keys(dice));
+    let (x, y, z) = (member(dice), member(dice), member(dice));
+    match dice.below(28) {
+        0..=5 => words(&["SADD", &a, &x, &y, &z]),
+        6 | 7 => words(&["SREM", &a, &x, &y]),
+        8 => words(&["SMEMBERS", &a]),
+        9 => words(&["SISMEMBER", &a, &x]),
+        10 => words(&["SMISMEMBER", &a, &x, &y]),
+        11 => words(&["SCARD", &a]),
+        12 => words(&["SPOP", &a, "1000"]),
+        13 => words(&["SRANDMEMBER", &a]),
+        14 => words(&["SRANDMEMBER", &a, "1000"]),
+        15 => words(&["SSCAN", &a, "0", "COUNT", "1000"]),
+        16..=18 => words(&["SMOVE", &a, &b, &x]),
+        19..=21 => words(&[named(dice, &["SINTER", "SUNION", "SDIFF"]), &a, &b, &c]),
+        22 => words(&[named(dice, &["SINTER", "SUNION", "SDIFF"]), &a, &b]),
+        23..=25 => words(&[named(dice, &["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"]), &a, &b, &c]),
+        26 => words(&["SINTERCARD", "2", &a, &b]),
+        _ => words(&["SINTERCARD", "3", &a, &b, &c, "LIMIT", &index(dice)]),
+    }
+}
+
 /// One string, so that types meet.
 pub fn single(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
     let (a, x) = (keys(dice), value(dice));

@@ -10,6 +10,8 @@ use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
 use crate::shard::Cx;
 use crate::value::access::idle_seconds;
 use crate::value::container::Container;
+use crate::value::element::Element;
+use crate::value::hash::Field;
 use crate::value::record::{Record, View};
 
 pub(super) const OBJECT: Command = Command {
@@ -83,9 +85,25 @@ fn serialized_len(record: &Record) -> usize {
             prefixed(list.packs()) - list.packs()
                 + list.listpack_sizes().map(|len| 1 + prefixed(len)).sum::<usize>()
         }
+        (None, Some(Container::Hash(hash))) => {
+            let field = |field: Field<'_>| {
+                prefixed(field.name.len()) + field.value.with(|value| prefixed(value.len()))
+            };
+            prefixed(hash.len()) - hash.len() + hash.iter().map(field).sum::<usize>()
+        }
+        (None, Some(Container::Set(set))) => match set.ints() {
+            Some(ints) => prefixed(INTSET_HEAD + ints.len() * ints.width()),
+            None => {
+                let member = |member: Element<'_>| member.with(|bytes| prefixed(bytes.len()));
+                prefixed(set.len()) - set.len() + set.iter().map(member).sum::<usize>()
+            }
+        },
         (None, None) => 0,
     }
 }
+
+/// Bytes of an intset in a file that are no numbers.
+const INTSET_HEAD: usize = 8;
 
 /// So many bytes with their length before them.
 fn prefixed(len: usize) -> usize {
@@ -98,7 +116,7 @@ fn prefixed(len: usize) -> usize {
 
 /// What Redis adds for a quicklist.
 fn inside(container: &Container) -> String {
-    let Container::List(list) = container;
+    let Container::List(list) = container else { return String::new() };
     if list.encoding() != "quicklist" {
         return String::new();
     }

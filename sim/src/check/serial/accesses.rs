@@ -129,12 +129,9 @@ impl Touch<'_> {
     }
 
     fn broken(&self, key: Option<&[u8]>, promise: &str) -> String {
-        let Said { connection, number } = self.said;
         let what = key.map_or_else(|| "all keys".into(), |key| String::from_utf8_lossy(key).into_owned());
         let (shard, database) = (self.shard, self.database);
-        format!(
-            "request {number} of connection {connection} {promise}: {what} of database {database}, shard {shard}"
-        )
+        format!("it {promise}: {what} of database {database}, shard {shard}")
     }
 }
 

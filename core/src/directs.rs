@@ -1,0 +1,254 @@
+//! What the commands of a turn for one other shard travel in, and their replies on the way back: one message instead of one each.
+//!
+//! A core that sends a second command to a shard adds it to the message that leaves anyway, unless something else for that shard has been
+//! sent since: the order between two cores is kept. The same holds for replies. It knows how they lie in memory. It does not know who
+//! runs them, nor when messages leave.
+
+use crate::args::{Args, Packed, Span, pack, read_packed};
+use crate::command::CommandId;
+use crate::hash::KeyHash;
+use crate::message::{Request, Token};
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::Resp;
+use crate::session::{ClientId, Session};
+
+/// A buffer larger than this is not kept for the next turn.
+const BUFFER_KEPT: usize = 256 << 10;
+
+/// One command without its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Head {
+    /// Comes back.
+    pub token: Token,
+    /// Who asks.
+    pub client: ClientId,
+    /// Hash of the first key.
+    pub first_hash: KeyHash,
+    /// Which row of the table.
+    pub command: CommandId,
+    /// The client's selected database.
+    pub database: u16,
+    /// The protocol of its reply.
+    pub resp: Resp,
+    /// It asked not to count as a use of keys.
+    pub no_touch: bool,
+    /// Where its arguments end.
+    end: u32,
+}
+
+/// Commands whose keys all lie on the receiver's shard, in the order in which they were sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Directs {
+    /// The coordinator's wall clock, microseconds.
+    unix_micros: u64,
+    heads: Vec<Head>,
+    /// Arguments, packed.
+    bytes: Vec<u8>,
+}
+
+impl Directs {
+    /// Without any, to be judged by this instant; what was allocated is used again.
+    pub fn begin(&mut self, unix_micros: u64) {
+        self.unix_micros = unix_micros;
+        self.heads.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > BUFFER_KEPT {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// The instant by which all of them are judged.
+    pub fn unix_micros(&self) -> u64 {
+        self.unix_micros
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Their heads, in order.
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// Adds a command of this client.
+    pub(crate) fn push(
+        &mut self,
+        session: &Session,
+        command: CommandId,
+        token: Token,
+        first_hash: KeyHash,
+        args: Args<'_>,
+    ) {
+        args.iter().for_each(|argument| pack(argument, &mut self.bytes));
+        self.heads.push(Head {
+            token,
+            client: session.id,
+            first_hash,
+            command,
+            database: session.database,
+            resp: session.resp,
+            no_touch: session.no_touch,
+            end: self.bytes.len() as u32,
+        });
+    }
+
+    /// Adds a command that was to travel alone.
+    pub fn push_request(&mut self, token: Token, request: &Request) {
+        let mut spans = Vec::new();
+        request.args.unpack(&mut spans).iter().for_each(|argument| pack(argument, &mut self.bytes));
+        self.heads.push(Head {
+            token,
+            client: request.client,
+            first_hash: request.first_hash,
+            command: request.command,
+            database: request.database,
+            resp: request.resp,
+            no_touch: request.no_touch,
+            end: self.bytes.len() as u32,
+        });
+    }
+
+    /// The n-th; `spans` is a room that can be used again and again.
+    pub fn at<'a>(&'a self, n: usize, spans: &'a mut Vec<Span>) -> (Head, Args<'a>) {
+        let head = self.heads[n];
+        let start = if n == 0 { 0 } else { self.heads[n - 1].end as usize };
+        (head, read_packed(&self.bytes[start..head.end as usize], spans))
+    }
+
+    /// A command as it would have travelled alone.
+    pub fn request(&self, head: &Head, args: Args<'_>) -> Request {
+        Request {
+            command: head.command,
+            database: head.database,
+            resp: head.resp,
+            no_touch: head.no_touch,
+            client: head.client,
+            unix_micros: self.unix_micros,
+            clock: 0,
+            first_hash: head.first_hash,
+            args: Packed::new(args),
+        }
+    }
+}
+
+/// Replies to commands, in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Dones {
+    /// To what, and where the reply ends.
+    heads: Vec<(Token, usize)>,
+    replies: Chunks,
+}
+
+impl Dones {
+    /// Without any; what was allocated is used again.
+    pub fn begin(&mut self) {
+        self.heads.clear();
+        let mut buffer = std::mem::take(self.replies.tail());
+        if buffer.capacity() > BUFFER_KEPT {
+            buffer = Vec::new();
+        }
+        self.replies = Chunks::with_buffer(buffer);
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Adds a reply.
+    pub fn push(&mut self, token: Token, reply: Chunks) {
+        self.replies.append(reply);
+        self.end(token);
+    }
+
+    /// Where the next reply is encoded, to be ended by [`Dones::end`].
+    pub fn replies(&mut self) -> &mut Chunks {
+        &mut self.replies
+    }
+
+    /// Here ends the reply to this.
+    pub fn end(&mut self, token: Token) {
+        self.heads.push((token, self.replies.len()));
+    }
+
+    /// Each reply's token, and from where to where it stands in [`Dones::bytes`].
+    pub fn each(&self) -> impl Iterator<Item = (Token, usize, usize)> {
+        let starts = std::iter::once(0).chain(self.heads.iter().map(|(_, end)| *end));
+        self.heads.iter().zip(starts).map(|((token, end), start)| (*token, start, *end))
+    }
+
+    /// All replies.
+    pub fn bytes(&self) -> &Chunks {
+        &self.replies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::OwnedArgs;
+    use crate::event::ConnId;
+
+    fn token(sequence: u64) -> Token {
+        Token { conn: ConnId { index: 1, generation: 2 }, sequence }
+    }
+
+    #[test]
+    fn commands_come_out_as_they_went_in() {
+        let words = [vec!["GET", "a"], vec!["SET", "b", "value"]];
+        let request = |words: &[&str], hash| Request {
+            command: CommandId(3),
+            database: 5,
+            resp: Resp::V3,
+            no_touch: true,
+            client: ClientId(7),
+            unix_micros: 11,
+            clock: 0,
+            first_hash: KeyHash(hash),
+            args: Packed::new(OwnedArgs::new(words).view()),
+        };
+        let mut directs = Directs::default();
+        for _ in 0..2 {
+            directs.begin(11);
+            (0..2).for_each(|n| directs.push_request(token(n), &request(&words[n as usize], n)));
+            assert_eq!(directs.len(), 2);
+            let mut spans = Vec::new();
+            for (n, words) in words.iter().enumerate() {
+                let (head, args) = directs.at(n, &mut spans);
+                assert_eq!(head.token, token(n as u64));
+                assert_eq!(directs.request(&head, args), request(words, n as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn replies_come_out_as_they_went_in() {
+        let mut dones = Dones::default();
+        for _ in 0..2 {
+            dones.begin();
+            assert!(dones.is_empty());
+            dones.replies().tail().extend_from_slice(b"+one");
+            dones.end(token(4));
+            dones.push(token(2), Chunks::default());
+            dones.push(token(3), Chunks::with_buffer(Vec::new()));
+            dones.replies().tail().extend_from_slice(b"three");
+            dones.end(token(9));
+            let found: Vec<(u64, usize, usize)> =
+                dones.each().map(|(token, start, end)| (token.sequence, start, end)).collect();
+            assert_eq!(found, [(4, 0, 4), (2, 4, 4), (3, 4, 4), (9, 4, 9)]);
+            assert_eq!(dones.bytes().to_vec(), b"+onethree");
+        }
+    }
+}

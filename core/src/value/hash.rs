@@ -1,0 +1,570 @@
+//! A hash: fields with values, each perhaps with a deadline of its own.
+//!
+//! ```text
+//! entry: head 1 | field's length 4, if the head says so | field | deadline 8, if the head says so | value
+//! head:  field's length 0..=62, or 63 | 64 has a deadline | 128 the value is a whole number, in as many bytes as it needs
+//! ```
+//!
+//! It knows fields, values and instants that it is told. It does not read a clock: a field whose time has come stays until somebody removes it,
+//! and whoever looks says by which instant. It does not know keys or commands.
+
+use std::hash::{Hash as Hashes, Hasher};
+
+use super::bucket::Form;
+use super::element::Element;
+use super::members::{Members, Seeds, Spot};
+use crate::random::Draws;
+use crate::table::Bound;
+use crate::time::UnixMillis;
+
+/// How large a hash or set may be that is kept as one bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Packing {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of a field, value or member.
+    pub bytes: usize,
+    /// Of the hashes of what is larger.
+    pub seeds: Seeds,
+}
+
+/// Fields with values.
+#[derive(Clone)]
+pub struct Hash {
+    members: Members<Fields>,
+    /// No field's time comes before this; [`NEVER`] if none has a deadline.
+    soonest: UnixMillis,
+    /// Fields that have a deadline.
+    timed: usize,
+}
+
+/// A moment that does not come.
+const NEVER: UnixMillis = UnixMillis(u64::MAX);
+
+impl Default for Hash {
+    fn default() -> Hash {
+        Hash { members: Members::default(), soonest: NEVER, timed: 0 }
+    }
+}
+
+/// A field as it lies there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// What it holds.
+    pub value: Element<'a>,
+    /// When it ends.
+    pub deadline: Option<UnixMillis>,
+}
+
+impl Field<'_> {
+    /// True unless its time has come.
+    #[inline]
+    pub fn lives(&self, now: UnixMillis) -> bool {
+        self.deadline.is_none_or(|at| at > now)
+    }
+}
+
+#[derive(Clone)]
+struct Fields;
+
+const LEN_BITS: u8 = 63;
+const HAS_DEADLINE: u8 = 64;
+const IS_INTEGER: u8 = 128;
+const DEADLINE_LEN: usize = 8;
+
+impl Form for Fields {
+    #[inline]
+    fn key(entry: &[u8]) -> &[u8] {
+        let (at, len) = name_of(entry);
+        &entry[at..at + len]
+    }
+}
+
+/// Where the field's name begins, and its length.
+#[inline]
+fn name_of(entry: &[u8]) -> (usize, usize) {
+    match entry[0] & LEN_BITS {
+        LEN_BITS => (5, u32::from_le_bytes([entry[1], entry[2], entry[3], entry[4]]) as usize),
+        len => (1, usize::from(len)),
+    }
+}
+
+#[inline]
+fn read(entry: &[u8]) -> Field<'_> {
+    let (at, len) = name_of(entry);
+    let (name, rest) = entry[at..].split_at(len);
+    let (deadline, value) = match entry[0] & HAS_DEADLINE {
+        0 => (None, rest),
+        _ => (Some(deadline_at(entry, at + len)), &rest[DEADLINE_LEN..]),
+    };
+    let value = match entry[0] & IS_INTEGER {
+        0 => Element::Bytes(value),
+        _ => {
+            let mut word = [0; 8];
+            word[8 - value.len()..].copy_from_slice(value);
+            let unused = 64 - 8 * value.len() as u32;
+            Element::Integer(i64::from_le_bytes(word).checked_shr(unused).unwrap_or(0))
+        }
+    };
+    Field { name, value, deadline }
+}
+
+fn deadline_at(entry: &[u8], at: usize) -> UnixMillis {
+    let mut word = [0; DEADLINE_LEN];
+    word.copy_from_slice(&entry[at..at + DEADLINE_LEN]);
+    UnixMillis(u64::from_le_bytes(word))
+}
+
+#[inline]
+fn deadline_of(entry: &[u8]) -> Option<UnixMillis> {
+    if entry[0] & HAS_DEADLINE == 0 {
+        return None;
+    }
+    let (at, len) = name_of(entry);
+    Some(deadline_at(entry, at + len))
+}
+
+/// How many bytes a whole number needs: none for zero.
+fn width(number: i64) -> usize {
+    if number == 0 {
+        return 0;
+    }
+    let magnitude = if number < 0 { !number } else { number };
+    (65 - magnitude.leading_zeros() as usize).div_ceil(8)
+}
+
+/// An entry to be written.
+struct Entry<'a> {
+    field: Field<'a>,
+    name_at: usize,
+    value_len: usize,
+}
+
+impl<'a> Entry<'a> {
+    #[inline]
+    fn of(field: Field<'a>) -> Entry<'a> {
+        let name_at = if field.name.len() < usize::from(LEN_BITS) { 1 } else { 5 };
+        let value_len = match field.value {
+            Element::Integer(number) => width(number),
+            Element::Bytes(bytes) => bytes.len(),
+        };
+        Entry { field, name_at, value_len }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        let deadline = if self.field.deadline.is_some() { DEADLINE_LEN } else { 0 };
+        self.name_at + self.field.name.len() + deadline + self.value_len
+    }
+
+    #[inline]
+    fn write(&self, to: &mut [u8]) {
+        let Field { name, value, deadline } = self.field;
+        let mut head = if deadline.is_some() { HAS_DEADLINE } else { 0 };
+        if self.name_at == 1 {
+            head |= name.len() as u8;
+        } else {
+            head |= LEN_BITS;
+            to[1..5].copy_from_slice(&(name.len() as u32).to_le_bytes());
+        }
+        let mut at = self.name_at;
+        to[at..at + name.len()].copy_from_slice(name);
+        at += name.len();
+        if let Some(UnixMillis(millis)) = deadline {
+            to[at..at + DEADLINE_LEN].copy_from_slice(&millis.to_le_bytes());
+            at += DEADLINE_LEN;
+        }
+        match value {
+            Element::Integer(number) => {
+                head |= IS_INTEGER;
+                to[at..].copy_from_slice(&number.to_le_bytes()[..self.value_len]);
+            }
+            Element::Bytes(bytes) => to[at..].copy_from_slice(bytes),
+        }
+        to[0] = head;
+    }
+}
+
+impl Hash {
+    /// How many fields, those included whose time has come and that nobody has removed.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// True without fields.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many fields live.
+    pub fn living(&self, now: UnixMillis) -> usize {
+        if self.soonest > now {
+            return self.len();
+        }
+        let (mut due, mut from) = (0, 0);
+        while let Some(n) = self.members.first_due(from, Bound::of(now)) {
+            due += self.members.spots(n).filter(|spot| self.is_due(*spot, now)).count();
+            from = n + 1;
+        }
+        self.len() - due
+    }
+
+    /// True if no field lives.
+    #[inline]
+    pub fn is_over(&self, now: UnixMillis) -> bool {
+        self.is_empty()
+            || self.soonest <= now && self.timed == self.len() && !self.iter().any(|field| field.lives(now))
+    }
+
+    /// Before this moment no field's time comes; `None` if none has a deadline.
+    #[inline]
+    pub fn soonest(&self) -> Option<UnixMillis> {
+        (self.timed > 0).then_some(self.soonest)
+    }
+
+    /// OBJECT ENCODING's word.
+    pub fn encoding(&self) -> &'static str {
+        match (self.members.is_one(), self.timed) {
+            (false, _) => "hashtable",
+            (true, 0) => "listpack",
+            (true, _) => "listpackex",
+        }
+    }
+
+    /// Bytes of memory that it owns besides itself.
+    #[inline]
+    pub fn owned_bytes(&self) -> usize {
+        self.members.owned_bytes()
+    }
+
+    /// Blocks to be freed.
+    pub fn blocks(&self) -> usize {
+        self.members.blocks()
+    }
+
+    /// Frees about `steps` blocks; how many steps that took.
+    pub fn free_some(&mut self, steps: usize) -> usize {
+        self.members.free_some(steps)
+    }
+
+    /// A field, whether its time has come or not.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<Field<'_>> {
+        self.members.find(name).map(|spot| read(self.members.entry(spot)))
+    }
+
+    /// A field that lives.
+    #[inline]
+    pub fn live(&self, name: &[u8], now: UnixMillis) -> Option<Field<'_>> {
+        self.get(name).filter(|field| field.lives(now))
+    }
+
+    /// All fields, whether their time has come or not.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.members.iter().map(read)
+    }
+
+    /// Visits the fields at which a walk stands; where it stands then, 0 at the end.
+    pub fn scan(&self, cursor: u64, emit: &mut dyn FnMut(Field<'_>)) -> u64 {
+        self.members.scan(cursor, &mut |entry| emit(read(entry)))
+    }
+
+    /// Any field that lives, each as likely as the others, and numbers that tell it from them; `None` if none lives.
+    pub fn random(&self, now: UnixMillis, random: &mut Draws) -> Option<(Field<'_>, (usize, usize))> {
+        // Of fields whose time has come there are few for long: they are swept away.
+        const TRIES: usize = 50;
+        for _ in 0..TRIES {
+            let (spot, place) = self.members.random(random)?;
+            let field = read(self.members.entry(spot));
+            if field.lives(now) {
+                return Some((field, place));
+            }
+        }
+        let living = self.living(now);
+        let chosen = random.below(living as u64) as usize;
+        let all = (0..self.members.buckets())
+            .flat_map(|n| self.members.spots(n).enumerate().map(move |(slot, spot)| (spot, (n, slot))));
+        let mut fields = all.map(|(spot, place)| (read(self.members.entry(spot)), place));
+        fields.by_ref().filter(|(field, _)| field.lives(now)).nth(chosen)
+    }
+
+    /// Gives a field this value and deadline, whatever it had; true if it was not there.
+    #[inline]
+    pub fn set(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        deadline: Option<UnixMillis>,
+        packing: &Packing,
+    ) -> bool {
+        if self.members.is_one() && (name.len() > packing.bytes || value.len() > packing.bytes) {
+            self.spread(packing.seeds);
+        }
+        let is_new = self.put(Field { name, value: Element::of(value), deadline });
+        if self.members.is_one() && (self.len() > packing.entries || self.members.is_too_long_for_one()) {
+            self.spread(packing.seeds);
+        }
+        is_new
+    }
+
+    fn put(&mut self, field: Field<'_>) -> bool {
+        let entry = Entry::of(field);
+        let found = self.members.find(field.name);
+        match found {
+            Some(spot) => {
+                self.timed -= usize::from(deadline_of(self.members.entry(spot)).is_some());
+                self.members.replace(spot, entry.len(), |to| entry.write(to));
+            }
+            None => self.members.add(field.name, entry.len(), |to| entry.write(to)),
+        }
+        if let Some(deadline) = field.deadline {
+            self.timed += 1;
+            self.soonest = self.soonest.min(deadline);
+            if !self.members.is_one()
+                && let Some(spot) = self.members.find(field.name)
+            {
+                self.members.note_bound(spot, Bound::of(deadline));
+            }
+        } else if self.timed == 0 {
+            self.soonest = NEVER;
+        }
+        found.is_none()
+    }
+
+    /// Gives a field that is there another deadline or none.
+    pub fn set_deadline(&mut self, name: &[u8], deadline: Option<UnixMillis>) {
+        let Some(field) = self.get(name) else { return };
+        let value = field.value;
+        match value {
+            Element::Integer(_) => {
+                self.put(Field { name, value: unborrowed(value), deadline });
+            }
+            Element::Bytes(bytes) => {
+                let bytes = bytes.to_vec();
+                self.put(Field { name, value: Element::Bytes(&bytes), deadline });
+            }
+        }
+    }
+
+    /// Removes a field; true if it was there, whether its time had come or not.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let Some(spot) = self.members.find(name) else { return false };
+        self.timed -= usize::from(deadline_of(self.members.entry(spot)).is_some());
+        self.members.remove(spot);
+        if self.timed == 0 {
+            self.soonest = NEVER;
+        }
+        true
+    }
+
+    /// Removes fields whose time has come, about `max`; how many.
+    pub fn purge(&mut self, now: UnixMillis, max: usize) -> usize {
+        let (mut purged, mut from) = (0, 0);
+        while self.timed > 0
+            && purged < max
+            && let Some(n) = self.members.first_due(from, Bound::of(now))
+        {
+            let (mut due, mut bound) = (Vec::new(), NEVER);
+            for spot in self.members.spots(n) {
+                let entry = self.members.entry(spot);
+                match deadline_of(entry) {
+                    Some(at) if at <= now => due.push(Fields::key(entry).to_vec()),
+                    Some(at) => bound = bound.min(at),
+                    None => {}
+                }
+            }
+            self.members.set_bound(n, Bound::of_optional((bound != NEVER).then_some(bound)));
+            if self.members.is_one() {
+                self.soonest = bound;
+            }
+            // A merge that follows from it may bring a bucket to another place, with a bound that is as low.
+            let buckets = self.members.buckets();
+            purged += due.len();
+            due.iter().for_each(|name| {
+                self.remove(name);
+            });
+            from = if self.members.buckets() == buckets { n + 1 } else { 0 };
+        }
+        if let Some(lowest) = self.members.lowest_bound() {
+            self.soonest = lowest.moment().filter(|_| self.timed > 0).unwrap_or(NEVER);
+        }
+        purged
+    }
+
+    fn is_due(&self, spot: Spot, now: UnixMillis) -> bool {
+        deadline_of(self.members.entry(spot)).is_some_and(|at| at <= now)
+    }
+
+    /// Becomes many buckets.
+    fn spread(&mut self, seeds: Seeds) {
+        self.members.become_many(seeds);
+        if self.timed == 0 {
+            return;
+        }
+        for n in 0..self.members.buckets() {
+            let deadlines = self.members.spots(n).filter_map(|spot| deadline_of(self.members.entry(spot)));
+            let bound = Bound::of_optional(deadlines.min());
+            self.members.set_bound(n, bound);
+        }
+    }
+
+    /// All entries in an order that does not depend on how it came about.
+    fn sorted(&self) -> Vec<&[u8]> {
+        let mut entries: Vec<&[u8]> = self.members.iter().collect();
+        entries.sort_unstable();
+        entries
+    }
+
+    /// Panics unless it is well formed; for tests.
+    #[cfg(test)]
+    fn check(&self) {
+        self.members.check();
+        let deadlines = || self.iter().filter_map(|field| field.deadline);
+        assert_eq!(deadlines().count(), self.timed);
+        assert!(deadlines().all(|at| at >= self.soonest));
+        for now in deadlines() {
+            let due = self.iter().filter(|field| !field.lives(now)).count();
+            assert_eq!(self.living(now), self.len() - due);
+        }
+    }
+}
+
+/// A whole number borrows nothing.
+fn unborrowed(value: Element<'_>) -> Element<'static> {
+    match value {
+        Element::Integer(number) => Element::Integer(number),
+        Element::Bytes(_) => Element::Bytes(&[]),
+    }
+}
+
+impl PartialEq for Hash {
+    /// The same fields, values and deadlines, and the encoding that a client can see.
+    fn eq(&self, other: &Hash) -> bool {
+        self.encoding() == other.encoding() && self.sorted() == other.sorted()
+    }
+}
+
+impl Eq for Hash {}
+
+impl Hashes for Hash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.encoding(), self.sorted()).hash(state);
+    }
+}
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let fields = self.iter().map(|field| (text(field.name), (field.value.with(text), field.deadline)));
+        f.debug_map().entries(fields).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    fn name(n: u16) -> Vec<u8> {
+        match n % 7 {
+            0 => vec![b'n'; 60 + usize::from(n % 10)],
+            1 if n == 1 => Vec::new(),
+            _ => n.to_string().into_bytes(),
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            (any::<i64>(), 0u32..64).prop_map(|(n, shift)| (n >> shift).to_string().into_bytes()),
+            prop::collection::vec(any::<u8>(), 0..20),
+            (0usize..400).prop_map(|len| vec![b'v'; len]),
+        ]
+    }
+
+    fn as_model(hash: &Hash) -> Model {
+        let row =
+            |field: Field<'_>| (field.name.to_vec(), (field.value.to_vec(), field.deadline.map(|at| at.0)));
+        hash.iter().map(row).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_agrees_with_a_model(
+            steps in prop::collection::vec((0..8u8, 0..120u16, value(), prop::option::of(0..40u64)), 1..250),
+            entries in prop_oneof![0..10usize, 30..60usize],
+            bytes in prop_oneof![Just(5usize), Just(1_000)],
+        ) {
+            let packing = Packing { entries, bytes, seeds: [1, 2, 3, 4] };
+            let (mut hash, mut model) = (Hash::default(), Model::new());
+            for (what, field, value, deadline) in steps {
+                let field = name(field);
+                // Units of the bounds, so that some are in one and others are not.
+                let deadline = deadline.map(|units| 1_700_000_000_000 + units * 100);
+                let now = UnixMillis(deadline.unwrap_or(1_700_000_000_000));
+                match what {
+                    0 | 1 => prop_assert_eq!(hash.remove(&field), model.remove(&field).is_some()),
+                    2 => {
+                        let due = model.values().filter(|(_, at)| at.is_some_and(|at| at <= now.0)).count();
+                        prop_assert_eq!(hash.living(now), model.len() - due);
+                        prop_assert_eq!(hash.is_over(now), model.len() == due);
+                        prop_assert_eq!(hash.purge(now, usize::MAX), due);
+                        model.retain(|_, (_, at)| at.is_none_or(|at| at > now.0));
+                    }
+                    3 => if let Some((_, at)) = model.get_mut(&field) {
+                        hash.set_deadline(&field, deadline.map(UnixMillis));
+                        *at = deadline;
+                    },
+                    _ => {
+                        let is_new = hash.set(&field, &value, deadline.map(UnixMillis), &packing);
+                        prop_assert_eq!(is_new, model.insert(field.clone(), (value, deadline)).is_none());
+                    }
+                }
+                let found = hash.get(&field).map(|field| (field.value.to_vec(), field.deadline.map(|at| at.0)));
+                prop_assert_eq!(found, model.get(&field).cloned());
+                hash.check();
+                prop_assert_eq!(hash.clone().owned_bytes(), hash.owned_bytes());
+            }
+            prop_assert_eq!(as_model(&hash), model);
+        }
+    }
+
+    #[test]
+    fn whole_numbers_take_as_few_bytes_as_they_need() {
+        for (number, bytes) in
+            [(0, 0), (1, 1), (-1, 1), (127, 1), (128, 2), (-128, 1), (-129, 2), (i64::MAX, 8), (i64::MIN, 8)]
+        {
+            assert_eq!(width(number), bytes, "{number}");
+            let entry = Entry::of(Field { name: b"f", value: Element::Integer(number), deadline: None });
+            let mut to = vec![0; entry.len()];
+            entry.write(&mut to);
+            assert_eq!(read(&to).value, Element::Integer(number));
+        }
+    }
+
+    #[test]
+    fn many_fields_whose_time_has_come_are_purged_in_steps() {
+        let packing = Packing { entries: 128, bytes: 64, seeds: [1, 2, 3, 4] };
+        let mut hash = Hash::default();
+        for n in 0..20_000u64 {
+            let deadline = (n % 2 == 0).then(|| UnixMillis(1_700_000_000_000 + n));
+            hash.set(format!("field:{n}").as_bytes(), b"value", deadline, &packing);
+        }
+        let now = UnixMillis(1_700_000_000_000 + 10_000);
+        assert_eq!(hash.living(now), 20_000 - 5_001);
+        let mut calls = 0;
+        while hash.purge(now, 100) > 0 {
+            calls += 1;
+            assert_eq!(hash.living(now), 20_000 - 5_001);
+        }
+        assert!((30..=51).contains(&calls), "{calls}");
+        assert_eq!((hash.len(), hash.is_over(now)), (20_000 - 5_001, false));
+        hash.check();
+    }
+}
