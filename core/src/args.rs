@@ -67,6 +67,15 @@ impl<'a> Args<'a> {
         self.large
     }
 
+    /// Bytes from the beginning of the first argument to the end of the last, a large one left out: about what copying them takes.
+    #[inline]
+    pub fn extent(&self) -> usize {
+        let mut spans = self.spans.iter().filter(|span| span.start != Span::LARGE);
+        let Some(first) = spans.next() else { return 0 };
+        let last = spans.next_back().unwrap_or(first);
+        (last.start + last.len).saturating_sub(first.start) as usize
+    }
+
     /// Argument `n`, if there is one.
     #[inline]
     pub fn get(&self, n: usize) -> Option<&'a [u8]> {

@@ -316,7 +316,7 @@ impl Engine {
             let unix = self.node.shard.judge(now.unix());
             let record = self.node.shard.databases[usize::from(key.0)]
                 .get(Key { bytes: &key.1, hash })
-                .filter(|record| record.deadline().is_none_or(|at| at > unix));
+                .filter(|record| !record.is_due(unix));
             if !record.is_some_and(block.is_ready) {
                 return true;
             }

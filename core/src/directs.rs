@@ -11,9 +11,12 @@ use crate::message::{Request, Token};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Resp;
 use crate::session::{ClientId, Session};
+use crate::txn::work::Circumstances;
 
 /// A buffer larger than this is not kept for the next turn.
 const BUFFER_KEPT: usize = 256 << 10;
+/// Bytes of arguments that travel together at the most: what is longer costs more to copy than a message of its own, and offsets have 32 bits.
+pub const JOINED_MAX: usize = 64 << 10;
 
 /// One command without its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +49,14 @@ pub struct Directs {
     bytes: Vec<u8>,
 }
 
+impl Head {
+    /// For whom it runs.
+    pub fn circumstances(&self, unix_micros: u64) -> Circumstances {
+        let Head { client, resp, no_touch, .. } = *self;
+        Circumstances { client, resp, no_touch, unix_micros, clock: 0, round: 0 }
+    }
+}
+
 impl Directs {
     /// Without any, to be judged by this instant; what was allocated is used again.
     pub fn begin(&mut self, unix_micros: u64) {
@@ -60,6 +71,11 @@ impl Directs {
     /// The instant by which all of them are judged.
     pub fn unix_micros(&self) -> u64 {
         self.unix_micros
+    }
+
+    /// True if a command with these arguments may be added.
+    pub fn has_room_for(&self, args: Args<'_>) -> bool {
+        args.large_argument().is_none() && self.bytes.len() + args.extent() <= JOINED_MAX
     }
 
     /// How many.
@@ -200,15 +216,14 @@ mod tests {
     use super::*;
     use crate::args::OwnedArgs;
     use crate::event::ConnId;
+    use crate::testing::World;
 
     fn token(sequence: u64) -> Token {
         Token { conn: ConnId { index: 1, generation: 2 }, sequence }
     }
 
-    #[test]
-    fn commands_come_out_as_they_went_in() {
-        let words = [vec!["GET", "a"], vec!["SET", "b", "value"]];
-        let request = |words: &[&str], hash| Request {
+    fn request_of(words: &[&str], hash: u64) -> Request {
+        Request {
             command: CommandId(3),
             database: 5,
             resp: Resp::V3,
@@ -218,7 +233,13 @@ mod tests {
             clock: 0,
             first_hash: KeyHash(hash),
             args: Packed::new(OwnedArgs::new(words).view()),
-        };
+        }
+    }
+
+    #[test]
+    fn commands_come_out_as_they_went_in() {
+        let words = [vec!["GET", "a"], vec!["SET", "b", "value"]];
+        let request = request_of;
         let mut directs = Directs::default();
         for _ in 0..2 {
             directs.begin(11);
@@ -231,6 +252,48 @@ mod tests {
                 assert_eq!(directs.request(&head, args), request(words, n as u64));
             }
         }
+    }
+
+    /// Keys of the shards of two cores, in the order of the cores.
+    fn keys(world: &World) -> [String; 2] {
+        let hasher = world.engines[0].node().shard.hasher();
+        let of =
+            |core| (0..).map(|n| format!("k{n}")).find(|key| hasher.hash(key.as_bytes()).shard(2) == core);
+        [0, 1].map(|core| of(core).expect("every shard has keys"))
+    }
+
+    #[test]
+    fn what_was_sent_in_between_keeps_its_place() {
+        let mut world = World::new(2);
+        let client = world.connect(0);
+        let [own, other] = keys(&world);
+        let lines = [
+            format!("SET {other} 1"),
+            format!("APPEND {other} 2"),
+            format!("MSET {own} x {other} 3"),
+            format!("APPEND {other} 4"),
+            format!("GET {other}"),
+        ];
+        world.send(client, (lines.join("\r\n") + "\r\n").as_bytes());
+        assert_eq!(world.receive(client), "+OK\r\n:2\r\n+OK\r\n:2\r\n$2\r\n34\r\n");
+        assert_eq!(world.unfinished(), [""; 0]);
+    }
+
+    #[test]
+    fn long_arguments_do_not_pile_up_in_one_message() {
+        let mut directs = Directs::default();
+        let value = "v".repeat(30_000);
+        let words = OwnedArgs::new(&["SET", "k", &value]);
+        assert!(directs.has_room_for(OwnedArgs::new(&["GET", "k"]).view()));
+        let mut count = 0;
+        while directs.has_room_for(words.view()) {
+            let request = Request { args: Packed::new(words.view()), ..request_of(&["GET", "k"], 0) };
+            directs.push_request(token(count), &request);
+            count += 1;
+        }
+        assert!((2..10).contains(&count), "{count}");
+        let long = OwnedArgs::new(&["x".repeat(JOINED_MAX + 1)]);
+        assert!(!Directs::default().has_room_for(long.view()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::args::{Args, Packed};
 use crate::command::row::{Command, Flags, Group, Run};
 use crate::command::table::{self, CommandId, Found};
 use crate::config::Access;
+use crate::directs::JOINED_MAX;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects, LogLevel, Origin};
 use crate::feed::monitor_line;
@@ -448,13 +449,15 @@ impl Engine {
         self.node.statistics.remote_requests += 1;
         let token = Token { conn: session.conn, sequence: session.await_reply() };
         let first_hash = self.keys.first().map_or(KeyHash(0), |key| key.hash);
-        // What lies in a buffer of its own travels alone.
-        let fits = args.large_argument().is_none();
-        match out.last_send(to).filter(|_| fits) {
-            Some(Message::Directs { directs }) if directs.unix_micros() == now.unix_micros => {
+        // What is long travels alone.
+        let fits = args.large_argument().is_none() && args.extent() <= JOINED_MAX;
+        match out.last_send(to) {
+            Some(Message::Directs { directs })
+                if directs.unix_micros() == now.unix_micros && directs.has_room_for(args) =>
+            {
                 directs.push(session, id, token, first_hash, args);
             }
-            Some(message) if may_be_joined(message, now) => {
+            Some(message) if fits && may_be_joined(message, now) => {
                 let mut directs = self.spare_directs.pop().unwrap_or_default();
                 directs.begin(now.unix_micros);
                 if let Message::Direct { token, request } = &*message {
@@ -594,6 +597,7 @@ fn may_be_joined(message: &Message, now: Now) -> bool {
             request.unix_micros == now.unix_micros
                 && !matches!(request.command.row().run, Run::Block(_))
                 && !request.args.has_large()
+                && request.args.block_bytes() <= JOINED_MAX
         }
         _ => false,
     }

@@ -75,14 +75,7 @@ impl Engine {
             }
             let (head, args) = directs.at(n, &mut spans);
             if self.node.queue.is_empty() {
-                let circumstances = Circumstances {
-                    client: head.client,
-                    resp: head.resp,
-                    no_touch: head.no_touch,
-                    unix_micros,
-                    clock: 0,
-                    round: 0,
-                };
+                let circumstances = head.circumstances(unix_micros);
                 let hop = Hop {
                     command: head.command,
                     database: head.database,

@@ -255,6 +255,8 @@ impl Session {
     pub fn forget_last_awaited(&mut self) {
         let last = self.awaited.pop_back();
         assert!(last.is_some_and(|last| last.reply.is_none()), "it is awaited");
+        // The one before it is the last again.
+        self.after_bytes -= self.awaited.back().map_or(0, |last| last.after.len());
     }
 
     /// True if a reply with this sequence is awaited.
@@ -477,6 +479,21 @@ mod tests {
         assert_eq!(session.in_flight(), 0);
         session.reply_end().tail().extend_from_slice(b"7");
         assert_eq!(session.outbox.pending().to_vec(), b"123467");
+    }
+
+    #[test]
+    fn unread_output_is_counted_whatever_is_awaited_or_forgotten() {
+        let mut session = session();
+        let one = session.await_reply();
+        session.reply_end().tail().extend_from_slice(b"three");
+        session.await_reply();
+        session.reply_end().tail().extend_from_slice(b"gone");
+        assert_eq!(session.output_len(), 9);
+        session.forget_last_awaited();
+        assert_eq!(session.output_len(), 5);
+        session.arrived_among(one, &chunks("12two"), 2, 5);
+        assert_eq!((session.output_len(), session.outbox.len()), (8, 8));
+        assert_eq!(session.outbox.pending().to_vec(), b"twothree");
     }
 
     #[test]
