@@ -102,6 +102,10 @@ mod compiled {
         "close forgets that the client waits",
         "who is gone while it is tried stays in line",
         "who is gone while it is served stays in line elsewhere",
+        "a command joins others that an earlier message holds",
+        "of replies that travel together each client gets the first",
+        "a key is looked for where that of the first request ahead lies",
+        "more is received than the argument has bytes",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);

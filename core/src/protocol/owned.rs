@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::args::{Args, OwnedArgs};
+use crate::mutant::planted;
 
 /// An argument of at least this many bytes that is not here to its end makes its request an owned one, as in Redis.
 pub const LARGE_MIN: usize = 32 << 10;
@@ -68,6 +69,8 @@ impl OwnedRequest {
             self.make_room(self.large.len() + missing, 1);
         }
         let room = self.large.spare_capacity_mut();
+        let missing =
+            if planted("more is received than the argument has bytes") { missing + 2 } else { missing };
         let len = room.len().min(missing);
         &mut room[..len]
     }

@@ -413,14 +413,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: @1 BLPOPx | @0 PUSHz;BLPOPxz | PUSHx: behind somebody on one key, first on the other",
-        still: 1701,
-        whole: 1701,
+        still: 1641,
+        whole: 1641,
         meets: &[OwnWaiting, Over, Woken, StillWaiting],
     },
     Record {
         name: "2: BLPOPxz;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
-        still: 2305,
-        whole: 2305,
+        still: 2306,
+        whole: 2306,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record {
@@ -431,14 +431,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: BLPOPxy, for a while | PUSHy LPOPy, the clock moves on",
-        still: 17543,
-        whole: 17543,
+        still: 20063,
+        whole: 20063,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken, ClaimLost, TimedOut, StillWaiting],
     },
     Record {
         name: "2: BLPOPy, for a while | PUSHy LPOPy, the clock moves on",
-        still: 3876,
-        whole: 3876,
+        still: 3980,
+        whole: 3980,
         meets: &[OwnWaiting, Over, Woken, ClaimLost, TimedOut, StillWaiting],
     },
     Record {
@@ -503,8 +503,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: BLMOVEyx, for a while | @1 PUSHy LPOPy, the clock moves on",
-        still: 38429,
-        whole: 38429,
+        still: 39040,
+        whole: 39040,
         meets: &[
             OwnWaiting,
             BehindHeld,
