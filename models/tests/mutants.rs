@@ -240,10 +240,13 @@ mod planted {
             });
             found.into_iter().flatten().min().map(|(_, line)| line)
         };
-        let quick = [&pressure, &coordination].map(|kind| least_of(kind, STATES_QUICK));
+        let nothing = Vec::new();
+        let (pressure, coordination) =
+            if SIMULATED.contains(&name) { (&nothing, &nothing) } else { (&pressure, &coordination) };
+        let quick = [pressure, coordination].map(|kind| least_of(kind, STATES_QUICK));
         let mut lines: Vec<String> = quick.into_iter().flatten().collect();
         if lines.is_empty() {
-            lines.extend(least_of(&coordination, STATES_MAX));
+            lines.extend(least_of(coordination, STATES_MAX));
         }
         let random = first_seed(WORLDS, |seed| random::walk(seed, WALKS).is_err());
         let beyond_worlds = format!("random: not within {WORLDS} worlds");
