@@ -415,10 +415,7 @@ impl Engine {
     pub(crate) fn unserved(&mut self, token: Token, now: Now, out: &mut Effects) {
         let Some(blocked) = self.blocked(token) else {
             self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
-            if !planted("who is gone while it is tried stays in line") {
-                self.leave_lines_of(token);
-            }
-            return;
+            return self.leave_lines_of(token);
         };
         if blocked.shards.len() > 1 {
             return self.try_again(token, now, out);
@@ -462,7 +459,10 @@ impl Engine {
         }
         if !self.is_blocked_on(token) {
             self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
-            return self.leave_lines_of(token);
+            if !planted("who is gone while it is tried stays in line") {
+                self.leave_lines_of(token);
+            }
+            return;
         }
         let Some(session) = self.sessions.get_mut(token.conn) else { return };
         let Some(blocked) = &mut session.blocked else { return };

@@ -17,7 +17,6 @@ use crate::hash::KeyHash;
 use crate::hop::{Hop, run_hop};
 use crate::limits;
 use crate::message::{Message, Request, Token};
-use crate::mutant::planted;
 use crate::node::{Applied, Deferred, Local, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
@@ -101,9 +100,7 @@ impl Engine {
         let awaited = session.in_flight();
         let verdict;
         (session, verdict) = self.run(session, id, args, now, out);
-        if self.node.shard.waiters.has_ready()
-            && (session.blocked.is_none() || planted("who has just got in line cannot be served"))
-        {
+        if self.node.shard.waiters.has_ready() && session.blocked.is_none() {
             // Whoever waits is served before the next command runs. A client that waits itself has no next one, and must be back in its
             // place to be served.
             self.serve_ready(now, out);

@@ -94,8 +94,6 @@ mod compiled {
         "who tries again without a credit is forgotten",
         "who cannot be woken for want of a credit is forgotten",
         "who cannot leave for want of a credit stays in line",
-        "who gets in line does not look once more",
-        "who has just got in line cannot be served",
         "the next in line is not looked at when one leaves",
         "locks are let go before everybody is in line",
         "nobody looks for waiters after a transaction",
@@ -105,7 +103,7 @@ mod compiled {
         "a command joins others that an earlier message holds",
         "of replies that travel together each client gets the first",
         "a key is looked for where that of the first request ahead lies",
-        "more is received than the argument has bytes",
+        "a byte that was received in place is not counted",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);

@@ -67,8 +67,12 @@ mod planted {
         ),
     ];
 
-    /// Faults of what no model has, a large argument: the simulator has to find them.
-    const SIMULATED: &[&str] = &["more is received than the argument has bytes"];
+    /// Faults of what no model has, several requests in one turn and large arguments: the simulator has to find them.
+    const SIMULATED: &[&str] = &[
+        "a command joins others that an earlier message holds",
+        "a key is looked for where that of the first request ahead lies",
+        "a byte that was received in place is not counted",
+    ];
 
     /// What a line says of a simulator that does not find this fault.
     fn beyond(name: &str) -> String {

@@ -46,6 +46,14 @@ pub(super) fn waiting() -> Vec<Scenario> {
             ],
         ),
         two(
+            "2: @1 BLPOPz | @0 BLPOPzx | EXEC{PUSHx PUSHz}: first on one key, it does not take of the other",
+            vec![
+                on(1, &[await_one(&[Z])]),
+                on(0, &[await_one(&[Z, X])]),
+                on(0, &[Ask::Exec(vec![Ask::Push(X), Ask::Push(Z)]).into()]),
+            ],
+        ),
+        two(
             "2: BLPOPxz;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
             vec![
                 on(0, &[await_one(&[X, Z]), Say::from(Ask::Pop(Y)).waits()]),

@@ -418,6 +418,12 @@ pub const RECORDS: &[Record] = &[
         meets: &[OwnWaiting, Over, Woken, StillWaiting],
     },
     Record {
+        name: "2: @1 BLPOPz | @0 BLPOPzx | EXEC{PUSHx PUSHz}: first on one key, it does not take of the other",
+        still: 174,
+        whole: 174,
+        meets: &[OwnWaiting, Over, Woken, TwoWoken, StillWaiting],
+    },
+    Record {
         name: "2: BLPOPxz;LPOPy | @1 EXEC{PUSHx PUSHy} | PUSHz: one key has something, the other is locked",
         still: 2306,
         whole: 2306,
