@@ -7,6 +7,7 @@
 use crate::args::{Args, Span};
 use crate::database::Database;
 use crate::hash::{KeyHash, KeyHasher};
+use crate::mutant::planted;
 use crate::protocol::request::{RequestLimits, parse_whole};
 
 /// Requests that are understood ahead: about as many as a core has loads under way.
@@ -97,7 +98,9 @@ impl Ahead {
         let first = self.next.checked_sub(1).map_or(0, |before| self.requests[before].spans_end);
         self.next += 1;
         let args = Args::new(bytes, &self.spans[first..request.spans_end]);
-        Some(Next { args, end: request.end, hash: request.hash })
+        let is_mistaken = planted("a key is looked for where that of the first request ahead lies");
+        let hash = if is_mistaken { self.requests[0].hash } else { request.hash };
+        Some(Next { args, end: request.end, hash })
     }
 }
 

@@ -15,6 +15,7 @@ use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::hash::KeyHash;
 use crate::hop::{Hop, run_alone};
 use crate::message::{Message, Request, Token};
+use crate::mutant::planted;
 use crate::node::{Applied, Node, Unserved};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
@@ -53,6 +54,11 @@ impl Blocked {
     /// True while nothing is decided about how the wait ends.
     pub fn may_end(&self) -> bool {
         self.in_line && !self.served
+    }
+
+    /// True while CLIENT UNBLOCK may end it.
+    pub fn may_be_unblocked(&self) -> bool {
+        self.may_end() || planted("who is being served may be unblocked")
     }
 }
 
@@ -263,7 +269,13 @@ impl Engine {
         };
         let mut keys: Vec<KeyRef> = Vec::new();
         self.node.find_keys(&hop, args, only_own, &mut keys);
-        self.node.leave_to_others(id, &hop, args, &mut keys);
+        let looks_past = match only_own {
+            true => !planted("who is served takes from any of its keys"),
+            false => !planted("a newcomer takes what somebody waits for"),
+        };
+        if looks_past {
+            self.node.leave_to_others(id, &hop, args, &mut keys);
+        }
         let mut reply = Chunks::with_buffer(Vec::new());
         run_alone(&mut self.node, &keys, &hop, args, &mut reply).then_some(reply)
     }
@@ -292,6 +304,7 @@ impl Engine {
     /// Serves those in line for a key; false if it has to be looked at again later.
     fn serve_key(&mut self, key: &WaitedKey, now: Now, out: &mut Effects) -> bool {
         let hash = self.node.shard.hasher().hash(&key.1);
+        let fingerprint = Fingerprint::new(key.0, hash);
         loop {
             let Some((id, waiter)) = self.node.shard.waiters.first(key) else { return true };
             if waiter.progress != Progress::Waiting {
@@ -309,9 +322,13 @@ impl Engine {
             }
             // Who is served looks at all its keys, and may push to one of them.
             let intents = self.own_intents_of(&request);
-            let is_held = |intent: &Intent| self.node.queue.is_held_by_another(intent.key, None);
+            let is_held = |intent: &Intent| {
+                let matters =
+                    intent.key == fingerprint || !planted("who is served pushes to a key that is held");
+                matters && self.node.queue.is_held_by_another(intent.key, None)
+            };
             if intents.keys().iter().any(is_held) {
-                return false;
+                return planted("nobody looks for waiters after a transaction");
             }
             if id.core == self.node.core {
                 if !self.claim(id.token) {
@@ -328,9 +345,17 @@ impl Engine {
                 self.serve_first(id, now, out);
                 continue;
             }
-            if !self.node.links.take(id.core) {
-                return false;
+            if planted("a waiter is served without asking its core") {
+                self.serve_first(id, now, out);
+                continue;
             }
+            if !self.node.links.take(id.core) {
+                return planted("who cannot be woken for want of a credit is forgotten");
+            }
+            let intents = match planted("a key is not held while its waiter is asked") {
+                true => Intents::default(),
+                false => intents,
+            };
             let entry = self.node.queue.hold(client, intents);
             if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
                 waiter.progress = Progress::Woken(entry);
@@ -434,12 +459,16 @@ impl Engine {
         }
         if !self.is_blocked_on(token) {
             self.node.note_applied(Applied::GaveUp { token, why: Unserved::Gone });
-            return self.leave_lines_of(token);
+            if !planted("who is gone while it is tried stays in line") {
+                self.leave_lines_of(token);
+            }
+            return;
         }
         let Some(session) = self.sessions.get_mut(token.conn) else { return };
         let Some(blocked) = &mut session.blocked else { return };
         blocked.in_line = true;
-        if blocked.until.is_some_and(|until| until <= now.mono) {
+        let is_due = blocked.until.is_some_and(|until| until <= now.mono);
+        if is_due && !planted("whose time is up while it is tried waits on") {
             self.time_out(token, Unserved::TimedOut, now, out);
         }
         self.give_up_if_ended(token.conn);
@@ -456,7 +485,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(token.conn) else { return false };
         match &mut session.blocked {
             Some(blocked) if blocked.token == token && blocked.in_line && !blocked.served => {
-                blocked.served = true;
+                blocked.served = !planted("who is being served may still time out");
                 self.node.note_applied(Applied::Claimed { token });
                 true
             }
@@ -466,7 +495,7 @@ impl Engine {
 
     /// Another shard has something for a client of this core.
     pub(crate) fn woken(&mut self, from: CoreId, token: Token, entry: EntryId, now: Now, out: &mut Effects) {
-        let claimed = self.claim(token);
+        let claimed = self.claim(token) || planted("whose wait is over is served all the same");
         let tries = claimed && self.blocked(token).is_some_and(|blocked| blocked.tries);
         let message = match (claimed, tries) {
             (true, false) => Message::Serve { token, entry },
@@ -492,7 +521,7 @@ impl Engine {
     pub(crate) fn pass(&mut self, from: CoreId, token: Token, entry: EntryId, tries: bool) {
         self.release_entry(entry);
         let id = WaitId { core: from, token };
-        if !tries {
+        if !tries || planted("who tries again loses its place in line") {
             self.node.leave_line(id);
         } else if let Some(waiter) = self.node.shard.waiters.get_mut(id) {
             waiter.progress = Progress::Trying;
@@ -511,7 +540,9 @@ impl Engine {
             if let Verdict::Held(_) = self.try_by_transaction(&mut session, &blocked, Some(token), now, out) {
                 // It was put in the line for credits like a request that waits; it is tried from here instead.
                 self.node.links.forget(token.conn);
-                self.tries_later.push_back(token);
+                if !planted("who tries again without a credit is forgotten") {
+                    self.tries_later.push_back(token);
+                }
             }
             session.blocked = Some(blocked);
         }
@@ -560,6 +591,9 @@ impl Engine {
         if let Some(until) = blocked.until {
             self.patience.remove(&(until, token.conn));
         }
+        if by.is_some() && planted("who is served stays in line elsewhere") {
+            return;
+        }
         let lines: Vec<CoreId> = blocked.shards.iter().copied().filter(|core| Some(*core) != by).collect();
         self.leave_lines(token, &lines);
     }
@@ -590,7 +624,8 @@ impl Engine {
             self.node.note_applied(Applied::GaveUp { token: blocked.token, why: Unserved::Gone });
         }
         // Whoever is only being tried gets in line later, if at all, and leaves then. Whom one shard serves stands in line at others.
-        if blocked.may_end() || blocked.served {
+        let is_served = blocked.served && !planted("who is gone while it is served stays in line elsewhere");
+        if blocked.may_end() || is_served {
             self.leave_lines(blocked.token, &blocked.shards);
         }
     }
@@ -621,9 +656,11 @@ impl Engine {
             && until <= now.mono
         {
             self.patience.pop_first();
-            let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_ref());
+            let blocked = self.sessions.get_mut(conn).and_then(|session| session.blocked.as_deref());
             // Who is being tried is looked at when it gets in line.
-            if let Some(token) = blocked.filter(|blocked| blocked.may_end()).map(|blocked| blocked.token) {
+            let may_end =
+                |blocked: &&Blocked| blocked.may_end() || planted("who is being tried times out meanwhile");
+            if let Some(token) = blocked.filter(may_end).map(|blocked| blocked.token) {
                 self.time_out(token, Unserved::TimedOut, now, out);
             }
         }
@@ -640,7 +677,7 @@ impl Engine {
     pub(crate) fn unblock(&mut self, conn: ConnId, with_error: bool, now: Now, out: &mut Effects) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(blocked) = &session.blocked else { return };
-        if !blocked.may_end() {
+        if !blocked.may_be_unblocked() {
             return;
         }
         let (token, resp) = (blocked.token, blocked.resp);
@@ -692,6 +729,9 @@ impl Node {
     pub(crate) fn speak_of_leaving(&mut self, out: &mut Effects) {
         while let Some((core, token)) = self.leaving.front().copied() {
             if !self.links.take(core) {
+                if planted("who cannot leave for want of a credit stays in line") {
+                    self.leaving.pop_front();
+                }
                 return;
             }
             self.leaving.pop_front();

@@ -15,6 +15,9 @@ impl Engine {
         (&node.queue, &self.transactions, &self.own_answers).hash(hasher);
         (&node.unwatched, &node.late_rounds, &node.leaving).hash(hasher);
         (&node.shard.watches, &node.shard.waiters, &self.tries_later).hash(hasher);
+        for (entry, instant) in node.instants.iter().enumerate().filter(|(_, instant)| instant.is_some()) {
+            (entry, instant).hash(hasher);
+        }
         for session in self.sessions.iter() {
             session.digest(hasher);
         }

@@ -505,7 +505,9 @@ impl Engine {
             if !planted("close forgets what the client watches") {
                 self.node.unwatch(&mut session);
             }
-            self.abandon_wait(&mut session);
+            if !planted("close forgets that the client waits") {
+                self.abandon_wait(&mut session);
+            }
             self.sessions.end(session);
         }
     }

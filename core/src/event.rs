@@ -4,6 +4,7 @@
 //! [`Effect`]s. This page does not know which driver it is, and no rule of the store lives in a driver.
 
 use crate::message::Message;
+use crate::mutant::planted;
 use crate::txn::queue::Ticket;
 
 /// One processor core, which owns one shard: `0..cores`.
@@ -249,7 +250,16 @@ impl Effects {
             if self.last_sends.len() <= to.index() {
                 self.last_sends.resize(to.index() + 1, 0);
             }
-            self.last_sends[to.index()] = self.list.len() as u32 + 1;
+            let is_joined = matches!(
+                &effect,
+                Effect::Send { message: Message::Direct { .. } | Message::Directs { .. }, .. }
+            );
+            if self.last_sends[to.index()] == 0
+                || is_joined
+                || !planted("a command joins others that an earlier message holds")
+            {
+                self.last_sends[to.index()] = self.list.len() as u32 + 1;
+            }
         }
         self.list.push(effect);
     }

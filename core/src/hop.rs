@@ -51,9 +51,9 @@ impl Node {
         let access = self.access_rule(no_touch, unix_micros);
         let now = self.shard.judge(UnixMillis(unix_micros / 1_000));
         let row = hop.command.row();
-        // What somebody else may hold is left alone; who changes a key has it for itself.
-        let removes_due =
-            self.queue.is_empty() || row.flags.has(Flags::WRITE) && !matches!(row.touch, Touch::Read);
+        // What somebody else may hold is left alone; who changes a key has it for itself, unlike those that it only reads.
+        let removes_due = self.queue.is_empty()
+            || row.flags.has(Flags::WRITE) && !matches!(row.touch, Touch::Read) && !row.shares_keys();
         Cx {
             shard: &mut self.shard,
             database: usize::from(hop.database),

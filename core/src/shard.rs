@@ -399,7 +399,9 @@ impl<'a> Cx<'a> {
 
     /// The same for a change that may find nothing to do, which it says by `None`: the key then counts as used, but not as changed.
     pub fn change_if<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> Option<R>) -> Option<R> {
-        self.expire_if_due(self.database, key);
+        if self.expire_if_due(self.database, key) {
+            return None;
+        }
         let access = self.access;
         let now = self.now;
         let (changed, is_empty) = self.db().change(key, |record| {

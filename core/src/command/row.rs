@@ -475,6 +475,11 @@ impl Command {
         if reads { Mode::Shared } else { Mode::Exclusive }
     }
 
+    /// True if it locks some of its keys so that others may read them meanwhile. Keys of one kind stand together, so that the first two show it.
+    pub fn shares_keys(&self) -> bool {
+        [0, 1].into_iter().any(|n| self.mode(n) == Mode::Shared)
+    }
+
     /// True if a request of this many arguments has as many as the row wants.
     #[inline]
     pub fn takes(&self, args: usize) -> bool {

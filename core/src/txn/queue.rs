@@ -177,7 +177,8 @@ impl<W> Queue<W> {
     /// True if an entry waits for [`Queue::raise`], or for a ticket.
     #[inline]
     pub fn has_unstable(&self) -> bool {
-        !self.unstable.is_empty() || !self.undrawn.is_empty()
+        let has_any = !self.unstable.is_empty() || !self.undrawn.is_empty();
+        has_any && !planted("nobody asks what is stable")
     }
 
     /// True if somebody has an intent on this key, or on everything.
@@ -256,7 +257,7 @@ impl<W> Queue<W> {
 
     /// Every ticket below this has arrived.
     pub fn raise(&mut self, below: Ticket) {
-        self.limit = self.limit.max(below);
+        self.limit = if planted("the limit of tickets falls") { below } else { self.limit.max(below) };
         while let Some((_, entry)) = self.unstable.front().copied().filter(|(ticket, _)| *ticket < self.limit)
         {
             self.unstable.pop_front();
@@ -393,7 +394,8 @@ impl<W> Queue<W> {
                 return !((is_overtaken || planted("a transaction barges past who waits"))
                     && !entry.is_direct());
             }
-            let ordered = !planted("reads of one client overtake each other");
+            let ordered = !planted("reads of one client overtake each other")
+                && !planted("a transaction overtakes a read of its own client");
             ahead.client == entry.client && ordered && entry.intents.shares(&ahead.intents)
         };
         !self.is_alone(&entry.intents)

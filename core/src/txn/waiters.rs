@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::queue::EntryId;
 use crate::event::CoreId;
 use crate::message::{Request, Token};
+use crate::mutant::planted;
 
 /// Names a waiter: the client's core, and the reply it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,7 +88,9 @@ impl Waiters {
         }
         for key in &keys {
             let line = self.lines.entry(key.clone()).or_default();
-            if line.back() != Some(&id) {
+            if planted("who comes last stands first in line") {
+                line.push_front(id);
+            } else if line.back() != Some(&id) {
                 line.push_back(id);
             }
         }
@@ -110,6 +113,7 @@ impl Waiters {
                 line.retain(|other| *other != id);
                 match line.is_empty() {
                     true => drop(self.lines.remove(key)),
+                    false if planted("the next in line is not looked at when one leaves") => {}
                     false => self.ready.push_back(key.clone()),
                 }
             }
@@ -120,6 +124,11 @@ impl Waiters {
     /// A waiter.
     pub fn get_mut(&mut self, id: WaitId) -> Option<&mut Waiter> {
         self.waiters.get_mut(&id)
+    }
+
+    /// True if somebody is in line.
+    pub fn is_in_line(&self, id: WaitId) -> bool {
+        self.waiters.contains_key(&id)
     }
 
     /// The first in line for a key.

@@ -4,6 +4,8 @@
 //!     explore NAME ...          those whose name contains this
 //!     explore --still ...       without turns for nothing, as tests do
 //!     explore --random N M      M walks through each of N random worlds
+//!
+//! Built with `--cfg darter_mutants` it plants the fault that `DARTER_FAULT` names.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -53,6 +55,8 @@ fn walk(arguments: &[String]) -> bool {
 }
 
 fn main() -> ExitCode {
+    #[cfg(darter_mutants)]
+    darter_core::mutant::select(std::env::var("DARTER_FAULT").ok().as_deref());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|word| word == "--random") {
         return if walk(&arguments) { ExitCode::SUCCESS } else { ExitCode::FAILURE };

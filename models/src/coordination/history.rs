@@ -45,6 +45,11 @@ impl History {
 
     /// All parts of a request on a shard run as one.
     pub fn run_whole(&mut self, ops: &[Op], op: usize, shard: u16) -> Result<(), &'static str> {
+        self.run_on(ops, op, shard, u8::MAX)
+    }
+
+    /// The same, on these of its keys only: bits by number.
+    pub fn run_on(&mut self, ops: &[Op], op: usize, shard: u16, only: u8) -> Result<(), &'static str> {
         let parts = ops[op].parts_on(shard).ok_or(PARTS)?;
         let ran = &mut self.ran[op];
         if *ran >> (2 * shard) & 3 != 0 {
@@ -52,7 +57,8 @@ impl History {
         }
         *ran |= 1 << (2 * shard);
         let all = parts.iter().fold(Touched::default(), |all, part| all.and(*part));
-        self.touch(ops, op, all)
+        let only = Touched { reads: all.reads & only, writes: all.writes & only };
+        self.touch(ops, op, only)
     }
 
     /// The next part of a request on a shard runs.
@@ -122,6 +128,11 @@ impl History {
         let shards = ops[op].parts.iter().filter(|(_, parts)| !parts.is_empty());
         let ran = shards.clone().filter(|(shard, _)| self.ran[op] >> (2 * shard) & 3 != 0).count();
         ran == 0 || ran == shards.count()
+    }
+
+    /// The shards where something of a request ran: bits by number.
+    pub fn ran_on(&self, op: usize) -> u8 {
+        (0..4).filter(|shard| self.ran[op] >> (2 * shard) & 3 != 0).fold(0, |bits, shard| bits | 1 << shard)
     }
 
     /// True if one request stands before another for a reason.

@@ -34,11 +34,27 @@ pub enum Situation {
     GoneAmid,
     /// A ring was as full as the other side's credits allow, and more.
     Full,
+    /// A core was told that there is something for a client of its that waits.
+    Woken,
+    /// One event woke or served two.
+    TwoWoken,
+    /// A core was told that there is something for a client whose wait was over.
+    ClaimLost,
+    /// A client that waited was woken to try again.
+    TriedAgain,
+    /// A client was gone when it was served.
+    GoneServed,
+    /// A client's time was up.
+    TimedOut,
+    /// Somebody ended a client's wait.
+    Unblocked,
+    /// Everything was over, and somebody waited for what nobody had.
+    StillWaiting,
 }
 
 impl Situation {
     /// All of them.
-    pub const ALL: [Situation; 13] = [
+    pub const ALL: [Situation; 21] = [
         Situation::Late,
         Situation::BeforeUndrawn,
         Situation::OwnUndrawn,
@@ -52,6 +68,14 @@ impl Situation {
         Situation::Over,
         Situation::GoneAmid,
         Situation::Full,
+        Situation::Woken,
+        Situation::TwoWoken,
+        Situation::ClaimLost,
+        Situation::TriedAgain,
+        Situation::GoneServed,
+        Situation::TimedOut,
+        Situation::Unblocked,
+        Situation::StillWaiting,
     ];
 }
 

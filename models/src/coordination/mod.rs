@@ -11,12 +11,17 @@
 //! | [`recall`] | what engines did: production code, run once for each engine and event |
 //! | [`history`] | the edges of an order that explains everything |
 //! | [`replay`] | that order, run on a store of one piece |
+//! | [`waits`] | clients that wait for elements: their lines, and how a wait ends |
+//! | [`expiry`] | keys whose time comes, or does not |
 //! | [`met`] | situations that must be met |
 //! | [`scenarios`] | the worlds that are explored |
+//! | [`lines`] | those of clients that wait for elements |
 //! | [`records`] | how large they are, and what is met in them |
 //! | [`random`] | random worlds under random schedules |
 
+pub mod expiry;
 pub mod history;
+pub mod lines;
 pub mod met;
 pub mod program;
 pub mod random;
@@ -24,12 +29,15 @@ pub mod recall;
 pub mod records;
 pub mod replay;
 pub mod scenarios;
+pub mod waits;
 pub mod world;
 
 use stateright::{Model, Property};
 
+use expiry::EXPIRED;
 use history::{PARTS, PER_KEY, SERIAL};
-use world::{BOUNDS, EXPIRED, REPLIES, STUCK, State, Step, TURNS, World};
+use waits::{ENDS, FIRST, WAITS};
+use world::{BOUNDS, REPLIES, STUCK, State, Step, TURNS, World};
 
 /// The model.
 pub struct Coordination {
@@ -64,6 +72,9 @@ impl Model for Coordination {
             Property::always(REPLIES, |_, state: &State| state.wrong != Some(REPLIES)),
             Property::always(TURNS, |_, state: &State| state.wrong != Some(TURNS)),
             Property::always(EXPIRED, |_, state: &State| state.wrong != Some(EXPIRED)),
+            Property::always(ENDS, |_, state: &State| state.wrong != Some(ENDS)),
+            Property::always(WAITS, |_, state: &State| state.wrong != Some(WAITS)),
+            Property::always(FIRST, |_, state: &State| state.wrong != Some(FIRST)),
         ]
     }
 }

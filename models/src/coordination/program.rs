@@ -92,6 +92,8 @@ pub enum Ask {
     Delete(Vec<Key>),
     /// SET that ends when the clock has moved on.
     WriteUntil(Key),
+    /// SET that ends soon after the clock has moved on.
+    WriteLonger(Key),
     /// MULTI, requests, EXEC.
     Exec(Vec<Ask>),
     /// WATCH.
@@ -102,6 +104,62 @@ pub enum Ask {
     Flush,
     /// DBSIZE.
     Count,
+    /// RPUSH.
+    Push(Key),
+    /// LPOP.
+    Pop(Key),
+    /// BLPOP, for ever or until the clock moves on.
+    Await(Vec<Key>, Patience),
+    /// BLMOVE, for ever or until the clock moves on.
+    AwaitMove(Key, Key, Patience),
+    /// CLIENT UNBLOCK of a client by its number, with an error or as if its time were up.
+    Unblock(u8, bool),
+}
+
+/// How long a client waits for an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// For ever.
+    Endless,
+    /// Until the clock has moved on.
+    Short,
+}
+
+impl Patience {
+    fn seconds(self) -> &'static str {
+        match self {
+            Patience::Endless => "0",
+            Patience::Short => "0.5",
+        }
+    }
+}
+
+/// What is peculiar to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Plain,
+    /// It waits until one of these keys has an element: bits by number.
+    Await {
+        /// Which.
+        keys: u8,
+        /// How long.
+        patience: Patience,
+    },
+    /// It writes a key that ends.
+    Until {
+        /// Which.
+        key: Key,
+        /// When the clock has moved on; else never, as far as this world goes.
+        comes: bool,
+    },
+    /// It ends a client's wait.
+    Unblock {
+        /// Whose.
+        client: u8,
+        /// With an error.
+        with_error: bool,
+    },
 }
 
 /// A request that is said when everything before it has been answered, or at once.
@@ -156,6 +214,24 @@ pub fn exec_reads(keys: &[Key]) -> Say {
 /// WATCH.
 pub fn watch(keys: &[Key]) -> Say {
     Ask::Watch(keys.to_vec()).into()
+}
+
+/// BLPOP, for ever.
+pub fn await_one(keys: &[Key]) -> Say {
+    Ask::Await(keys.to_vec(), Patience::Endless).into()
+}
+
+/// BLMOVE, for ever.
+pub fn await_move(from: Key, to: Key) -> Say {
+    Ask::AwaitMove(from, to, Patience::Endless).into()
+}
+
+/// RPUSH: of several keys, one after the other in EXEC.
+pub fn push(keys: &[Key]) -> Say {
+    match keys {
+        [key] => Ask::Push(*key).into(),
+        _ => Ask::Exec(keys.iter().map(|key| Ask::Push(*key)).collect()).into(),
+    }
 }
 
 /// A client.
@@ -237,6 +313,10 @@ pub struct Op {
     pub line: u8,
     /// The requests that have told what is watched: it builds on them whatever they touch.
     pub builds_on: u16,
+    /// What is peculiar to it.
+    pub kind: Kind,
+    /// What is said to a store of one piece in its place, if it was served from these keys only: bits by number.
+    pub bytes_on: Vec<(u8, Vec<u8>)>,
 }
 
 impl Op {
@@ -248,6 +328,11 @@ impl Op {
     /// The parts on a shard.
     pub fn parts_on(&self, shard: u16) -> Option<&[Touched]> {
         self.parts.iter().find(|(other, _)| *other == shard).map(|(_, parts)| &parts[..])
+    }
+
+    /// The keys that it waits for: bits by number.
+    pub fn awaits(&self) -> u8 {
+        if let Kind::Await { keys, .. } = self.kind { keys } else { 0 }
     }
 
     /// True if it lies on several shards.
@@ -264,7 +349,7 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
         for (place, say) in program.says.iter().enumerate() {
             own.push(ops.len());
             let ask = &say.ask;
-            let compiler = Compiler { keys, cores, number: ops.len() };
+            let compiler = Compiler { keys, cores, number: ops.len(), programs };
             let mut parts = compiler.parts(ask, &watched);
             parts.sort_by_key(|(shard, _)| *shard);
             let is_watched = matches!(ask, Ask::Exec(_)) && !watched.is_empty();
@@ -291,6 +376,8 @@ pub fn compile(programs: &[Program], keys: &Keys, cores: u16) -> (Vec<Op>, Vec<V
                 is_watched,
                 line,
                 builds_on: on,
+                kind: compiler.kind(ask),
+                bytes_on: compiler.bytes_on(ask),
             });
             line += u8::from(ends_round);
         }
@@ -305,9 +392,43 @@ struct Compiler<'a> {
     keys: &'a Keys,
     cores: u16,
     number: usize,
+    programs: &'a [Program],
 }
 
 impl Compiler<'_> {
+    fn kind(&self, ask: &Ask) -> Kind {
+        let bits = |keys: &[Key]| keys.iter().fold(0, |bits, key| bits | 1 << key);
+        match ask {
+            Ask::Await(keys, patience) => Kind::Await { keys: bits(keys), patience: *patience },
+            Ask::AwaitMove(from, _, patience) => Kind::Await { keys: bits(&[*from]), patience: *patience },
+            Ask::Unblock(client, with_error) => Kind::Unblock { client: *client, with_error: *with_error },
+            Ask::WriteUntil(key) => Kind::Until { key: *key, comes: true },
+            Ask::WriteLonger(key) => Kind::Until { key: *key, comes: false },
+            _ => Kind::Plain,
+        }
+    }
+
+    /// Who waits for several keys is served from one of them, or from those of one shard.
+    fn bytes_on(&self, ask: &Ask) -> Vec<(u8, Vec<u8>)> {
+        let Ask::Await(keys, patience) = ask else { return Vec::new() };
+        let on = |own: Vec<Key>| {
+            let bits = own.iter().fold(0u8, |bits, key| bits | 1 << key);
+            (bits, self.bytes(&Ask::Await(own, *patience)))
+        };
+        let of_shard = |shard| -> Vec<Key> {
+            keys.iter().copied().filter(|key| self.keys.shard(*key) == shard).collect()
+        };
+        let shards = (0..self.cores).map(of_shard).filter(|own| !own.is_empty());
+        keys.iter().map(|key| vec![*key]).chain(shards).map(on).collect()
+    }
+
+    /// The name that a client has at its core.
+    fn client_id(&self, client: u8) -> usize {
+        let core = self.programs[usize::from(client)].core;
+        let before = self.programs[..usize::from(client)].iter().filter(|other| other.core == core).count();
+        before * usize::from(self.cores) + usize::from(core) + 1
+    }
+
     fn bytes(&self, ask: &Ask) -> Vec<u8> {
         let mut text = self.text(ask);
         text.push_str("\r\n");
@@ -332,6 +453,7 @@ impl Compiler<'_> {
             Ask::Copy(from, to) => format!("COPY {} {} REPLACE", name(from), name(to)),
             Ask::Delete(keys) => format!("DEL{}", words(keys)),
             Ask::WriteUntil(key) => format!("SET{} PX 500", pairs(&[*key])),
+            Ask::WriteLonger(key) => format!("SET{} PX 1020", pairs(&[*key])),
             Ask::Exec(calls) => {
                 let calls: String = calls.iter().map(|call| self.text(call) + "\r\n").collect();
                 format!("MULTI\r\n{calls}EXEC")
@@ -340,6 +462,16 @@ impl Compiler<'_> {
             Ask::Unwatch => "UNWATCH".into(),
             Ask::Flush => "FLUSHALL".into(),
             Ask::Count => "DBSIZE".into(),
+            Ask::Push(key) => format!("RPUSH {} {key}:{}", name(key), self.number),
+            Ask::Pop(key) => format!("LPOP {}", name(key)),
+            Ask::Await(keys, patience) => format!("BLPOP{} {}", words(keys), patience.seconds()),
+            Ask::AwaitMove(from, to, patience) => {
+                format!("BLMOVE {} {} LEFT RIGHT {}", name(from), name(to), patience.seconds())
+            }
+            Ask::Unblock(client, with_error) => {
+                let how = if *with_error { "ERROR" } else { "TIMEOUT" };
+                format!("CLIENT UNBLOCK {} {how}", self.client_id(*client))
+            }
         }
     }
 
@@ -347,7 +479,12 @@ impl Compiler<'_> {
         match ask {
             Ask::Read(keys) | Ask::Watch(keys) => self.one_step(keys, false),
             Ask::Write(keys) | Ask::Delete(keys) => self.one_step(keys, true),
-            Ask::WriteUntil(key) => self.one_step(&[*key], true),
+            Ask::WriteUntil(key) | Ask::WriteLonger(key) | Ask::Push(key) | Ask::Pop(key) => {
+                self.one_step(&[*key], true)
+            }
+            // Looking changes nothing: what counts is where it is served.
+            Ask::Await(keys, _) => self.one_step(keys, true),
+            Ask::AwaitMove(from, to, _) => self.one_step(&[*from, *to], true),
             Ask::WriteNew(keys) => self.steps(&self.one_step(keys, false), &self.one_step(keys, true)),
             Ask::Rename(from, to) | Ask::RenameNew(from, to) => {
                 self.steps(&self.one_step(&[*from, *to], false), &self.one_step(&[*from, *to], true))
@@ -357,7 +494,7 @@ impl Compiler<'_> {
                 second.extend(self.one_step(&[*from], false));
                 self.steps(&self.one_step(&[*from, *to], false), &second)
             }
-            Ask::Unwatch => Vec::new(),
+            Ask::Unwatch | Ask::Unblock(..) => Vec::new(),
             Ask::Flush | Ask::Count => {
                 let all: Vec<Key> = self.keys.all().collect();
                 let mut parts = self.one_step(&all, matches!(ask, Ask::Flush));

@@ -2,7 +2,7 @@
 //!
 //! A seed decides everything. Worlds are larger than what can be explored to its end: up to three cores, six clients, fourteen requests.
 
-use super::program::{Ask, Key, Program, Say, exec, watch};
+use super::program::{Ask, Key, Patience, Program, Say, exec, watch};
 use super::world::{State, Step, World};
 
 /// Requests of a world at the most.
@@ -39,7 +39,8 @@ pub struct Walked {
 /// Walks through the world of a seed; what is wrong in it, in words.
 pub fn walk(seed: u64, walks: usize) -> Result<Walked, String> {
     let mut dice = Dice(seed);
-    let world = world(&mut dice);
+    // Of four worlds one is of clients that wait for elements.
+    let world = if seed % 4 == 3 { world_of_lists(&mut dice) } else { world(&mut dice) };
     let mut walked = Walked::default();
     for _ in 0..walks {
         let (end, path) = through(&mut dice, &world);
@@ -52,7 +53,8 @@ pub fn walk(seed: u64, walks: usize) -> Result<Walked, String> {
                 .iter()
                 .map(|program| format!("core {}: {:?}", program.core, program.says))
                 .collect();
-            return Err(format!("seed {seed}: {wrong}\n{}\n{path:?}", said.join("\n")));
+            let left: Vec<String> = end.unfinished(&world);
+            return Err(format!("seed {seed}: {wrong}\n{}\n{path:?}\n{}", said.join("\n"), left.join("\n")));
         }
     }
     Ok(walked)
@@ -92,6 +94,48 @@ fn world(dice: &mut Dice) -> World {
     }
     let mut world = World::new(cores, dice.one_of(&[1, 1, 2, 8]), programs);
     world.spins = dice.below(2) == 0;
+    world
+}
+
+/// Clients that push, pop and wait. Nobody pipelines: who waits says nothing more.
+fn world_of_lists(dice: &mut Dice) -> World {
+    let cores = dice.one_of(&[2, 2, 3]);
+    let keys: &[Key] = match (cores, dice.below(2)) {
+        (2, 0) => &[0, 1],
+        (2, _) => &[0, 1, 2],
+        (_, 0) => &[1, 4],
+        _ => &[0, 1, 4],
+    };
+    let ticks = dice.below(3) / 2;
+    let patience = |dice: &mut Dice| match ticks {
+        1 => dice.one_of(&[Patience::Endless, Patience::Short]),
+        _ => Patience::Endless,
+    };
+    let clients = dice.below(4) + 2;
+    let (mut programs, mut left) = (Vec::new(), OPS_MAX);
+    for _ in 0..clients {
+        let (mut says, wanted) = (Vec::new(), (dice.below(4) + 1).min(left));
+        left -= wanted;
+        for _ in 0..wanted {
+            let two = (dice.below(keys.len()), 1 + dice.below(keys.len() - 1));
+            let (one, other) = (keys[two.0], keys[(two.0 + two.1) % keys.len()]);
+            let ask = match dice.below(16) {
+                0..=4 => Ask::Push(one),
+                5 => Ask::Pop(one),
+                6 | 7 => Ask::Exec(vec![Ask::Push(one), Ask::Push(other)]),
+                8 => Ask::Await(vec![one], patience(dice)),
+                9..=11 => Ask::Await(vec![one, other], patience(dice)),
+                12..=14 => Ask::AwaitMove(one, other, patience(dice)),
+                _ => Ask::Unblock(dice.below(clients) as u8, dice.below(2) == 0),
+            };
+            says.push(Say::from(ask).waits());
+        }
+        let mut program = Program::on(dice.below(usize::from(cores)) as u16, says);
+        program.may_vanish = dice.below(8) == 0;
+        programs.push(program);
+    }
+    let mut world = World::new(cores, dice.one_of(&[1, 1, 2, 8]), programs);
+    (world.is_filled, world.ticks) = (false, ticks as u8);
     world
 }
 

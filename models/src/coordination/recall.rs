@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 use darter_core::event::{ConnId, CoreId, Effect, Effects, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::node::Applied;
-use darter_core::time::{Instant, Now};
+use darter_core::time::{Instant, Now, UnixMillis};
 use darter_core::txn::intent::{Fingerprint, Intents, Mode};
 use darter_core::{Engine, EngineConfig};
 
@@ -83,6 +83,8 @@ pub struct Outcome {
     pub resumed: Vec<u8>,
     /// What ran.
     pub applied: Vec<Applied>,
+    /// By which instant the shard has judged expiry at each of those.
+    pub judged: Vec<UnixMillis>,
     /// Bytes that were consumed.
     pub consumed: u16,
     /// The client waits for one more reply.
@@ -113,10 +115,11 @@ impl<K: Hash + Eq, V> Numbered<K, V> {
     }
 }
 
-/// How the clock stands before and after it has moved on.
-pub const MOMENTS: [Now; 2] = [
+/// How the clocks stand before and after they have moved on; then the wall clock is set back a little.
+pub const MOMENTS: [Now; 3] = [
     Now { mono: Instant(1_000_000_000), unix_micros: 1_700_000_000_000_000 },
     Now { mono: Instant(2_000_000_000), unix_micros: 1_700_000_001_000_000 },
+    Now { mono: Instant(3_000_000_000), unix_micros: 1_700_000_000_400_000 },
 ];
 
 /// Everything that is known.
@@ -185,6 +188,11 @@ impl Recall {
         self.keep(engine)
     }
 
+    /// The keys of its world.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// An engine.
     pub fn known(&self, engine: EngineId) -> Arc<Known> {
         Arc::clone(&self.engines.read().expect(POISON).things[engine as usize])
@@ -243,7 +251,8 @@ impl Recall {
             outcome.broke = true;
             return outcome;
         }
-        outcome.applied = engine.node_mut().take_journal().into_iter().map(|noted| noted.applied).collect();
+        let journal = engine.node_mut().take_journal().into_iter();
+        (outcome.applied, outcome.judged) = journal.map(|noted| (noted.applied, noted.judged)).unzip();
         if let Input::Message { .. } = input {
             self.met.compare(&before.engine, &engine);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use darter_core::config::Settings;
 use darter_core::event::{CoreId, Effect, Effects, Event};
 use darter_core::host::{Instruments, Process};
+use darter_core::value::container::Container;
 use darter_core::{Engine, EngineConfig};
 
 use super::program::{OPS, Op};
@@ -30,8 +31,13 @@ pub fn contents(engine: &Engine) -> Vec<(Vec<u8>, Vec<u8>)> {
     let records = engine.node().shard.databases().iter().flat_map(|database| database.iter());
     records
         .map(|record| {
-            let value = record.string().map(|view| view.to_vec());
-            (record.key().to_vec(), value.unwrap_or_default())
+            let value = match record.container() {
+                Some(Container::List(list)) => {
+                    list.iter().flat_map(|element| [element.to_vec(), b"\n".to_vec()]).flatten().collect()
+                }
+                _ => record.string().map(|view| view.to_vec()).unwrap_or_default(),
+            };
+            (record.key().to_vec(), value)
         })
         .collect()
 }
@@ -44,17 +50,17 @@ pub struct Whole {
 
 impl Whole {
     /// As all shards together are at their start.
-    pub fn new(recall: &Recall, ops: &[Op]) -> Whole {
+    pub fn new(recall: &Recall, ops: &[Op], is_filled: bool) -> Whole {
         let lines = ops.iter().map(|op| op.line + 1).max().unwrap_or_default();
         let all: Vec<u8> = (0..lines).collect();
-        let id = recall.engine(config(0, 1, 1), &all, true);
+        let id = recall.engine(config(0, 1, 1), &all, is_filled);
         Whole { engine: recall.known(id).engine.clone(), answers: vec![Vec::new(); OPS] }
     }
 
-    /// Runs the request of this number.
-    pub fn run(&mut self, number: usize, op: &Op) {
+    /// Runs the request of this number, or what is said in its place.
+    pub fn run(&mut self, number: usize, op: &Op, bytes: &[u8]) {
         let (conn, mut out) = (conn_of(op.line), Effects::default());
-        self.engine.handle(MOMENTS[0], Event::Bytes { conn, bytes: &op.bytes }, &mut out);
+        self.engine.handle(MOMENTS[0], Event::Bytes { conn, bytes }, &mut out);
         loop {
             let effects: Vec<Effect> = out.drain().collect();
             if effects.is_empty() {
@@ -70,6 +76,11 @@ impl Whole {
         }
     }
 
+    /// What it has answered to this request.
+    pub fn answer(&self, number: usize) -> &[u8] {
+        &self.answers[number]
+    }
+
     /// What a client has heard that has said these requests.
     pub fn heard(&self, said: &[usize]) -> Vec<u8> {
         said.iter().flat_map(|number| &self.answers[*number]).copied().collect()
@@ -79,6 +90,15 @@ impl Whole {
     pub fn contents(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         contents(&self.engine)
     }
+}
+
+/// The first so many replies, and what follows; none if they are not all there.
+pub fn split(bytes: &[u8], count: usize) -> Option<(&[u8], &[u8])> {
+    let mut rest = bytes;
+    for _ in 0..count {
+        rest = after_reply(rest)?;
+    }
+    Some(bytes.split_at(bytes.len() - rest.len()))
 }
 
 /// How many whole replies there are.

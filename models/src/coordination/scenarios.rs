@@ -3,8 +3,11 @@
 use stateright::{Checker, HasDiscoveries, Model};
 
 use super::Coordination;
+use super::lines;
 use super::met::Situation;
-use super::program::{Ask, Program, Q, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write};
+use super::program::{
+    Ask, Key, Program, Q, Say, V, W, X, Y, Z, exec, exec_reads, read, rename, watch, write,
+};
 use super::records::RECORDS;
 use super::world::World;
 
@@ -19,8 +22,8 @@ pub struct Scenario {
     pub credits: usize,
     /// Cores take turns also when there is nothing to be learned.
     pub spins: bool,
-    /// The clock moves on at any time.
-    pub ticks: bool,
+    /// How often the clock moves on, at any time; the second time it is set back.
+    pub ticks: u8,
     /// By client.
     pub programs: Vec<Program>,
     /// Situations that must be met.
@@ -40,7 +43,7 @@ impl Scenario {
             cores,
             credits: 8,
             spins: false,
-            ticks: false,
+            ticks: 0,
             programs,
             meets: &[],
             hears: Vec::new(),
@@ -54,12 +57,12 @@ impl Scenario {
         self
     }
 
-    fn ticks(mut self) -> Scenario {
-        self.ticks = true;
+    pub(super) fn ticks(mut self, times: u8) -> Scenario {
+        self.ticks = times;
         self
     }
 
-    fn credits(mut self, credits: usize) -> Scenario {
+    pub(super) fn credits(mut self, credits: usize) -> Scenario {
         self.credits = credits;
         self
     }
@@ -128,15 +131,15 @@ impl Explored {
     }
 }
 
-fn two(name: &'static str, programs: Vec<Program>) -> Scenario {
+pub(super) fn two(name: &'static str, programs: Vec<Program>) -> Scenario {
     Scenario::new(name, 2, programs)
 }
 
-fn three(name: &'static str, programs: Vec<Program>) -> Scenario {
+pub(super) fn three(name: &'static str, programs: Vec<Program>) -> Scenario {
     Scenario::new(name, 3, programs)
 }
 
-fn on(core: u16, says: &[Say]) -> Program {
+pub(super) fn on(core: u16, says: &[Say]) -> Program {
     Program::on(core, says.to_vec())
 }
 
@@ -274,6 +277,10 @@ fn one_step() -> Vec<Scenario> {
         )
         .spins(),
         two(
+            "2: MSETxy | @1 EXEC{xz} MSETzw: the EXEC waits for one, and the MSET for the EXEC",
+            vec![on(0, &[write(&xy)]), on(1, &[exec(&[X, Z]), write(&zw)])],
+        ),
+        two(
             "2: MGETxy | @0 SETx GETx | MSETxy",
             vec![on(0, &[read(&xy)]), on(0, &[write(&[X]), read(&[X])]), on(1, &[write(&xy)])],
         )
@@ -408,7 +415,7 @@ fn watched() -> Vec<Scenario> {
                 on(1, &[read(&[Y])]),
             ],
         )
-        .ticks()
+        .ticks(1)
         .hears(&[(0, NIL), (0, DONE)]),
         two(
             "2: SETy with an end; WATCHy;EXEC{yw} | MSETxy, the clock moves on",
@@ -417,8 +424,36 @@ fn watched() -> Vec<Scenario> {
                 on(1, &[read(&[X, W])]),
             ],
         )
-        .ticks()
+        .ticks(1)
         .hears(&[(0, NIL), (0, DONE)]),
+    ]
+}
+
+/// Keys that end.
+fn ending() -> Vec<Scenario> {
+    let ends = || -> Say { Ask::WriteUntil(Y).into() };
+    let look = |keys: &[Key]| read(keys).waits();
+    vec![
+        two(
+            "2: SETy with an end;GETy;GETy, the clock moves on",
+            vec![on(0, &[ends(), look(&[Y]), look(&[Y])])],
+        )
+        .ticks(1),
+        two(
+            "2: SETy with an end after all;GETy;GETy, the clock moves on",
+            vec![on(0, &[Ask::WriteLonger(Y).into(), look(&[Y]), look(&[Y])])],
+        )
+        .ticks(1),
+        two(
+            "2: SETy with an end;MGETxy;GETy;GETy, the clock moves on and is set back",
+            vec![on(0, &[ends(), look(&[X, Y]), look(&[Y]), look(&[Y])])],
+        )
+        .ticks(2),
+        two(
+            "2: SETy with an end;RENyx;GETx | GETy, the clock moves on",
+            vec![on(0, &[ends(), rename(Y, X).waits(), look(&[X])]), on(1, &[read(&[Y])])],
+        )
+        .ticks(1),
     ]
 }
 
@@ -530,7 +565,10 @@ fn pressed() -> Vec<Scenario> {
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
     let mut all: Vec<Scenario> =
-        [one_step(), two_step(), watched(), whole(), vanishing(), pressed()].into_iter().flatten().collect();
+        [one_step(), two_step(), watched(), ending(), whole(), vanishing(), pressed(), lines::waiting()]
+            .into_iter()
+            .flatten()
+            .collect();
     for scenario in &mut all {
         if let Some(record) = RECORDS.iter().find(|record| record.name == scenario.name) {
             (scenario.still_states, scenario.states) = (record.still, record.whole);

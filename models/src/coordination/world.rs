@@ -11,15 +11,18 @@ use darter_core::limits::ring_places;
 use darter_core::message::Message;
 use darter_core::mutant::planted;
 use darter_core::node::Applied;
+use darter_core::time::Now;
 use darter_core::txn::stability::{Announcement, Observation, SingleThreaded, Tickets};
 use darter_core::txn::turn::{Flush, Learn};
 use darter_core::txn::work::TxId;
 
+use super::expiry::Instants;
 use super::history::{History, PARTS, bits};
 use super::met::Situation;
-use super::program::{Keys, Op, Program, compile};
-use super::recall::{EngineId, Input, MessageId, Recall, TextId};
+use super::program::{Keys, Kind, Op, Program, compile};
+use super::recall::{EngineId, Input, MOMENTS, MessageId, Outcome, Recall, TextId};
 use super::replay::{Whole, config, contents, replies};
+use super::waits::Lines;
 
 /// A ring overflowed, or an assertion of the engine does not hold.
 pub const BOUNDS: &str = "bounds and assertions hold";
@@ -29,9 +32,6 @@ pub const STUCK: &str = "if nothing can happen everybody is done and nothing is 
 pub const REPLIES: &str = "replies and contents are those of that order, each request answered once";
 /// Somebody got credits before one who has waited longer for the same.
 pub const TURNS: &str = "who has waited longer for a credit goes first";
-/// EXEC took effect though the time of a watched key had come.
-pub const EXPIRED: &str = "nothing is written after the time of a watched key has come";
-
 /// A finished history: the order that was found, the replies, the engines.
 type Ending = (Vec<usize>, Vec<TextId>, Vec<EngineId>);
 
@@ -43,8 +43,8 @@ pub struct World {
     pub credits: usize,
     /// Cores take turns also when there is nothing to be learned.
     pub spins: bool,
-    /// The clock moves on at any time.
-    pub ticks: bool,
+    /// How often the clock moves on, at any time: see [`super::recall::MOMENTS`].
+    pub ticks: u8,
     /// By client.
     pub programs: Vec<Program>,
     /// Everything that is said.
@@ -53,6 +53,8 @@ pub struct World {
     pub of: Vec<Vec<usize>>,
     /// What engines do.
     pub recall: Recall,
+    /// Each key has a value when it begins; else there is nothing, as who waits for elements needs it.
+    pub is_filled: bool,
     /// Orders that were run on a store of one piece, with what was heard and what lies there.
     judged: Mutex<HashMap<Ending, bool>>,
     /// What clients have heard when everything was over.
@@ -157,7 +159,11 @@ pub struct State {
     transactions: Vec<(u8, TxId, u8)>,
     /// Clients that wait for credits, the longest first.
     waiting: Vec<u8>,
-    moment: u8,
+    pub(super) moment: u8,
+    /// By which instants steps have judged.
+    pub(super) instants: Instants,
+    /// Who waits, and whom it may not overtake.
+    pub(super) lines: Lines,
     /// What is wrong.
     pub wrong: Option<&'static str>,
 }
@@ -168,15 +174,17 @@ impl World {
         let keys = Keys::new(cores);
         let (ops, of) = compile(&programs, &keys, cores);
         let ops: Arc<[Op]> = ops.into();
+        let is_filled = ops.iter().all(|op| matches!(op.kind, Kind::Plain | Kind::Until { .. }));
         World {
             cores,
             credits,
             spins: false,
-            ticks: false,
+            ticks: 0,
             programs,
             recall: Recall::new(keys, Arc::clone(&ops)),
             ops,
             of,
+            is_filled,
             judged: Mutex::default(),
             endings: Mutex::default(),
             orders: Mutex::default(),
@@ -190,7 +198,7 @@ impl World {
                 .filter(|client| self.programs[usize::from(*client)].core == core)
                 .collect();
             Core {
-                engine: self.recall.engine(config(core, self.cores, self.credits), &clients, true),
+                engine: self.recall.engine(config(core, self.cores, self.credits), &clients, self.is_filled),
                 phase: Phase::Idle,
                 out: Vec::new(),
                 below: 0,
@@ -208,6 +216,8 @@ impl World {
             transactions: Vec::new(),
             waiting: Vec::new(),
             moment: 0,
+            instants: Instants::default(),
+            lines: Lines::default(),
             wrong: None,
         }
     }
@@ -218,7 +228,12 @@ impl World {
         endings.iter().map(|texts| texts.iter().map(|text| self.recall.text(*text)).collect()).collect()
     }
 
-    fn core_of(&self, client: u8) -> usize {
+    /// What clients have heard when everything was over.
+    pub(super) fn note_ending(&self, heard: Vec<TextId>) {
+        self.endings.lock().expect("nobody panics with it in hand").insert(heard);
+    }
+
+    pub(super) fn core_of(&self, client: u8) -> usize {
         usize::from(self.programs[usize::from(client)].core)
     }
 
@@ -238,7 +253,7 @@ impl State {
             .iter()
             .zip(&world.of)
             .any(|(side, of)| !side.gone && of.iter().any(|op| self.history.replied >> op & 1 == 0));
-        if world.ticks && self.moment == 0 {
+        if self.moment < world.ticks {
             steps.push(Step::Tick);
         }
         for (n, core) in self.cores.iter().enumerate() {
@@ -260,7 +275,7 @@ impl State {
             } else if !core.out.is_empty() {
                 steps.push(Step::Push(n as u8));
             }
-            if world.ticks && self.moment == 1 && !core.woken {
+            if self.moment > 0 && !core.woken {
                 steps.push(Step::Wake(n as u8));
             }
             if world.spins && is_live || self.is_turn_useful(world, n) {
@@ -285,6 +300,11 @@ impl State {
         known.has_unstable && known.tickets.iter().any(|ticket| (below..limit).contains(ticket))
     }
 
+    /// How the clocks stand.
+    pub(super) fn now(&self) -> Now {
+        MOMENTS[usize::from(self.moment)]
+    }
+
     fn ring(&self, from: usize, to: usize) -> &Vec<MessageId> {
         &self.rings[to * self.cores.len() + from]
     }
@@ -297,7 +317,8 @@ impl State {
                 let side = &next.sides[usize::from(client)];
                 let op = world.of[usize::from(client)][usize::from(side.next)];
                 next.history.say(&world.ops, op);
-                next.history.late |= u16::from(next.moment) << op;
+                next.stand_in_line(world, op);
+                next.history.late |= u16::from(next.moment > 0) << op;
                 next.feed(world, client);
             }
             Step::Again(client) => next.feed(world, client),
@@ -315,7 +336,7 @@ impl State {
                     world.recall.met.meet(Situation::GoneAmid);
                 }
             }
-            Step::Tick => next.moment = 1,
+            Step::Tick => next.moment += 1,
             Step::Wake(core) => {
                 next.cores[usize::from(core)].woken = true;
                 next.tell(world, usize::from(core), Input::Wake);
@@ -465,7 +486,7 @@ impl State {
         let op = world.of[n][usize::from(side.next)];
         let was_held = std::mem::replace(&mut side.again, false);
         let input = Input::Say { op: op as u8, from: side.taken };
-        let Some((consumed, awaits)) = self.tell(world, core, input) else { return };
+        let Some(consumed) = self.tell(world, core, input) else { return };
         let side = &mut self.sides[n];
         side.taken += consumed;
         side.is_held = usize::from(side.taken) < world.ops[op].bytes.len();
@@ -482,9 +503,6 @@ impl State {
         }
         self.history.taken |= 1 << op;
         self.check_turn(world, client, op);
-        if !awaits && !world.ops[op].parts.is_empty() {
-            self.runs_whole(world, core, op, self.cores[core].engine);
-        }
     }
 
     /// With one credit at each core, whoever waits for a core is served before everybody who comes later.
@@ -507,8 +525,8 @@ impl State {
         self.waiting.retain(|other| *other != client);
     }
 
-    /// Lets a core's engine handle something, and takes in what follows: bytes that were consumed, and whether one more reply is awaited.
-    fn tell(&mut self, world: &World, core: usize, input: Input) -> Option<(u16, bool)> {
+    /// Lets a core's engine handle something, and takes in what follows: how many bytes were consumed.
+    fn tell(&mut self, world: &World, core: usize, input: Input) -> Option<u16> {
         if self.wrong.is_some() {
             return None;
         }
@@ -519,12 +537,22 @@ impl State {
             return None;
         }
         self.cores[core].engine = outcome.engine;
-        if let (Input::Say { op, .. }, true) = (input, outcome.awaits) {
-            let op = &world.ops[usize::from(op)];
-            self.sides[op.client].awaited |= 1 << op.place;
+        if let Input::Say { op: number, from } = input {
+            let op = &world.ops[usize::from(number)];
+            let is_taken = usize::from(from + outcome.consumed) == op.bytes.len();
+            if outcome.awaits || is_taken && op.awaits() > 0 {
+                self.sides[op.client].awaited |= 1 << op.place;
+            } else if is_taken && !op.parts.is_empty() {
+                // It ran at once, before whatever follows from it.
+                self.runs_whole(world, core, usize::from(number), outcome.engine);
+            }
         }
-        for applied in &outcome.applied {
-            self.take_in(world, core, before, *applied);
+        self.note_waits(world, &outcome);
+        for (applied, judged) in outcome.applied.iter().zip(&outcome.judged) {
+            self.take_in(world, core, before, *applied, &outcome);
+            if world.ticks > 0 {
+                self.note_instant(core, *applied, *judged);
+            }
         }
         for (to, message) in &outcome.sends {
             let is_early = planted("a direct is sent before the flush")
@@ -540,24 +568,41 @@ impl State {
         for (client, bytes) in &outcome.heard {
             self.hear(world, usize::from(*client), bytes);
         }
-        Some((outcome.consumed, outcome.awaits))
+        Some(outcome.consumed)
     }
 
-    fn take_in(&mut self, world: &World, core: usize, before: EngineId, applied: Applied) {
+    fn take_in(&mut self, world: &World, core: usize, before: EngineId, applied: Applied, outcome: &Outcome) {
         match applied {
             Applied::Began { tx, token } => {
                 let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
                 self.transactions.push((core as u8, tx, op as u8));
             }
-            Applied::Direct { token, .. } | Applied::Served { token, .. } => {
+            Applied::Direct { token, .. } => {
                 let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
                 self.runs_whole(world, core, op, before);
             }
-            Applied::Part { from, tx, .. } => {
+            Applied::Served { token, .. } => {
+                let Some(op) = self.op_of(world, token) else { return self.fail(PARTS) };
+                self.is_served(world, core, op, outcome);
+            }
+            Applied::Part { from, tx, step } => {
                 let of = |(core, id, _): &&(u8, TxId, u8)| (u16::from(*core), *id) == (from.0, tx);
-                let Some((.., op)) = self.transactions.iter().find(of) else { return self.fail(PARTS) };
-                let ran = self.history.run_part(&world.ops, usize::from(*op), core as u16);
+                let Some(&(.., op)) = self.transactions.iter().find(of) else { return self.fail(PARTS) };
+                if world.ops[usize::from(op)].awaits() > 0 {
+                    // It looks as often as it is woken; what counts is what it takes.
+                    if step > 0 {
+                        self.runs_whole(world, core, usize::from(op), before);
+                    }
+                    return;
+                }
+                let ran = self.history.run_part(&world.ops, usize::from(op), core as u16);
                 ran.unwrap_or_else(|wrong| self.fail(wrong));
+            }
+            Applied::Ended { tx, .. } => {
+                let is_over = |(other, id, op): &(u8, TxId, u8)| {
+                    (usize::from(*other), *id) == (core, tx) && world.ops[usize::from(*op)].awaits() > 0
+                };
+                self.transactions.retain(|entry| !is_over(entry));
             }
             _ => {}
         }
@@ -573,14 +618,17 @@ impl State {
         }
         let ran = self.history.run_whole(&world.ops, op, core as u16);
         ran.unwrap_or_else(|wrong| self.fail(wrong));
+        if world.ops[op].awaits() > 0 {
+            self.check_line(world, op, world.ops[op].awaits() & world.keys_of(core));
+        }
     }
 
-    fn fail(&mut self, wrong: &'static str) {
+    pub(super) fn fail(&mut self, wrong: &'static str) {
         self.wrong.get_or_insert(wrong);
     }
 
     /// The request whose reply a token names: of those of its client that awaited one, the one at this place.
-    fn op_of(&self, world: &World, token: darter_core::message::Token) -> Option<usize> {
+    pub(super) fn op_of(&self, world: &World, token: darter_core::message::Token) -> Option<usize> {
         let client = token.conn.index as usize;
         let place = bits(self.sides.get(client)?.awaited).nth(token.sequence as usize)?;
         world.of[client].get(place).copied()
@@ -606,13 +654,23 @@ impl State {
             }
             if self.history.replied >> op & 1 == 0 {
                 self.history.replied |= 1 << op;
-                self.history.seen_late |= u16::from(self.moment) << op;
+                self.history.seen_late |= u16::from(self.moment > 0) << op;
                 self.transactions.retain(|(.., other)| usize::from(*other) != *op);
             }
         }
         if whole > 0 {
             self.fail(REPLIES);
         }
+    }
+
+    /// What is left on each core, in words, and what clients have heard.
+    pub fn unfinished(&self, world: &World) -> Vec<String> {
+        let left = self.cores.iter().filter_map(|core| world.recall.known(core.engine).unfinished.clone());
+        let heard = self.sides.iter().map(|side| {
+            let heard = world.recall.text(side.heard);
+            format!("gone {}, heard {:?}", side.gone, String::from_utf8_lossy(&heard))
+        });
+        left.chain(heard).collect()
     }
 
     /// True if nothing can happen but that somebody vanishes, or that a core looks and finds nothing.
@@ -633,6 +691,9 @@ impl State {
         };
         let is_done = self.sides.iter().enumerate().all(is_done);
         let known: Vec<_> = self.cores.iter().map(|core| world.recall.known(core.engine)).collect();
+        if !world.is_filled {
+            return self.judge_waits(world, &known);
+        }
         if !is_done || known.iter().any(|known| known.unfinished.is_some() || known.watchers > 0) {
             return self.fail(STUCK);
         }
@@ -641,8 +702,8 @@ impl State {
         world.recall.met.meet(Situation::Over);
         self.note_orders(world);
         let heard: Vec<TextId> = self.sides.iter().map(|side| side.heard).collect();
-        world.endings.lock().expect("nobody panics with it in hand").insert(heard.clone());
-        if world.ticks {
+        world.note_ending(heard.clone());
+        if world.ticks > 0 {
             return self.judge_expiry(world);
         }
         let engines: Vec<EngineId> = self.cores.iter().map(|core| core.engine).collect();
@@ -659,8 +720,8 @@ impl State {
 
     /// Runs the order on a store of one piece.
     fn agrees(&self, world: &World, order: &[usize]) -> bool {
-        let mut whole = Whole::new(&world.recall, &world.ops);
-        order.iter().for_each(|op| whole.run(*op, &world.ops[*op]));
+        let mut whole = Whole::new(&world.recall, &world.ops, true);
+        order.iter().for_each(|op| whole.run(*op, &world.ops[*op], &world.ops[*op].bytes));
         let heard_right = self.sides.iter().enumerate().all(|(client, side)| {
             let heard = world.recall.text(side.heard);
             let expected = whole.heard(&world.of[client]);
@@ -678,18 +739,6 @@ impl State {
         let is_whole =
             order.iter().all(|op| world.ops[*op].is_watched || self.history.is_whole(&world.ops, *op));
         heard_right && lies == should_lie && is_whole
-    }
-
-    /// An EXEC that was said after the time of what it watches had come has written nothing.
-    fn judge_expiry(&mut self, world: &World) {
-        for (op, exec) in world.ops.iter().enumerate().filter(|(_, op)| op.is_watched) {
-            let watched = world.of[exec.client][exec.place - 1];
-            let is_due = self.history.late >> op & 1 == 1 && self.history.seen_late >> watched & 1 == 0;
-            let heard = world.recall.text(self.sides[exec.client].heard);
-            if is_due && !heard.ends_with(b"*-1\r\n") {
-                self.fail(EXPIRED);
-            }
-        }
     }
 
     fn note_orders(&self, world: &World) {

@@ -241,7 +241,8 @@ fn check_unblock(_: &mut Local<'_>, args: Args<'_>) -> Outcome {
 fn unblock(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
     let id = integer(args.at(2)).unwrap_or(0);
     let waits = |session: &&Session| {
-        session.id.0 as i64 == id && session.blocked.as_ref().is_some_and(|blocked| blocked.may_end())
+        session.id.0 as i64 == id
+            && session.blocked.as_ref().is_some_and(|blocked| blocked.may_be_unblocked())
     };
     let found = asked.sessions.iter().find(waits).map(|session| session.conn);
     if let Some(conn) = found {
