@@ -7,11 +7,15 @@
 //! | here | plans: who says something when, and what goes wrong |
 //! | [`families`] | the families of requests, one row each: how often a world has it, how often it is drawn, by whom |
 //! | [`author`] | keys, values and requests about strings, numbers, deadlines and whole databases |
+//! | [`sorting`] | requests that sort |
 //! | [`wide`] | requests about several shards and lists |
+//! | [`bits`] | requests about strings as bits and as HyperLogLogs |
 //! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
+pub mod bits;
 pub mod families;
+pub mod sorting;
 pub mod waiting;
 pub mod wide;
 

@@ -6,12 +6,14 @@ use super::row::Group;
 use super::table::{self, CommandId};
 use super::{row::Command, syntax};
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 10] = [
     Group::String,
     Group::List,
     Group::Hash,
     Group::Set,
     Group::Generic,
+    Group::Bitmap,
+    Group::Hyperloglog,
     Group::Transactions,
     Group::Connection,
     Group::Server,

@@ -111,6 +111,10 @@ pub enum Group {
     Server,
     /// MULTI, EXEC and what belongs to them.
     Transactions,
+    /// Strings as bits.
+    Bitmap,
+    /// Strings that estimate how many different elements were added.
+    Hyperloglog,
 }
 
 impl Group {
@@ -125,6 +129,8 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::Bitmap => "bitmap",
+            Group::Hyperloglog => "hyperloglog",
         }
     }
 }
@@ -149,6 +155,13 @@ pub enum Keys {
         count: u16,
         /// Distance.
         step: u16,
+    },
+    /// The first argument and, behind that, the one that follows this option; of several the last counts.
+    WithOption {
+        /// The option.
+        word: &'static str,
+        /// Other options and how many arguments belong to each, so that these are not taken for it.
+        others: &'static [(&'static str, u16)],
     },
 }
 
@@ -181,6 +194,10 @@ impl Keys {
                     _ => KeyPlaces { next: 1, last: 0, step: 1 },
                 }
             }
+            Keys::WithOption { word, others } => match option(args, word, others) {
+                Some(place) => KeyPlaces { next: 1, last: place, step: place - 1 },
+                None => KeyPlaces { next: 1, last: 1, step: 1 },
+            },
         }
     }
 
@@ -188,6 +205,7 @@ impl Keys {
     pub fn groups(self) -> (usize, usize) {
         match self {
             Keys::None => (1, 1),
+            Keys::WithOption { .. } => (1, 1),
             Keys::Range { first, step, .. } => (first.into(), step.into()),
             Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
         }
@@ -198,8 +216,24 @@ impl Keys {
         match self {
             Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
             Keys::None | Keys::Counted { .. } => (0, 0, 0),
+            Keys::WithOption { .. } => (1, 1, 1),
         }
     }
+}
+
+/// The place of what follows an option that stands behind the first key.
+fn option(args: Args<'_>, word: &str, others: &[(&str, u16)]) -> Option<usize> {
+    let (mut found, mut n) = (None, 2);
+    while n < args.len() {
+        if args.is(n, word) && n + 1 < args.len() {
+            found = Some(n + 1);
+            n += 1;
+        } else if let Some((_, taken)) = others.iter().find(|(other, _)| args.is(n, other)) {
+            n += usize::from(*taken);
+        }
+        n += 1;
+    }
+    found
 }
 
 /// The places of a request's keys, one after the other.
@@ -372,6 +406,8 @@ pub struct Command {
     pub keys: Keys,
     /// Another database in which the keys are touched too.
     pub other_database: fn(Args<'_>) -> Option<u16>,
+    /// How all keys of all shards are locked, if it finds out only by looking which others it needs: only for a [`Plan`].
+    pub whole: fn(Args<'_>) -> Option<Mode>,
     /// What becomes of them.
     pub touch: Touch,
     /// Its family.
@@ -400,6 +436,7 @@ impl Command {
         flags: Flags::NONE,
         keys: Keys::None,
         other_database: |_| None,
+        whole: |_| None,
         touch: Touch::Read,
         group: Group::Server,
         summary: "",
@@ -462,6 +499,12 @@ impl Command {
         }
         if self.group == Group::Set {
             categories.push("@set");
+        }
+        if self.group == Group::Bitmap {
+            categories.push("@bitmap");
+        }
+        if self.group == Group::Hyperloglog {
+            categories.push("@hyperloglog");
         }
         if flags.has(Flags::ADMIN) {
             categories.push("@admin");

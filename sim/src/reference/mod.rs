@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `lists`, `hashes`, `sets`, `keys`, `deadlines` | families of commands |
+//! | `strings`, `bits`, `hll`, `lists`, `hashes`, `sets`, `sort`, `keys`, `deadlines` | families of commands |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -15,13 +15,16 @@
 
 pub mod answer;
 mod arity;
+mod bits;
 mod deadlines;
 mod glob;
 mod hashes;
+mod hll;
 mod keys;
 mod lists;
 pub mod session;
 mod sets;
+pub mod sort;
 pub mod store;
 mod strings;
 pub mod waiting;
@@ -121,7 +124,7 @@ impl Shard {
         Shard { databases: vec![BTreeMap::new(); databases], ..Shard::default() }
     }
 
-    /// Runs a command of hashes or sets, whose answers may be several; `None` if it is no such command.
+    /// Runs a command of hashes or sets, or one that sorts them, whose answers may be several; `None` if it is no such command.
     pub fn run_unordered(&mut self, database: usize, words: &Words) -> Option<Answer> {
         let name = words[0].to_ascii_lowercase();
         let answer = match &name[..] {
@@ -133,6 +136,7 @@ impl Shard {
             b"sadd" | b"srem" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"spop"
             | b"srandmember" | b"sscan" | b"smove" | b"sinter" | b"sunion" | b"sdiff" | b"sinterstore"
             | b"sunionstore" | b"sdiffstore" | b"sintercard" => sets::run(self, database, &name, words),
+            b"sort" | b"sort_ro" => sort::run(self, database, words),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Answer::Exactly(Reply::Error(line.into()))))
@@ -154,6 +158,10 @@ impl Shard {
             b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpop" | b"rpop" | b"llen" | b"lrange"
             | b"lindex" | b"lset" | b"linsert" | b"lrem" | b"ltrim" | b"lpos" | b"lmove" | b"rpoplpush"
             | b"lmpop" => lists::run(self, database, &name, words),
+            b"setbit" | b"getbit" | b"bitcount" | b"bitpos" | b"bitop" | b"bitfield" | b"bitfield_ro" => {
+                bits::run(self, database, &name, words)
+            }
+            b"pfadd" | b"pfcount" | b"pfmerge" => hll::run(self, database, &name, words),
             b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" => {
                 waiting::run(self, database, &name, words)
             }
