@@ -145,6 +145,10 @@ impl Engine {
                 self.run_local(&mut session, id, args, now, out, |local, reply| run(local, args, reply));
                 Verdict::Done
             }
+            Run::Plan(_) if self.node.cores > 1 && (row.whole)(args).is_some() => {
+                self.locate(row, args);
+                self.run_several(&mut session, id, args, now, out)
+            }
             Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) => match self.place(row, args) {
                 Place::Here => {
                     self.show(&session, row, args, now, out);
@@ -474,6 +478,7 @@ impl Engine {
     /// The one other core where a request runs, if it does.
     fn target(&mut self, row: &Command, args: Args<'_>) -> Option<CoreId> {
         match row.run {
+            Run::Plan(_) if (row.whole)(args).is_some() => None,
             Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) => match self.place(row, args) {
                 Place::There(core) => Some(core),
                 _ => None,

@@ -170,6 +170,9 @@ impl Engine {
                 _ => {
                     self.locate(row, args);
                     cores.extend(self.owners.iter().copied());
+                    if (row.whole)(args).is_some() {
+                        cores.extend(0..self.node.cores);
+                    }
                 }
             }
         }

@@ -35,6 +35,7 @@ pub(crate) fn intents_of(
     intents: &mut Intents,
 ) {
     let other = (row.other_database)(args);
+    intents.whole = intents.whole.max((row.whole)(args));
     for (n, key) in keys.iter().enumerate() {
         intents.add(Fingerprint::new(database, key.hash), row.mode(n));
         if let Some(other) = other {

@@ -29,6 +29,9 @@ use crate::txn::pieces::ShortReply;
 use crate::txn::queue::EntryId;
 use crate::txn::work::{Body, Bundle, Circumstances, Finding, Order, PlanStep, Ran, TxId};
 
+/// Stands for a shard that takes part in a plan without a key that was named.
+const NO_PLACE: u32 = u32::MAX;
+
 /// A transaction before it begins.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -139,6 +142,19 @@ impl Engine {
                 draft.lock(participant, Fingerprint::new(other, key.hash), Mode::Exclusive);
             }
         }
+        let places: SmallVec<[u32; 16]> = self.keys.iter().map(|key| key.place).collect();
+        let mut plan_owners: Vec<(u32, u16)> = places.into_iter().zip(owners.iter().copied()).collect();
+        if let Some(mode) = (row.whole)(args) {
+            // With others in one EXEC its keys are locked for both.
+            let mode = if draft.is_array { Mode::Exclusive } else { mode };
+            for core in (0..self.node.cores).map(CoreId) {
+                let participant = draft.participant(core);
+                let whole = &mut draft.intents[usize::from(participant)].whole;
+                *whole = (*whole).max(Some(mode));
+                owners.push(participant);
+                plan_owners.push((NO_PLACE, participant));
+            }
+        }
         if owners.is_empty() {
             // Without keys it runs where its client is, and says what is wrong.
             owners.push(draft.participant(self.node.core));
@@ -152,8 +168,7 @@ impl Engine {
         match row.run {
             Run::Plan(_) | Run::Block(_) => {
                 phase.close(draft, circumstances);
-                let owners = self.keys.iter().map(|key| key.place).zip(owners).collect();
-                draft.stages.push_back(Stage::Plan { call, take: draft.takes.len(), owners });
+                draft.stages.push_back(Stage::Plan { call, take: draft.takes.len(), owners: plan_owners });
                 draft.takes.push(Take::Written(Chunks::default()));
             }
             _ => {

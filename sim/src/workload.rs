@@ -7,14 +7,19 @@
 //! | here | plans: who says something when, and what goes wrong |
 //! | [`families`] | the families of requests, one row each: how often a world has it, how often it is drawn, by whom |
 //! | [`author`] | keys, values and requests about strings, numbers, deadlines and whole databases |
+//! | [`sorting`] | requests that sort |
 //! | [`wide`] | requests about several shards and lists |
 //! | [`sorted_sets`] | requests about sorted sets and places, those that wait included |
+//! | [`bits`] | requests about strings as bits and as HyperLogLogs |
+//! | [`dumps`] | values that go out and come in as bytes |
 //! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
+pub mod bits;
 pub mod dumps;
 pub mod families;
 pub mod sorted_sets;
+pub mod sorting;
 pub mod waiting;
 pub mod wide;
 

@@ -12,6 +12,7 @@ use darter_sim::dice::{Concern, Dice};
 use darter_sim::reference::session::Session;
 use darter_sim::reference::store::Store;
 use darter_sim::workload::wide::{self, Request};
+use darter_sim::workload::{bits, sorting};
 use darter_tests::{Client, Server, free_port};
 
 const PROGRAMS: u64 = 400;
@@ -60,6 +61,20 @@ impl Both {
     }
 }
 
+/// A request of any family, if redis-server 7.0 knows it and answers it in one way only.
+fn single(dice: &mut Dice, keys: &mut wide::Keys<'_>) -> Request {
+    let request = match dice.below(12) {
+        0 | 1 => bits::bits(dice, keys),
+        2 | 3 => bits::sketches(dice, keys),
+        4 | 5 => sorting::sorting(dice, keys),
+        _ => wide::any(dice, keys),
+    };
+    let has = |word: &str| request.iter().any(|other| other.eq_ignore_ascii_case(word.as_bytes()));
+    let is_later = ["diff", "diff1", "andor", "one"].iter().any(|word| has(word));
+    // Elements of equal weight come out of a set in the order of its table.
+    if is_later || has("by") && has("alpha") { vec![b"PING".to_vec()] } else { request }
+}
+
 #[test]
 fn the_reference_answers_as_redis_does() {
     let server = redis();
@@ -79,7 +94,7 @@ fn the_reference_answers_as_redis_does() {
             if both.begun.is_empty() {
                 both.begun = match dice.chance(250) {
                     true => wide::transaction(&mut dice, &mut keys).into(),
-                    false => [wide::any(&mut dice, &mut keys)].into(),
+                    false => [single(&mut dice, &mut keys)].into(),
                 };
             }
             let words = both.begun.pop_front().expect("there is something to say");

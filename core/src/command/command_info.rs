@@ -159,6 +159,11 @@ fn touch_of(row: &Command, n: usize) -> Touch {
 fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
     match (row.keys, row.touch) {
         (Keys::None, _) => reply.array(0),
+        (Keys::WithOption { .. }, _) => {
+            // Where the second one stands is not to be said in these words.
+            reply.array(1);
+            key_specification(Keys::ONE, Touch::Read, reply);
+        }
         (_, Touch::Move) => {
             reply.array(2);
             for n in [1, 2] {
@@ -187,7 +192,9 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
 
 fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
     let (begin, kind, numbers): (u16, &str, [(&str, i64); 3]) = match keys {
-        Keys::None | Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => return,
+        Keys::None | Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } | Keys::WithOption { .. } => {
+            return;
+        }
         Keys::Range { first, last, step } => {
             let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
             (first, "range", [("lastkey", last), ("keystep", step.into()), ("limit", 0)])

@@ -7,6 +7,9 @@ pub mod row;
 pub mod syntax;
 pub mod table;
 
+mod bit;
+mod bit_field;
+mod bit_op;
 mod carry;
 mod client;
 mod command_info;
@@ -26,6 +29,7 @@ mod hash_many;
 mod hash_timed;
 mod hash_walk;
 mod help;
+mod hll;
 mod info;
 mod latency;
 mod lcs;
@@ -46,6 +50,8 @@ mod sets;
 mod sets_across;
 mod sets_walk;
 mod slowlog;
+mod sort;
+mod sort_order;
 mod string;
 mod string_many;
 mod string_number;
@@ -108,4 +114,9 @@ const FAMILIES: &[&[Command]] = &[
     debug::COMMANDS,
     server::COMMANDS,
     command_info::COMMANDS,
+    bit::COMMANDS,
+    bit_op::COMMANDS,
+    bit_field::COMMANDS,
+    hll::COMMANDS,
+    sort::COMMANDS,
 ];

@@ -6,7 +6,7 @@ use super::row::Group;
 use super::table::{self, CommandId};
 use super::{row::Command, syntax};
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 12] = [
     Group::String,
     Group::List,
     Group::Hash,
@@ -14,6 +14,8 @@ const GROUPS: [Group; 10] = [
     Group::SortedSet,
     Group::Geo,
     Group::Generic,
+    Group::Bitmap,
+    Group::Hyperloglog,
     Group::Transactions,
     Group::Connection,
     Group::Server,

@@ -115,6 +115,10 @@ pub enum Group {
     Server,
     /// MULTI, EXEC and what belongs to them.
     Transactions,
+    /// Strings as bits.
+    Bitmap,
+    /// Strings that estimate how many different elements were added.
+    Hyperloglog,
 }
 
 impl Group {
@@ -131,6 +135,8 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::Bitmap => "bitmap",
+            Group::Hyperloglog => "hyperloglog",
         }
     }
 }
@@ -167,6 +173,13 @@ pub enum Keys {
         from: u16,
         /// In lower case.
         words: &'static [&'static str],
+    },
+    /// The first argument and, behind that, the one that follows this option; of several the last counts.
+    WithOption {
+        /// The option.
+        word: &'static str,
+        /// Other options and how many arguments belong to each, so that these are not taken for it.
+        others: &'static [(&'static str, u16)],
     },
 }
 
@@ -213,6 +226,10 @@ impl Keys {
                 let (next, last) = named.map_or((1, 0), |place| (place + 1, place + 1));
                 KeyPlaces { before: Some(1), next, last, step: 1 }
             }
+            Keys::WithOption { word, others } => match option(args, word, others) {
+                Some(place) => KeyPlaces { before: None, next: 1, last: place, step: place - 1 },
+                None => KeyPlaces { before: None, next: 1, last: 1, step: 1 },
+            },
         }
     }
 
@@ -220,6 +237,7 @@ impl Keys {
     pub fn groups(self) -> (usize, usize) {
         match self {
             Keys::None => (1, 1),
+            Keys::WithOption { .. } => (1, 1),
             Keys::Range { first, step, .. } => (first.into(), step.into()),
             Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
             // Only plans have them, and they are never cut into shares.
@@ -233,8 +251,24 @@ impl Keys {
             Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
             Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1, 1),
             Keys::None | Keys::Counted { .. } => (0, 0, 0),
+            Keys::WithOption { .. } => (1, 1, 1),
         }
     }
+}
+
+/// The place of what follows an option that stands behind the first key.
+fn option(args: Args<'_>, word: &str, others: &[(&str, u16)]) -> Option<usize> {
+    let (mut found, mut n) = (None, 2);
+    while n < args.len() {
+        if args.is(n, word) && n + 1 < args.len() {
+            found = Some(n + 1);
+            n += 1;
+        } else if let Some((_, taken)) = others.iter().find(|(other, _)| args.is(n, other)) {
+            n += usize::from(*taken);
+        }
+        n += 1;
+    }
+    found
 }
 
 /// The places of a request's keys, one after the other.
@@ -416,6 +450,8 @@ pub struct Command {
     pub keys: Keys,
     /// Another database in which the keys are touched too.
     pub other_database: fn(Args<'_>) -> Option<u16>,
+    /// How all keys of all shards are locked, if it finds out only by looking which others it needs: only for a [`Plan`].
+    pub whole: fn(Args<'_>) -> Option<Mode>,
     /// What becomes of them.
     pub touch: Touch,
     /// Its family.
@@ -444,6 +480,7 @@ impl Command {
         flags: Flags::NONE,
         keys: Keys::None,
         other_database: |_| None,
+        whole: |_| None,
         touch: Touch::Read,
         group: Group::Server,
         summary: "",
@@ -517,6 +554,12 @@ impl Command {
         }
         if self.group == Group::Set {
             categories.push("@set");
+        }
+        if self.group == Group::Bitmap {
+            categories.push("@bitmap");
+        }
+        if self.group == Group::Hyperloglog {
+            categories.push("@hyperloglog");
         }
         if flags.has(Flags::ADMIN) {
             categories.push("@admin");

@@ -1,11 +1,14 @@
 //! Strings: reading and changing one value.
 
+use std::sync::Arc;
+
 use super::parse::{self, TimeUnit, integer, range};
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
 use crate::args::Args;
+use crate::database::Key;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::{Cx, Deadline};
-use crate::value::record::{Record, Value, View};
+use crate::value::record::{EMBEDDED_MAX, Record, Value, View};
 
 const ROW: Command = Command { group: Group::String, keys: Keys::ONE, ..Command::DEFAULT };
 
@@ -237,15 +240,59 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 /// Changes a string as a buffer: in place if it has one of its own, else through a copy.
-fn edit(record: &mut Record, change: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn edit<R>(record: &mut Record, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     match record.large_mut() {
         Some(buffer) => change(buffer),
         None => {
             let mut bytes = record.string().map(|view| view.to_vec()).unwrap_or_default();
-            change(&mut bytes);
-            record.set_value(Value::Raw(&bytes));
+            let result = change(&mut bytes);
+            record.set_value(raw(&mut bytes));
+            result
         }
     }
+}
+
+/// A string that was changed; a long one is taken over.
+fn raw(bytes: &mut Vec<u8>) -> Value<'_> {
+    match bytes.len() > EMBEDDED_MAX {
+        true => Value::Large(Arc::new(std::mem::take(bytes))),
+        false => Value::Raw(bytes),
+    }
+}
+
+/// Lets `change` work on the bytes of a string, where they lie if there are `len` of them already; zeroes are added where there are fewer, and
+/// all are zeroes where there is no key. `change` says besides its result whether it has changed anything; added bytes are a change too.
+pub(super) fn overwrite<R>(
+    cx: &mut Cx<'_>,
+    key: Key<'_>,
+    len: usize,
+    change: impl FnOnce(&mut [u8]) -> (R, bool),
+) -> Result<R, Failure> {
+    if cx.peek_string(key)?.is_none() {
+        let mut bytes = vec![0; len];
+        let (result, _) = change(&mut bytes);
+        cx.store(key, raw(&mut bytes), Deadline::Clear);
+        return Ok(result);
+    }
+    let mut result = None;
+    cx.change_if(key, |record| {
+        let is_changed = match record.bytes_mut() {
+            Some(bytes) if bytes.len() >= len => {
+                let (found, is_changed) = change(bytes);
+                result = Some(found);
+                is_changed
+            }
+            _ => edit(record, |bytes| {
+                let is_longer = bytes.len() < len;
+                bytes.resize(bytes.len().max(len), 0);
+                let (found, is_changed) = change(bytes);
+                result = Some(found);
+                is_longer || is_changed
+            }),
+        };
+        is_changed.then_some(())
+    });
+    Ok(result.expect("a string that is there was changed"))
 }
 
 fn strlen(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -285,22 +332,10 @@ fn setrange(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         .checked_add(patch.len())
         .ok_or(Failure::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)"))?;
     check_len(cx, end)?;
-    let write = |bytes: &mut Vec<u8>| {
-        if bytes.len() < end {
-            bytes.resize(end, 0);
-        }
+    overwrite(cx, key, end, |bytes| {
         bytes[offset..end].copy_from_slice(patch);
-    };
-    match len {
-        None => {
-            let mut bytes = Vec::new();
-            write(&mut bytes);
-            cx.store(key, Value::Raw(&bytes), Deadline::Clear);
-        }
-        Some(_) => {
-            cx.change(key, |record| edit(record, write));
-        }
-    }
+        ((), true)
+    })?;
     reply.count(len.unwrap_or(0).max(end));
     Ok(())
 }

@@ -121,7 +121,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     choice("oom-score-adj", "no", &["no", "yes", "relative", "absolute"]),
     special("oom-score-adj-values", "0 200 800", oom_scores).many().form(Form::Plain),
     // Encodings of values.
-    memory("hll-sparse-max-bytes", "3000", 0, SIZE_MAX),
     number("list-compress-depth", "0", 0, I32_MAX),
     memory("stream-node-max-bytes", "4096", 0, SIZE_MAX),
     number("stream-node-max-entries", "100", 0, i64::MAX),

@@ -222,6 +222,12 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| s.set_max_listpack_value.to_string(),
     )
     .form(Form::Memory),
+    Parameter::applied(
+        "hll-sparse-max-bytes",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.hll_sparse_max_bytes = bytes),
+        |s| s.hll_sparse_max_bytes.to_string(),
+    )
+    .form(Form::Memory),
     // What is watched.
     Parameter::applied(
         "slowlog-log-slower-than",
@@ -295,6 +301,7 @@ mod tests {
             ("set-max-intset-entries", "0"),
             ("set-max-listpack-entries", "4"),
             ("set-max-listpack-value", "1048576"),
+            ("hll-sparse-max-bytes", "12000"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),
             ("latency-monitor-threshold", "100"),

@@ -123,6 +123,8 @@ pub struct Settings {
     pub set_max_listpack_entries: u64,
     /// Bytes that they may have.
     pub set_max_listpack_value: u64,
+    /// Bytes that a HyperLogLog may have while it is sparse.
+    pub hll_sparse_max_bytes: u64,
     /// Microseconds from which a command is slow; negative: never; 0: always.
     pub slowlog_log_slower_than: i64,
     /// Entries kept.
@@ -180,6 +182,7 @@ impl Default for Settings {
             set_max_intset_entries: 512,
             set_max_listpack_entries: 128,
             set_max_listpack_value: 64,
+            hll_sparse_max_bytes: 3_000,
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold: 0,

@@ -7,6 +7,7 @@ pub mod container;
 pub mod detached;
 pub mod element;
 pub mod hash;
+pub mod hyperloglog;
 pub mod intset;
 pub mod list;
 mod members;

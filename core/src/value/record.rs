@@ -337,6 +337,22 @@ impl Record {
         Some(Arc::make_mut(unsafe { &mut *self.large() }))
     }
 
+    /// The bytes of a string that is no integer, to be changed where they lie, as many as they are. It is `raw` from then on.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let tag = self.tag();
+        match tag & KIND {
+            LARGE => self.large_mut().map(Vec::as_mut_slice),
+            EMBEDDED => {
+                self.write(0, &[tag | RAW]);
+                let at = self.value_at();
+                let (len, prefix) = self.length_at(at);
+                // SAFETY: as in `slice`: the string lies within the block; `&mut self` makes this the only reference.
+                Some(unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().add(at + prefix), len) })
+            }
+            _ => None,
+        }
+    }
+
     /// When or how often it was used.
     #[inline]
     pub fn access(&self) -> Access {
@@ -632,6 +648,7 @@ mod tests {
         Deadline(Option<u64>),
         Access(u32),
         Grow(u8),
+        Turn(u8),
     }
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -649,6 +666,7 @@ mod tests {
             proptest::option::of(any::<u64>()).prop_map(Step::Deadline),
             any::<u32>().prop_map(Step::Access),
             any::<u8>().prop_map(Step::Grow),
+            any::<u8>().prop_map(Step::Turn),
         ]
     }
 
@@ -667,6 +685,10 @@ mod tests {
                     Step::Raw(next) => { record.set_value(Value::Raw(&next)); value = next; }
                     Step::Deadline(next) => { record.set_deadline(next.map(UnixMillis)); deadline = next; }
                     Step::Access(next) => { record.set_access(Access(next)); access = next & Access::MASK; }
+                    Step::Turn(byte) => if let Some(bytes) = record.bytes_mut() {
+                        bytes.iter_mut().for_each(|b| *b ^= byte);
+                        value.iter_mut().for_each(|b| *b ^= byte);
+                    }
                     Step::Grow(byte) => if let Some(buffer) = record.large_mut() { buffer.push(byte); value.push(byte); }
                 }
                 prop_assert_eq!(record.key(), &key[..]);

@@ -11,6 +11,7 @@ use super::replay::Deed;
 use super::serial::Access;
 use crate::decoder::Reply;
 use crate::reference::answer::Answer;
+use crate::reference::sort;
 use crate::reference::store::Store;
 
 /// The words of a request.
@@ -158,7 +159,7 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
 
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
-    let of_several: [&[u8]; 36] = [
+    let of_several: [&[u8]; 41] = [
         b"zunion",
         b"zinter",
         b"zdiff",
@@ -195,6 +196,11 @@ pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
         b"sunionstore",
         b"sdiffstore",
         b"sintercard",
+        b"bitop",
+        b"pfcount",
+        b"pfmerge",
+        b"sort",
+        b"sort_ro",
     ];
     !of_several.contains(&&words[0].to_ascii_lowercase()[..])
 }
@@ -211,7 +217,7 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
 
 /// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
 fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
-    let looks_first: [&[u8]; 25] = [
+    let looks_first: [&[u8]; 28] = [
         b"lmpop",
         b"lmove",
         b"copy",
@@ -237,6 +243,9 @@ fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
         b"georadius",
         b"georadiusbymember",
         b"sintercard",
+        b"bitop",
+        b"sort",
+        b"sort_ro",
     ];
     looks_first.contains(&&words[0].to_ascii_lowercase()[..])
         && matches!(
@@ -284,6 +293,26 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
             let last = words.iter().rposition(is_store).filter(|place| *place >= 5);
             roles.writes =
                 last.map(|place| place + 1).filter(|place| *place < words.len()).into_iter().collect();
+        }
+        b"getbit" | b"bitcount" | b"bitpos" | b"bitfield_ro" => roles.reads = vec![1],
+        b"sort" | b"sort_ro" => {
+            let (looks_elsewhere, target) = sort::reach(words);
+            roles.reads = vec![1];
+            roles.writes = target.into_iter().collect();
+            if looks_elsewhere {
+                let access = if target.is_some() { Access::Writes } else { Access::Reads };
+                roles.all = all(access, Some(vec![database]));
+            }
+        }
+        // Its estimate is kept in the string.
+        b"pfcount" => roles.writes = (1..words.len()).collect(),
+        b"pfmerge" => {
+            roles.writes = vec![1];
+            roles.reads = (2..words.len()).collect();
+        }
+        b"bitop" => {
+            roles.writes = vec![2];
+            roles.reads = (3..words.len()).collect();
         }
         b"sinter" | b"sunion" | b"sdiff" => roles.reads = (1..words.len()).collect(),
         b"sintercard" => roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),

@@ -46,6 +46,12 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         b"hset" | b"hmset" => (4, ANY),
         b"httl" | b"hpttl" | b"hpersist" | b"hgetdel" => (5, ANY),
         b"hexpire" | b"hpexpire" | b"hsetex" => (6, ANY),
+        b"bitcount" | b"bitfield" | b"bitfield_ro" | b"pfadd" | b"pfcount" | b"pfmerge" | b"sort"
+        | b"sort_ro" => (2, ANY),
+        b"getbit" => (3, 3),
+        b"bitpos" => (3, ANY),
+        b"setbit" => (4, 4),
+        b"bitop" => (4, ANY),
         _ => return None,
     })
 }

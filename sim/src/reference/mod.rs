@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, `keys`, `deadlines` | families of commands |
+//! | `strings`, `bits`, `hll`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, `sort`, `keys`, `deadlines`, [`dumps`] | families of commands |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -15,15 +15,18 @@
 
 pub mod answer;
 mod arity;
+mod bits;
 mod deadlines;
 pub mod dumps;
 mod glob;
 mod hashes;
+mod hll;
 mod keys;
 mod lists;
 mod places;
 pub mod session;
 mod sets;
+pub mod sort;
 pub mod sorted_sets;
 pub mod store;
 mod strings;
@@ -126,7 +129,7 @@ impl Shard {
         Shard { databases: vec![BTreeMap::new(); databases], ..Shard::default() }
     }
 
-    /// Runs a command of hashes or sets, whose answers may be several; `None` if it is no such command.
+    /// Runs a command of hashes or sets, or one that sorts them, whose answers may be several; `None` if it is no such command.
     pub fn run_unordered(&mut self, database: usize, words: &Words) -> Option<Answer> {
         let name = words[0].to_ascii_lowercase();
         let answer = match &name[..] {
@@ -139,6 +142,7 @@ impl Shard {
             | b"srandmember" | b"sscan" | b"smove" | b"sinter" | b"sunion" | b"sdiff" | b"sinterstore"
             | b"sunionstore" | b"sdiffstore" | b"sintercard" => sets::run(self, database, &name, words),
             b"dump" | b"restore" => dumps::run(self, database, &name, words),
+            b"sort" | b"sort_ro" => sort::run(self, database, words),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Answer::Exactly(Reply::Error(line.into()))))
@@ -170,6 +174,10 @@ impl Shard {
             | b"georadiusbymember" => places::run(self, database, &name, words),
             b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" | b"bzpopmin" | b"bzpopmax"
             | b"bzmpop" => waiting::run(self, database, &name, words),
+            b"setbit" | b"getbit" | b"bitcount" | b"bitpos" | b"bitop" | b"bitfield" | b"bitfield_ro" => {
+                bits::run(self, database, &name, words)
+            }
+            b"pfadd" | b"pfcount" | b"pfmerge" => hll::run(self, database, &name, words),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))

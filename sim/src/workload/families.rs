@@ -3,8 +3,10 @@
 //! Whoever adds a family adds a row, at the end: which rows a seed has must not change with what comes later.
 
 use super::author::Author;
+use super::bits;
 use super::dumps;
 use super::sorted_sets;
+use super::sorting;
 use super::wide::{self, Request};
 use crate::dice::{Concern, Dice};
 use crate::plan::Deed;
@@ -134,6 +136,24 @@ pub const ALL: &[Family] = &[
         worlds: 250,
         weight: 4,
         draw: |author, _| Saying::One(author.with_keys(dumps::values_as_bytes)),
+    },
+    Family {
+        name: "bits",
+        worlds: 300,
+        weight: 8,
+        draw: |author, _| Saying::One(author.with_keys(bits::bits)),
+    },
+    Family {
+        name: "sketches",
+        worlds: 200,
+        weight: 5,
+        draw: |author, _| Saying::One(author.with_keys(bits::sketches)),
+    },
+    Family {
+        name: "sorting",
+        worlds: 300,
+        weight: 8,
+        draw: |author, _| Saying::One(author.with_keys(sorting::sorting)),
     },
 ];
 

@@ -10,7 +10,7 @@ pub type Keys<'a> = dyn FnMut(&mut Dice) -> String + 'a;
 /// Words of a request.
 pub type Request = Vec<Vec<u8>>;
 
-fn words<W: AsRef<[u8]>>(list: &[W]) -> Request {
+pub(super) fn words<W: AsRef<[u8]>>(list: &[W]) -> Request {
     list.iter().map(|word| word.as_ref().to_vec()).collect()
 }
 
@@ -27,7 +27,7 @@ fn side(dice: &mut Dice) -> &'static str {
     dice.pick::<&'static str>(&["LEFT", "RIGHT", "left", "Right"])
 }
 
-fn named<'a>(dice: &mut Dice, names: &[&'a str]) -> &'a str {
+pub(super) fn named<'a>(dice: &mut Dice, names: &[&'a str]) -> &'a str {
     dice.pick::<&'a str>(names)
 }
 
