@@ -226,7 +226,8 @@ fn position(bytes: &[u8], start: usize, end: usize, sought: bool) -> Option<usiz
         .or_else(|| {
             let middle = bytes.get(first + 1..last)?;
             let (words, _) = middle.as_chunks::<8>();
-            let skipped = words.iter().take_while(|word| word.iter().all(|byte| *byte == turn)).count() * 8;
+            let other = u64::from_ne_bytes([turn; 8]);
+            let skipped = words.iter().take_while(|word| u64::from_ne_bytes(**word) == other).count() * 8;
             (first + 1 + skipped..last).find_map(within)
         })
         .or_else(|| within(last))

@@ -81,7 +81,7 @@ pub const COMMANDS: &[Command] = &[
         examples: &[
             Example { call: "PFADD hll a", reply: "1" },
             Example { call: "PFDEBUG ENCODING hll", reply: "sparse" },
-            Example { call: "PFDEBUG DECODE hll", reply: "Z:8739 v:1,1 Z:7644" },
+            Example { call: "PFDEBUG DECODE hll", reply: "Z:12711 v:2,1 Z:3672" },
             Example { call: "PFDEBUG TODENSE hll", reply: "1" },
         ],
         run: Run::Hop(pfdebug),

@@ -6,7 +6,7 @@
 
 use super::list::fill;
 use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
-use super::sort_order::{Kind, Sorting, is_pattern, target};
+use super::sort_order::{Kind, Pattern, Sorting, is_pattern};
 use crate::args::{Args, pack, read_packed};
 use crate::protocol::reply::{Failure, Reply};
 use crate::shard::{Cx, Deadline};
@@ -144,11 +144,11 @@ fn act(cx: &mut Cx<'_>, args: Args<'_>, order: Order) -> Result<Finding, Failure
         let place = order.key.expect("a result is stored under a key");
         return Ok(store(cx, args.at(place as usize), &word.others));
     }
-    let mut answers = Vec::new();
-    let mut spans = Vec::new();
+    let (mut answers, mut answer, mut spans) = (Vec::new(), Vec::new(), Vec::new());
     let names = read_packed(&word.others, &mut spans);
     for n in (0..names.len()).step_by(2) {
-        look(cx, names.at(n), names.at(n + 1), &mut answers);
+        look(cx, names.at(n), names.at(n + 1), &mut answer);
+        pack(&answer, &mut answers);
     }
     word.others = answers;
     if !has_source {
@@ -198,33 +198,35 @@ fn elements(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Word, Failure> {
     Ok(Word { stage: Stage::Elements, kind, elements: Some(packed), others: Vec::new() })
 }
 
-/// What lies under a key or in its field; whoever does not have it says nothing. It is no use of the key.
-fn look(cx: &Cx<'_>, name: &[u8], field: &[u8], answers: &mut Vec<u8>) {
-    let mut answer = |bytes: &[u8]| pack(&[b"+", bytes].concat(), answers);
+/// Writes what lies under a key or in its field, behind a sign; nothing if that is not here. It is no use of the key.
+fn look(cx: &Cx<'_>, name: &[u8], field: &[u8], answer: &mut Vec<u8>) {
+    answer.clear();
+    let mut write = |bytes: &[u8]| {
+        answer.push(b'+');
+        answer.extend_from_slice(bytes);
+    };
     let record = cx.shard.databases[cx.database].get(cx.key_of(name)).filter(|record| !record.is_due(cx.now));
-    match (record, field) {
-        (Some(record), b"") => match record.string() {
-            Some(view) => view.with(answer),
-            None => pack(b"", answers),
-        },
-        (Some(record), field) => match record.container() {
-            Some(Container::Hash(hash)) => match hash.live(field, cx.now) {
-                Some(field) => field.value.with(&mut answer),
-                None => pack(b"", answers),
-            },
-            _ => pack(b"", answers),
-        },
-        (None, _) => pack(b"", answers),
+    let Some(record) = record else { return };
+    match (record.string(), record.container()) {
+        (Some(view), _) if field.is_empty() => view.with(write),
+        (None, Some(Container::Hash(hash))) if !field.is_empty() => {
+            if let Some(field) = hash.live(field, cx.now) {
+                field.value.with(&mut write);
+            }
+        }
+        _ => {}
     }
 }
 
 /// Names of the keys that patterns mean for elements, and of the fields; no field is an empty one.
 fn names<'a>(elements: impl Iterator<Item = &'a [u8]>, patterns: &[&[u8]]) -> Vec<u8> {
-    let mut names = Vec::new();
+    let patterns: Vec<Pattern<'_>> = patterns.iter().filter_map(|pattern| Pattern::parse(pattern)).collect();
+    let (mut names, mut key) = (Vec::new(), Vec::new());
     for element in elements {
-        for (key, field) in patterns.iter().filter_map(|pattern| target(pattern, element)) {
+        for pattern in &patterns {
+            pattern.key(element, &mut key);
             pack(&key, &mut names);
-            pack(field.unwrap_or_default(), &mut names);
+            pack(pattern.field, &mut names);
         }
     }
     names
@@ -266,8 +268,6 @@ fn next(args: Args<'_>, findings: Vec<Finding>, reply: &mut Reply<'_>) -> Result
             (_, None) => None,
         };
         sorting.sort(&mut elements, kind, weights)?;
-        let (from, to) = sorting.range(elements.len());
-        elements = elements[from..to].to_vec();
     }
     let patterns: Vec<&[u8]> = sorting.patterns().collect();
     if stage != Stage::Told && !patterns.is_empty() {

@@ -2,9 +2,12 @@
 //!
 //! It knows words and bytes. It looks at no key: whoever does tells it the weights.
 
+use std::cmp::Ordering;
+
 use super::parse::integer;
 use crate::args::Args;
 use crate::protocol::reply::Failure;
+use crate::protocol::request::parse_integer;
 
 /// What a call says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +104,7 @@ impl<'a> Sorting<'a> {
         (start, start.saturating_add(count).min(len))
     }
 
-    /// Puts elements in order, given their weights where there is a pattern for these.
+    /// Puts those elements in order that are wanted, given the weights of all where there is a pattern for these.
     pub(super) fn sort(
         &self,
         elements: &mut Vec<&[u8]>,
@@ -121,7 +124,8 @@ impl<'a> Sorting<'a> {
                 keyed.sort_unstable_by_key(|(_, element)| *element);
             }
             keyed.sort_by(|(one, _), (other, _)| turned(one.cmp(other), self.descending));
-            *elements = keyed.into_iter().map(|(_, element)| element).collect();
+            let (from, to) = self.range(keyed.len());
+            *elements = keyed[from..to].iter().map(|(_, element)| *element).collect();
             return Ok(());
         }
         let mut keyed: Vec<(f64, &[u8])> = Vec::with_capacity(elements.len());
@@ -132,24 +136,32 @@ impl<'a> Sorting<'a> {
                 number.ok_or(Failure::new("ERR One or more scores can't be converted into double"))?;
             keyed.push((number, element));
         }
-        keyed.sort_by(|(one, a), (other, b)| {
-            turned(
-                one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal).then(a.cmp(b)),
-                self.descending,
-            )
-        });
-        *elements = keyed.into_iter().map(|(_, element)| element).collect();
+        // Elements that are equal are the same: there is nothing to be kept in its order.
+        let order = |(one, a): &(f64, &[u8]), (other, b): &(f64, &[u8])| {
+            let order = one.partial_cmp(other).unwrap_or(Ordering::Equal);
+            turned(order.then_with(|| a.cmp(b)), self.descending)
+        };
+        let (from, to) = self.range(keyed.len());
+        if to < keyed.len() {
+            keyed.select_nth_unstable_by(to, order);
+            keyed.truncate(to);
+        }
+        keyed.sort_unstable_by(order);
+        *elements = keyed[from..].iter().map(|(_, element)| *element).collect();
         Ok(())
     }
 }
 
-fn turned(order: std::cmp::Ordering, is_descending: bool) -> std::cmp::Ordering {
+fn turned(order: Ordering, is_descending: bool) -> Ordering {
     if is_descending { order.reverse() } else { order }
 }
 
 /// A number as C's `strtod` reads it, which is more than other commands take: spaces before it, and nothing is 0. Hexadecimal ones are not
 /// read.
 fn number(text: &[u8]) -> Option<f64> {
+    if let Some(whole) = parse_integer(text) {
+        return Some(whole as f64);
+    }
     let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
     if text.is_empty() {
         return Some(0.0);
@@ -170,16 +182,32 @@ pub(super) fn is_pattern(pattern: &[u8]) -> bool {
     memchr::memchr(b'*', pattern).is_some()
 }
 
-/// The key that a pattern means for an element, and the field if it means one of a hash: `prefix*suffix->field`.
-pub(super) fn target<'a>(pattern: &'a [u8], element: &[u8]) -> Option<(Vec<u8>, Option<&'a [u8]>)> {
-    let star = memchr::memchr(b'*', pattern)?;
-    let behind = &pattern[star + 1..];
-    let arrow = memchr::memmem::find(behind, b"->").filter(|at| at + 2 < behind.len());
-    let (suffix, field) = match arrow {
-        Some(at) => (&behind[..at], Some(&behind[at + 2..])),
-        None => (behind, None),
-    };
-    Some(([&pattern[..star], element, suffix].concat(), field))
+/// Which key a pattern means for an element, and which field if it means one of a hash: `prefix*suffix->field`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pattern<'a> {
+    prefix: &'a [u8],
+    suffix: &'a [u8],
+    /// Empty if the key is meant.
+    pub(super) field: &'a [u8],
+}
+
+impl<'a> Pattern<'a> {
+    /// `None` if there is no place for the element.
+    pub(super) fn parse(pattern: &'a [u8]) -> Option<Pattern<'a>> {
+        let star = memchr::memchr(b'*', pattern)?;
+        let (prefix, behind) = (&pattern[..star], &pattern[star + 1..]);
+        let arrow = memchr::memmem::find(behind, b"->").filter(|at| at + 2 < behind.len());
+        let (suffix, field) = arrow.map_or((behind, &b""[..]), |at| (&behind[..at], &behind[at + 2..]));
+        Some(Pattern { prefix, suffix, field })
+    }
+
+    /// Writes the key of an element.
+    pub(super) fn key(&self, element: &[u8], key: &mut Vec<u8>) {
+        key.clear();
+        key.extend_from_slice(self.prefix);
+        key.extend_from_slice(element);
+        key.extend_from_slice(self.suffix);
+    }
 }
 
 #[cfg(test)]
@@ -188,17 +216,19 @@ mod tests {
 
     #[test]
     fn a_pattern_names_a_key_or_a_field() {
-        let check = |pattern: &str, key: &str, field: Option<&str>| {
-            let found = target(pattern.as_bytes(), b"7").expect("it is a pattern");
-            assert_eq!(found, (key.as_bytes().to_vec(), field.map(str::as_bytes)), "{pattern}");
+        let check = |text: &str, key: &str, field: &str| {
+            let pattern = Pattern::parse(text.as_bytes()).expect("it is a pattern");
+            let mut found = b"before".to_vec();
+            pattern.key(b"7", &mut found);
+            assert_eq!((&found[..], pattern.field), (key.as_bytes(), field.as_bytes()), "{text}");
         };
-        check("w*", "w7", None);
-        check("w*x*", "w7x*", None);
-        check("w*->f", "w7", Some("f"));
-        check("w*_a->f->g", "w7_a", Some("f->g"));
-        check("w*->", "w7->", None);
-        check("->*", "->7", None);
-        assert_eq!(target(b"constant", b"7"), None);
+        check("w*", "w7", "");
+        check("w*x*", "w7x*", "");
+        check("w*->f", "w7", "f");
+        check("w*_a->f->g", "w7_a", "f->g");
+        check("w*->", "w7->", "");
+        check("->*", "->7", "");
+        assert_eq!(Pattern::parse(b"constant"), None);
     }
 
     #[test]

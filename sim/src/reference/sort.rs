@@ -108,8 +108,12 @@ pub(super) fn run(shard: &mut Shard, db: usize, words: &Words) -> Result<Answer,
         } else {
             let mut numbers = Vec::new();
             for (weight, element) in weighed {
-                let text = String::from_utf8(weight.unwrap_or_default()).unwrap_or("x".into());
-                let number = if text.is_empty() { Ok(0.0) } else { text.parse::<f64>() };
+                // As C reads it: up to a byte of zero, and behind spaces.
+                let weight = weight.unwrap_or_default();
+                let bytes = weight.split(|byte| *byte == 0).next().unwrap_or_default();
+                let text = std::str::from_utf8(bytes).unwrap_or("x");
+                let digits = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+                let number = if text.is_empty() { Ok(0.0) } else { digits.parse::<f64>() };
                 let number = number.map_err(|_| "ERR One or more scores can't be converted into double")?;
                 numbers.push((number, element));
             }
