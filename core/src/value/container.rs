@@ -6,6 +6,7 @@ use super::block::block_size;
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
+use super::stream::Stream;
 use crate::time::UnixMillis;
 
 /// A value that is no string.
@@ -17,6 +18,8 @@ pub enum Container {
     Hash(Hash),
     /// See [`Set`].
     Set(Set),
+    /// See [`Stream`].
+    Stream(Stream),
 }
 
 /// From this many blocks on a container is freed in the background, a few at a time.
@@ -29,6 +32,7 @@ impl Container {
             Container::List(_) => "list",
             Container::Hash(_) => "hash",
             Container::Set(_) => "set",
+            Container::Stream(_) => "stream",
         }
     }
 
@@ -38,6 +42,7 @@ impl Container {
             Container::List(list) => list.encoding(),
             Container::Hash(hash) => hash.encoding(),
             Container::Set(set) => set.encoding(),
+            Container::Stream(stream) => stream.encoding(),
         }
     }
 
@@ -47,16 +52,18 @@ impl Container {
             Container::List(list) => list.owned_bytes(),
             Container::Hash(hash) => hash.owned_bytes(),
             Container::Set(set) => set.owned_bytes(),
+            Container::Stream(stream) => stream.owned_bytes(),
         };
         block_size(size_of::<Container>()) + inner
     }
 
-    /// True without elements: such a container has no key.
+    /// True without elements: such a container has no key, unless it is a stream.
     pub fn is_empty(&self) -> bool {
         match self {
             Container::List(list) => list.is_empty(),
             Container::Hash(hash) => hash.is_empty(),
             Container::Set(set) => set.is_empty(),
+            Container::Stream(stream) => stream.is_blank(),
         }
     }
 
@@ -65,6 +72,8 @@ impl Container {
     pub fn is_over(&self, now: UnixMillis) -> bool {
         match self {
             Container::Hash(hash) => hash.is_over(now),
+            // What is left of a stream is a stream.
+            Container::Stream(_) => false,
             _ => self.is_empty(),
         }
     }
@@ -84,6 +93,7 @@ impl Container {
             Container::List(list) => list.packs(),
             Container::Hash(hash) => hash.blocks(),
             Container::Set(set) => set.blocks(),
+            Container::Stream(stream) => stream.blocks(),
         };
         blocks > HEAVY_BLOCKS
     }
@@ -94,6 +104,7 @@ impl Container {
             Container::List(list) => list.free_some(steps),
             Container::Hash(hash) => hash.free_some(steps),
             Container::Set(set) => set.free_some(steps),
+            Container::Stream(stream) => stream.free_some(steps),
         }
     }
 }
@@ -129,4 +140,4 @@ macro_rules! held {
     )*};
 }
 
-held!(List Hash Set);
+held!(List Hash Set Stream);

@@ -13,3 +13,4 @@ mod members;
 pub mod pack;
 pub mod record;
 pub mod set;
+pub mod stream;
