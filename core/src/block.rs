@@ -25,7 +25,7 @@ use crate::transact::{Draft, Phase};
 use crate::txn::calls::Shape;
 use crate::txn::intent::{Fingerprint, Intent, Intents, Mode};
 use crate::txn::queue::EntryId;
-use crate::txn::waiters::{Progress, WaitId, WaitedKey};
+use crate::txn::waiters::{Kind, Progress, WaitId, WaitedKey};
 
 /// A client that waits, as its core knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -245,7 +245,7 @@ impl Engine {
             .filter(|(n, _)| (block.waits_for)(*n))
             .map(|(_, place)| args.at(place))
             .filter(|key| !only_own || self.node.owner_of(key) == self.node.core.0)
-            .map(|key| (request.database, key.to_vec()))
+            .map(|key| (request.database, key.to_vec(), request.command.row().group as Kind))
             .collect()
     }
 
@@ -676,7 +676,7 @@ impl Node {
             let place = key.place as usize;
             let bytes = args.at(place);
             let waits = places.iter().position(|other| *other == place).is_some_and(block.waits_for);
-            let is_mine = !waits || !self.shard.waiters.is_behind(id, database, bytes);
+            let is_mine = !waits || !self.shard.waiters.is_behind(id, database, bytes, row.group as Kind);
             is_mine || !table.get(Key { bytes, hash: key.hash }).is_some_and(block.is_ready)
         });
     }

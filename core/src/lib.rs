@@ -20,6 +20,7 @@ pub mod expire;
 pub mod feed;
 mod files;
 mod gather;
+pub mod geohash;
 pub mod glob;
 pub mod hash;
 mod hop;

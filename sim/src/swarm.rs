@@ -78,6 +78,8 @@ pub struct Swarm {
     pub hop: u64,
     /// `client-output-buffer-limit` of normal clients, bytes; 0: none.
     pub output_limit: u64,
+    /// Sorted sets become large with the third member.
+    pub tight: bool,
     /// What clients say.
     pub families: Families,
     /// What goes wrong.
@@ -118,6 +120,7 @@ impl Swarm {
             output_limit: if dice.chance(150) { *dice.pick(&[1_000, 20_000, 60_000]) } else { 0 },
             families: Families::of_seed(seed),
             faults,
+            tight: dice.chance(500),
         }
     }
 
@@ -137,6 +140,9 @@ impl Swarm {
     /// The settings of its engines.
     pub fn settings(&self) -> Settings {
         let mut settings = Settings { databases: self.databases, ..Settings::default() };
+        if self.tight {
+            settings.zset_max_listpack_entries = 2;
+        }
         if self.clients % 2 == 1 {
             // Values that are still small take the form of large ones.
             settings.hash_max_listpack_entries = 4;

@@ -166,6 +166,18 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
                 key_specification(keys, touch_of(row, usize::from(n) - 1), reply);
             }
         }
+        (Keys::FirstAndCounted { count }, touch) => {
+            reply.array(2);
+            key_specification(Keys::ONE, touch, reply);
+            key_specification(Keys::Counted { count, step: 1 }, Touch::Read, reply);
+        }
+        (Keys::FirstAndNamed { from, words }, touch) => {
+            reply.array(1 + words.len());
+            key_specification(Keys::ONE, Touch::Read, reply);
+            for word in words {
+                named_key_specification(word, from, touch, reply);
+            }
+        }
         (keys, touch) => {
             reply.array(1);
             key_specification(keys, touch, reply);
@@ -175,7 +187,7 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
 
 fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
     let (begin, kind, numbers): (u16, &str, [(&str, i64); 3]) = match keys {
-        Keys::None => return,
+        Keys::None | Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => return,
         Keys::Range { first, last, step } => {
             let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
             (first, "range", [("lastkey", last), ("keystep", step.into()), ("limit", 0)])
@@ -195,6 +207,28 @@ fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
     reply.map(1);
     reply.text("index");
     reply.integer(begin.into());
+    find_keys(kind, numbers, reply);
+}
+
+/// The key behind a word.
+fn named_key_specification(word: &str, from: u16, touch: Touch, reply: &mut Reply<'_>) {
+    reply.map(3);
+    reply.text("flags");
+    simple_set(touch_flags(touch), reply);
+    reply.text("begin_search");
+    reply.map(2);
+    reply.text("type");
+    reply.text("keyword");
+    reply.text("spec");
+    reply.map(2);
+    reply.text("keyword");
+    reply.text(&word.to_uppercase());
+    reply.text("startfrom");
+    reply.integer(from.into());
+    find_keys("range", [("lastkey", 0), ("keystep", 1), ("limit", 0)], reply);
+}
+
+fn find_keys(kind: &str, numbers: [(&str, i64); 3], reply: &mut Reply<'_>) {
     reply.text("find_keys");
     reply.map(2);
     reply.text("type");

@@ -17,6 +17,8 @@ mod expire;
 mod flush;
 mod gathered;
 mod generic;
+mod geo;
+mod geo_search;
 mod hash;
 mod hash_deadline;
 mod hash_many;
@@ -47,6 +49,13 @@ mod string;
 mod string_many;
 mod string_number;
 mod transactions;
+mod zset;
+mod zset_algebra;
+mod zset_pop;
+mod zset_range;
+mod zset_sample;
+mod zset_span;
+mod zset_store;
 
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
@@ -62,6 +71,14 @@ const FAMILIES: &[&[Command]] = &[
     list_edit::COMMANDS,
     list_move::COMMANDS,
     list_block::COMMANDS,
+    zset::COMMANDS,
+    zset_range::COMMANDS,
+    zset_store::COMMANDS,
+    zset_algebra::COMMANDS,
+    zset_pop::COMMANDS,
+    zset_sample::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
     hash::COMMANDS,
     hash_many::COMMANDS,
     hash_walk::COMMANDS,

@@ -24,6 +24,12 @@ pub fn float(word: &[u8]) -> Result<f64, Failure> {
     if !plain || value.is_nan() { Err(Failure::NOT_FLOAT) } else { Ok(value) }
 }
 
+/// A score, or what is added to one: as [`float`], but what is too large for a double is none.
+pub fn score(word: &[u8]) -> Result<f64, Failure> {
+    let is_infinite_in_words = || !word.iter().any(u8::is_ascii_digit);
+    float(word).ok().filter(|score| score.is_finite() || is_infinite_in_words()).ok_or(Failure::NOT_FLOAT)
+}
+
 /// Unit and origin of a time that a client gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {

@@ -6,11 +6,13 @@ use super::row::Group;
 use super::table::{self, CommandId};
 use super::{row::Command, syntax};
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 10] = [
     Group::String,
     Group::List,
     Group::Hash,
     Group::Set,
+    Group::SortedSet,
+    Group::Geo,
     Group::Generic,
     Group::Transactions,
     Group::Connection,

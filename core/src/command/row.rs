@@ -99,6 +99,10 @@ pub enum Group {
     String,
     /// Lists.
     List,
+    /// Sorted sets.
+    SortedSet,
+    /// Places on the earth.
+    Geo,
     /// Hashes.
     Hash,
     /// Sets.
@@ -119,6 +123,8 @@ impl Group {
         match self {
             Group::String => "string",
             Group::List => "list",
+            Group::SortedSet => "sorted-set",
+            Group::Geo => "geo",
             Group::Hash => "hash",
             Group::Set => "set",
             Group::Generic => "generic",
@@ -150,6 +156,18 @@ pub enum Keys {
         /// Distance.
         step: u16,
     },
+    /// The first argument, and behind it a count at `count` and as many keys.
+    FirstAndCounted {
+        /// Place of the count; the second key stands behind it.
+        count: u16,
+    },
+    /// The first argument, and the one behind the last of these words that stands at `from` or later.
+    FirstAndNamed {
+        /// Where the words may begin.
+        from: u16,
+        /// In lower case.
+        words: &'static [&'static str],
+    },
 }
 
 impl Keys {
@@ -165,11 +183,12 @@ impl Keys {
     pub fn places(self, args: Args<'_>) -> KeyPlaces {
         let len = args.len();
         match self {
-            Keys::None => KeyPlaces { next: 1, last: 0, step: 1 },
+            Keys::None => KeyPlaces::NONE,
             Keys::Range { first, last, step } => {
                 let last =
                     if last < 0 { len.saturating_sub(last.unsigned_abs() as usize) } else { last as usize };
-                KeyPlaces { next: first as usize, last: last.min(len.saturating_sub(1)), step: step as usize }
+                let last = last.min(len.saturating_sub(1));
+                KeyPlaces { before: None, next: first as usize, last, step: step as usize }
             }
             Keys::Counted { count, step } => {
                 let (count, step) = (count as usize, step as usize);
@@ -177,9 +196,22 @@ impl Keys {
                 let last =
                     usize::try_from(keys).ok().and_then(|keys| keys.checked_mul(step)?.checked_add(count));
                 match last {
-                    Some(last) if keys > 0 && last < len => KeyPlaces { next: count + 1, last, step },
-                    _ => KeyPlaces { next: 1, last: 0, step: 1 },
+                    Some(last) if keys > 0 && last < len => {
+                        KeyPlaces { before: None, next: count + 1, last, step }
+                    }
+                    _ => KeyPlaces::NONE,
                 }
+            }
+            Keys::FirstAndCounted { count } => {
+                let places = Keys::Counted { count, step: 1 }.places(args);
+                let before = (places.next <= places.last).then_some(1);
+                KeyPlaces { before, ..places }
+            }
+            Keys::FirstAndNamed { from, words } => {
+                let is_named = |place: &usize| words.iter().any(|word| args.is(*place, word));
+                let named = (from as usize..len.saturating_sub(1)).rev().find(is_named);
+                let (next, last) = named.map_or((1, 0), |place| (place + 1, place + 1));
+                KeyPlaces { before: Some(1), next, last, step: 1 }
             }
         }
     }
@@ -190,6 +222,8 @@ impl Keys {
             Keys::None => (1, 1),
             Keys::Range { first, step, .. } => (first.into(), step.into()),
             Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
+            // Only plans have them, and they are never cut into shares.
+            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1),
         }
     }
 
@@ -197,6 +231,7 @@ impl Keys {
     pub fn legacy(self) -> (i64, i64, i64) {
         match self {
             Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
+            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1, 1),
             Keys::None | Keys::Counted { .. } => (0, 0, 0),
         }
     }
@@ -205,15 +240,24 @@ impl Keys {
 /// The places of a request's keys, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyPlaces {
+    /// One that stands apart from the others, before them.
+    before: Option<usize>,
     next: usize,
     last: usize,
     step: usize,
+}
+
+impl KeyPlaces {
+    const NONE: KeyPlaces = KeyPlaces { before: None, next: 1, last: 0, step: 1 };
 }
 
 impl Iterator for KeyPlaces {
     type Item = usize;
     #[inline]
     fn next(&mut self) -> Option<usize> {
+        if self.before.is_some() {
+            return self.before.take();
+        }
         let place = self.next;
         (place <= self.last).then(|| {
             self.next += self.step;
@@ -456,6 +500,12 @@ impl Command {
         }
         if self.group == Group::List {
             categories.push("@list");
+        }
+        if self.group == Group::SortedSet {
+            categories.push("@sortedset");
+        }
+        if self.group == Group::Geo {
+            categories.push("@geo");
         }
         if self.group == Group::Hash {
             categories.push("@hash");

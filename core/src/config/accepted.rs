@@ -123,8 +123,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     // Encodings of values.
     memory("hll-sparse-max-bytes", "3000", 0, SIZE_MAX),
     number("list-compress-depth", "0", 0, I32_MAX),
-    number("zset-max-listpack-entries", "128", 0, i64::MAX).alias("zset-max-ziplist-entries"),
-    memory("zset-max-listpack-value", "64", 0, SIZE_MAX).alias("zset-max-ziplist-value"),
     // Files: snapshots and the append-only file.
     switch("aof-disable-auto-gc", "no"),
     switch("aof-load-truncated", "yes"),

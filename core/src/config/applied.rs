@@ -176,6 +176,19 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     )
     .alias("list-max-ziplist-size"),
     Parameter::applied(
+        "zset-max-listpack-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.zset_max_listpack_entries = entries),
+        |s| s.zset_max_listpack_entries.to_string(),
+    )
+    .alias("zset-max-ziplist-entries"),
+    Parameter::applied(
+        "zset-max-listpack-value",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.zset_max_listpack_value = bytes),
+        |s| s.zset_max_listpack_value.to_string(),
+    )
+    .form(Form::Memory)
+    .alias("zset-max-ziplist-value"),
+    Parameter::applied(
         "hash-max-listpack-entries",
         |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.hash_max_listpack_entries = entries),
         |s| s.hash_max_listpack_entries.to_string(),
@@ -204,6 +217,17 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| s.set_max_listpack_value.to_string(),
     )
     .form(Form::Memory),
+    Parameter::applied(
+        "stream-node-max-bytes",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.stream_node_max_bytes = bytes),
+        |s| s.stream_node_max_bytes.to_string(),
+    )
+    .form(Form::Memory),
+    Parameter::applied(
+        "stream-node-max-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.stream_node_max_entries = entries),
+        |s| s.stream_node_max_entries.to_string(),
+    ),
     // What is watched.
     Parameter::applied(
         "slowlog-log-slower-than",
@@ -269,11 +293,15 @@ mod tests {
             ("shards", "8"),
             ("pipeline-order", "strict"),
             ("list-max-listpack-size", "-2147483648"),
+            ("zset-max-listpack-entries", "9223372036854775807"),
+            ("zset-max-listpack-value", "1024"),
             ("hash-max-listpack-entries", "9223372036854775807"),
             ("hash-max-listpack-value", "1"),
             ("set-max-intset-entries", "0"),
             ("set-max-listpack-entries", "4"),
             ("set-max-listpack-value", "1048576"),
+            ("stream-node-max-bytes", "0"),
+            ("stream-node-max-entries", "7"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),
             ("latency-monitor-threshold", "100"),

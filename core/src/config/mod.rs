@@ -107,6 +107,10 @@ pub struct Settings {
     pub hz: u32,
     /// How full a pack of a list may be: elements, or as -1 to -5 a size in bytes; see [`crate::value::list::Fill`].
     pub list_max_listpack_size: i32,
+    /// Members that a sorted set may have in one pack; see [`crate::value::zset::Limits`].
+    pub zset_max_listpack_entries: u64,
+    /// Bytes that each of them may have.
+    pub zset_max_listpack_value: u64,
     /// Fields that a hash of one block may have.
     pub hash_max_listpack_entries: u64,
     /// Bytes that its fields and values may have.
@@ -117,6 +121,10 @@ pub struct Settings {
     pub set_max_listpack_entries: u64,
     /// Bytes that they may have.
     pub set_max_listpack_value: u64,
+    /// Bytes from which a block of a stream's entries is full; 0: never.
+    pub stream_node_max_bytes: u64,
+    /// Entries from which it is; 0: never.
+    pub stream_node_max_entries: u64,
     /// Microseconds from which a command is slow; negative: never; 0: always.
     pub slowlog_log_slower_than: i64,
     /// Entries kept.
@@ -166,11 +174,15 @@ impl Default for Settings {
             ],
             hz: 10,
             list_max_listpack_size: -2,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
             hash_max_listpack_entries: 512,
             hash_max_listpack_value: 64,
             set_max_intset_entries: 512,
             set_max_listpack_entries: 128,
             set_max_listpack_value: 64,
+            stream_node_max_bytes: 4_096,
+            stream_node_max_entries: 100,
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold: 0,

@@ -10,8 +10,18 @@ pub fn push_integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// A double in RESP3 and in replies such as ZSCORE: the shortest text that reads back as the same number, `%.17g`-like
-/// exponents beyond 21 digits, `inf`, `-inf` and `nan` in words.
+/// Whole doubles up to here are written as integers.
+const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
+
+/// The integer that a double is, if it is written as one: minus zero is not.
+#[inline]
+pub fn whole(value: f64) -> Option<i64> {
+    let is_whole = value.abs() <= WHOLE_MAX && value as i64 as f64 == value;
+    (is_whole && !(value == 0.0 && value.is_sign_negative())).then_some(value as i64)
+}
+
+/// A double in replies such as ZSCORE: the shortest digits that read back as the same number, with an exponent where the number is very
+/// large or very small, as Redis writes them since 7.2; `inf`, `-inf` and `nan` in words.
 pub fn double_text(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();
@@ -19,22 +29,31 @@ pub fn double_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf".into() } else { "-inf".into() };
     }
+    if let Some(whole) = whole(value) {
+        return whole.to_string();
+    }
     if value == 0.0 {
-        return if value.is_sign_negative() { "-0".into() } else { "0".into() };
+        return "-0".into();
     }
-    if value.fract() == 0.0 && value.abs() < 1e17 {
-        return format!("{}", value as i64);
+    let scientific = format!("{:e}", value.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits = mantissa.replace('.', "");
+    let (count, exponent) = (digits.len() as i32, exponent.parse::<i32>().unwrap_or(0));
+    // The number is its digits as an integer, times ten to this.
+    let power = exponent + 1 - count;
+    let sign = if value < 0.0 { "-" } else { "" };
+    if power >= 0 && exponent.abs() < count + 7 {
+        return format!("{sign}{digits}{}", "0".repeat(power as usize));
     }
-    let magnitude = value.abs();
-    if (1e-5..1e21).contains(&magnitude) {
-        return format!("{value}");
+    if power < 0 && (power > -7 || exponent.abs() < 4) {
+        let whole = count + power;
+        return match usize::try_from(whole) {
+            Ok(whole) if whole > 0 => format!("{sign}{}.{}", &digits[..whole], &digits[whole..]),
+            _ => format!("{sign}0.{}{digits}", "0".repeat(whole.unsigned_abs() as usize)),
+        };
     }
-    let text = format!("{value:e}");
-    match text.split_once('e') {
-        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent:0>2}"),
-        Some((digits, exponent)) => format!("{digits}e-{:0>2}", &exponent[1..]),
-        None => text,
-    }
+    let mark = if exponent < 0 { '-' } else { '+' };
+    format!("{sign}{mantissa}e{mark}{}", exponent.abs())
 }
 
 /// A double without an exponent, as INCRBYFLOAT stores it: 17 significant digits at the most, no zeros at the end.
@@ -84,7 +103,18 @@ mod tests {
             (-3.5, "-3.5"),
             (0.1, "0.1"),
             (1e30, "1e+30"),
-            (1.5e-7, "1.5e-07"),
+            (1.5e-7, "1.5e-7"),
+            (-0.0, "-0"),
+            (1e5, "100000"),
+            (1e18, "1000000000000000000"),
+            (3.25e20, "3.25e+20"),
+            (1e-5, "0.00001"),
+            (1.25e-5, "1.25e-5"),
+            (0.001234567, "0.001234567"),
+            (-123.4567891, "-123.4567891"),
+            (123456.7891234, "1.234567891234e+5"),
+            (17179869184.5, "17179869184.5"),
+            (1.7976931348623157e308, "1.7976931348623157e+308"),
             (f64::INFINITY, "inf"),
             (f64::NEG_INFINITY, "-inf"),
         ] {

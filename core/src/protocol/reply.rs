@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::chunks::{Chunks, SHARED_MIN};
-use super::number::{double_text, push_integer};
+use super::number::{double_text, push_integer, whole};
 
 /// The protocol version, chosen by HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -212,10 +212,24 @@ impl<'a> Reply<'a> {
 
     /// A double; in RESP2 its text as bytes.
     pub fn double(&mut self, value: f64) {
+        if let Some(whole) = whole(value) {
+            return match self.resp {
+                Resp::V2 => self.bulk_integer(whole),
+                Resp::V3 => self.header(b',', whole),
+            };
+        }
         let text = double_text(value);
         match self.resp {
             Resp::V2 => self.text(&text),
             Resp::V3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
+    /// A double whose digits the command has chosen; in RESP2 they are bytes.
+    pub fn decimal(&mut self, digits: &str) {
+        match self.resp {
+            Resp::V2 => self.text(digits),
+            Resp::V3 => self.line(b',', digits.as_bytes()),
         }
     }
 

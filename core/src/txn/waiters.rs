@@ -18,8 +18,11 @@ pub struct WaitId {
     pub token: Token,
 }
 
-/// A key in a database.
-pub type WaitedKey = (u16, Vec<u8>);
+/// What somebody waits for under a key, as a number: who waits for a value of one type is not behind who waits for one of another.
+pub type Kind = u8;
+
+/// A key in a database, and what is to lie there.
+pub type WaitedKey = (u16, Vec<u8>, Kind);
 
 /// How far a waiter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +70,9 @@ impl Waiters {
 
     /// Keys that somebody waits for.
     pub fn keys(&self) -> usize {
-        self.lines.len()
+        let same = |one: &WaitedKey, other: &WaitedKey| (one.0, &one.1) == (other.0, &other.1);
+        let again = self.lines.keys().zip(self.lines.keys().skip(1)).filter(|(one, other)| same(one, other));
+        self.lines.len() - again.count()
     }
 
     /// Somebody waits from now on, behind those who do. Who is in line already keeps its place.
@@ -123,28 +128,39 @@ impl Waiters {
         Some((id, self.waiters.get(&id)?))
     }
 
-    /// True if somebody else waits for this key and stands ahead of this one, who may be in line or not.
-    pub fn is_behind(&self, id: WaitId, database: u16, key: &[u8]) -> bool {
-        let line = self.lines.get(&(database, key.to_vec()));
+    /// True if somebody else waits for the same under this key and stands ahead of this one, who may be in line or not.
+    pub fn is_behind(&self, id: WaitId, database: u16, key: &[u8], kind: Kind) -> bool {
+        let line = self.lines.get(&(database, key.to_vec(), kind));
         line.and_then(|line| line.front()).is_some_and(|first| *first != id)
+    }
+
+    /// The lines before this key.
+    fn lines_of<'a>(&'a self, database: u16, key: &'a [u8]) -> impl Iterator<Item = &'a WaitedKey> {
+        let from = self.lines.range((database, key.to_vec(), 0)..);
+        from.map(|(line, _)| line).take_while(move |line| (line.0, &line.1[..]) == (database, key))
     }
 
     /// True if somebody waits for this key.
     pub fn is_waited_for(&self, database: u16, key: &[u8]) -> bool {
-        !self.lines.is_empty() && self.lines.contains_key(&(database, key.to_vec()))
+        !self.lines.is_empty() && self.lines_of(database, key).next().is_some()
     }
 
     /// A key has changed.
     #[inline]
     pub fn changed(&mut self, database: u16, key: &[u8]) {
-        if self.is_waited_for(database, key) {
-            self.ready.push_back((database, key.to_vec()));
+        if !self.lines.is_empty() {
+            self.note_change(database, key);
         }
+    }
+
+    fn note_change(&mut self, database: u16, key: &[u8]) {
+        let lines: Vec<WaitedKey> = self.lines_of(database, key).cloned().collect();
+        self.ready.extend(lines);
     }
 
     /// All keys of a database have changed.
     pub fn all_changed(&mut self, database: u16) {
-        let of = self.lines.range((database, Vec::new())..);
+        let of = self.lines.range((database, Vec::new(), 0)..);
         self.ready.extend(of.take_while(|(key, _)| key.0 == database).map(|(key, _)| key.clone()));
     }
 
@@ -196,7 +212,7 @@ mod tests {
 
     #[test]
     fn each_key_has_a_line_of_its_own() {
-        let key = |name: &str| (0, name.as_bytes().to_vec());
+        let key = |name: &str| (0, name.as_bytes().to_vec(), 1);
         let mut waiters = Waiters::default();
         waiters.wait(id(1), request(), false, vec![key("a"), key("b"), key("a")]);
         waiters.wait(id(2), request(), false, vec![key("b"), key("c")]);
@@ -206,8 +222,10 @@ mod tests {
         waiters.changed(0, b"d");
         assert_eq!(waiters.take_ready(), [key("c")]);
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(1)));
-        assert!(waiters.is_behind(id(2), 0, b"b") && waiters.is_behind(id(9), 0, b"b"));
-        assert!(!waiters.is_behind(id(1), 0, b"b") && !waiters.is_behind(id(9), 0, b"d"));
+        assert!(waiters.is_behind(id(2), 0, b"b", 1) && waiters.is_behind(id(9), 0, b"b", 1));
+        assert!(!waiters.is_behind(id(1), 0, b"b", 1) && !waiters.is_behind(id(9), 0, b"d", 1));
+        assert!(!waiters.is_behind(id(9), 0, b"b", 2), "who waits for something else stands in another line");
+        assert_eq!(waiters.keys(), 3);
         assert!(waiters.leave(id(1)).is_some() && waiters.leave(id(1)).is_none());
         assert_eq!(waiters.take_ready(), [key("b")], "who stands behind may be next");
         assert_eq!(waiters.first(&key("b")).map(|(id, _)| id), Some(id(2)));
@@ -217,6 +235,11 @@ mod tests {
         waiters.all_changed(0);
         assert!(waiters.has_ready() && !waiters.is_waited_for(0, b"a"));
         assert!(waiters.leave(id(2)).is_some() && waiters.leave(id(3)).is_some());
+        waiters.wait(id(4), request(), false, vec![key("b"), (0, b"b".to_vec(), 2)]);
+        waiters.take_ready();
+        waiters.changed(0, b"b");
+        assert_eq!((waiters.take_ready().len(), waiters.keys()), (2, 1));
+        assert!(waiters.leave(id(4)).is_some());
         assert!(waiters.is_empty() && waiters.first(&key("b")).is_none());
     }
 }

@@ -7,6 +7,7 @@ use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
 use super::stream::Stream;
+use super::zset::SortedSet;
 use crate::time::UnixMillis;
 
 /// A value that is no string.
@@ -14,6 +15,8 @@ use crate::time::UnixMillis;
 pub enum Container {
     /// See [`List`].
     List(List),
+    /// See [`SortedSet`].
+    SortedSet(SortedSet),
     /// See [`Hash`].
     Hash(Hash),
     /// See [`Set`].
@@ -30,6 +33,7 @@ impl Container {
     pub fn type_name(&self) -> &'static str {
         match self {
             Container::List(_) => "list",
+            Container::SortedSet(_) => "zset",
             Container::Hash(_) => "hash",
             Container::Set(_) => "set",
             Container::Stream(_) => "stream",
@@ -40,6 +44,7 @@ impl Container {
     pub fn encoding(&self) -> &'static str {
         match self {
             Container::List(list) => list.encoding(),
+            Container::SortedSet(set) => set.encoding(),
             Container::Hash(hash) => hash.encoding(),
             Container::Set(set) => set.encoding(),
             Container::Stream(stream) => stream.encoding(),
@@ -50,6 +55,7 @@ impl Container {
     pub fn owned_bytes(&self) -> usize {
         let inner = match self {
             Container::List(list) => list.owned_bytes(),
+            Container::SortedSet(set) => set.owned_bytes(),
             Container::Hash(hash) => hash.owned_bytes(),
             Container::Set(set) => set.owned_bytes(),
             Container::Stream(stream) => stream.owned_bytes(),
@@ -61,6 +67,7 @@ impl Container {
     pub fn is_empty(&self) -> bool {
         match self {
             Container::List(list) => list.is_empty(),
+            Container::SortedSet(set) => set.is_empty(),
             Container::Hash(hash) => hash.is_empty(),
             Container::Set(set) => set.is_empty(),
             Container::Stream(stream) => stream.is_blank(),
@@ -93,6 +100,7 @@ impl Container {
             Container::List(list) => list.packs(),
             Container::Hash(hash) => hash.blocks(),
             Container::Set(set) => set.blocks(),
+            Container::SortedSet(set) => set.blocks(),
             Container::Stream(stream) => stream.blocks(),
         };
         blocks > HEAVY_BLOCKS
@@ -102,6 +110,7 @@ impl Container {
     pub fn free_some(&mut self, steps: usize) -> usize {
         match self {
             Container::List(list) => list.free_some(steps),
+            Container::SortedSet(set) => set.free_some(steps),
             Container::Hash(hash) => hash.free_some(steps),
             Container::Set(set) => set.free_some(steps),
             Container::Stream(stream) => stream.free_some(steps),
@@ -140,4 +149,4 @@ macro_rules! held {
     )*};
 }
 
-held!(List Hash Set Stream);
+held!(List Hash Set SortedSet Stream);

@@ -202,6 +202,17 @@ pub(super) fn first(bytes: &[u8]) -> (Element<'_>, usize) {
     (element, len + tail_len(len))
 }
 
+/// How many bytes the first element of `bytes` takes: what [`first`] says, for who does not want the element.
+#[inline]
+pub(super) fn first_len(bytes: &[u8]) -> usize {
+    match bytes[0] {
+        0..=0x7f => 2,
+        head @ 0x80..=0xbf => usize::from(head & 0x3f) + 2,
+        0xc0..=0xdf => 3,
+        _ => first(bytes).1,
+    }
+}
+
 /// How many bytes the last element of `bytes` takes.
 #[inline]
 pub(super) fn last_len(bytes: &[u8]) -> usize {
@@ -236,6 +247,7 @@ mod tests {
         block.extend_from_slice(&written(b"after"));
         let (element, taken) = first(&block[before.len()..]);
         assert_eq!((element.to_vec().as_slice(), taken), (bytes, len));
+        assert_eq!(first_len(&block[before.len()..]), len);
         assert_eq!(last_len(&block[..before.len() + len]), len);
         len
     }

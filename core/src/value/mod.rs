@@ -14,3 +14,4 @@ pub mod pack;
 pub mod record;
 pub mod set;
 pub mod stream;
+pub mod zset;

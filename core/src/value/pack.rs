@@ -2,8 +2,10 @@
 //!
 //! It knows bytes and how many elements there are. It does not know how large a pack should become: that is for who owns it.
 
+use smallvec::SmallVec;
+
 use super::block::block_size;
-use super::element::{Element, Encoded, first, last_len};
+use super::element::{Element, Encoded, first, first_len, last_len};
 
 /// One end of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +91,33 @@ impl Pack {
             return (0..index).fold(0, |offset, _| self.at(offset).map_or(offset, |(_, next)| next));
         }
         (index..count).fold(self.used(), |offset, _| self.before(offset).unwrap_or(0))
+    }
+
+    /// Of elements in pairs: which pair begins with this element, and where.
+    pub fn find_pair(&self, sought: &[u8]) -> Option<(usize, usize)> {
+        /// Most elements are compared by as many bytes first, their last.
+        const WORD: usize = 8;
+        let encoded = Encoded::of(sought);
+        let len = encoded.len();
+        let mut written: SmallVec<[u8; 96]> = SmallVec::from_elem(0, len);
+        encoded.write(&mut written);
+        let word = |bytes: &[u8]| bytes.last_chunk::<WORD>().map(|word| u64::from_le_bytes(*word));
+        let last = word(&written);
+        let elements = self.elements();
+        let (mut at, mut pair) = (0, 0);
+        while at < elements.len() {
+            let rest = &elements[at..];
+            if let Some(found) = rest.get(..len)
+                && word(found) == last
+                && *found == *written
+            {
+                return Some((pair, at));
+            }
+            at += first_len(rest);
+            at += first_len(&elements[at..]);
+            pair += 1;
+        }
+        None
     }
 
     /// Adds an element at an end.

@@ -19,7 +19,7 @@ use super::waits::{State, WaitId, Waiting};
 use super::witness::{Turn, Witness, number_of};
 use crate::decoder::Reply;
 use crate::dialogue::{Expect, spoken};
-use crate::reference::waiting;
+use crate::reference::waiting::{self, Kind};
 
 /// The error of a wait that CLIENT UNBLOCK has ended so.
 const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
@@ -106,7 +106,11 @@ impl Witness {
         let waiting = id.and_then(|id| self.waits.get(id));
         let database = waiting.map_or(here.session.database, |waiting| waiting.database);
         let has_waited = waiting.is_some_and(|waiting| waiting.has_waited);
-        self.replay.stands(op, has_waited, self.waits.standing(core, database, &keys, id));
+        self.replay.stands(
+            op,
+            has_waited,
+            self.waits.standing(core, database, &keys, waiting::kind(words), id),
+        );
     }
 
     /// A shard has found nothing for somebody, who is in line now.
@@ -352,14 +356,19 @@ impl Witness {
             if known != seen {
                 return Err(format!("core {core} has {known} in line, but {seen} wait"));
             }
-            for (_, database, key) in self.waits.waited_for().filter(|(on, ..)| *on == core) {
+            for (_, database, key, kind) in self.waits.waited_for().filter(|(on, ..)| *on == core) {
                 let record =
                     shard.databases()[*database].get(Key { bytes: key, hash: shard.hasher().hash(key) });
-                let lives = record.filter(|record| record.deadline().is_none_or(|at| at > shard.judged()));
-                if lives.is_some_and(|record| matches!(record.container(), Some(Container::List(_)))) {
+                let lives = record.filter(|record| !record.is_due(shard.judged()));
+                let is_there = match lives.and_then(|record| record.container()) {
+                    Some(Container::List(_)) => *kind == Kind::List,
+                    Some(Container::SortedSet(_)) => *kind == Kind::SortedSet,
+                    Some(Container::Hash(_) | Container::Set(_)) | None => false,
+                };
+                if is_there {
                     let name = String::from_utf8_lossy(key);
                     return Err(format!(
-                        "somebody waits for {name} of database {database}, where a list lies"
+                        "somebody waits for {name} of database {database}, where a {kind:?} lies"
                     ));
                 }
             }

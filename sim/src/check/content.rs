@@ -8,6 +8,7 @@ use darter_core::value::hash::Field;
 use darter_core::value::record::Record;
 
 use super::footprint::Placement;
+use crate::reference::sorted_sets::Score;
 use crate::reference::store::Store;
 use crate::reference::{Entry, Value};
 
@@ -57,6 +58,12 @@ fn is_same(record: &Record, entry: &Entry, judged: u64) -> bool {
         (Value::List(elements), _, Some(Container::List(list))) => {
             list.len() == elements.len()
                 && list.iter().zip(elements).all(|(element, expected)| element.to_vec() == *expected)
+        }
+        (Value::SortedSet(members), _, Some(Container::SortedSet(set))) => {
+            let is_there = |(member, score): (&Vec<u8>, &Score)| {
+                set.score(member).map(f64::to_bits) == Some(score.0.to_bits())
+            };
+            set.len() == members.len() && set.iter().count() == members.len() && members.iter().all(is_there)
         }
         (Value::Hash(fields), _, Some(Container::Hash(hash))) => {
             let row = |field: Field<'_>| {

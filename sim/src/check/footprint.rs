@@ -158,7 +158,22 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
 
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
-    let of_several: [&[u8]; 21] = [
+    let of_several: [&[u8]; 36] = [
+        b"zunion",
+        b"zinter",
+        b"zdiff",
+        b"zintercard",
+        b"zunionstore",
+        b"zinterstore",
+        b"zdiffstore",
+        b"zrangestore",
+        b"zmpop",
+        b"bzpopmin",
+        b"bzpopmax",
+        b"bzmpop",
+        b"geosearchstore",
+        b"georadius",
+        b"georadiusbymember",
         b"rename",
         b"renamenx",
         b"copy",
@@ -196,7 +211,7 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
 
 /// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
 fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
-    let looks_first: [&[u8]; 10] = [
+    let looks_first: [&[u8]; 25] = [
         b"lmpop",
         b"lmove",
         b"copy",
@@ -206,6 +221,21 @@ fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
         b"blmpop",
         b"blmove",
         b"brpoplpush",
+        b"zunion",
+        b"zinter",
+        b"zdiff",
+        b"zintercard",
+        b"zunionstore",
+        b"zinterstore",
+        b"zdiffstore",
+        b"zrangestore",
+        b"zmpop",
+        b"bzpopmin",
+        b"bzpopmax",
+        b"bzmpop",
+        b"geosearchstore",
+        b"georadius",
+        b"georadiusbymember",
         b"sintercard",
     ];
     looks_first.contains(&&words[0].to_ascii_lowercase()[..])
@@ -229,8 +259,31 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
         b"get" | b"strlen" | b"getrange" | b"substr" | b"ttl" | b"pttl" | b"expiretime" | b"pexpiretime"
         | b"type" | b"llen" | b"lrange" | b"lindex" | b"lpos" | b"hget" | b"hmget" | b"hgetall"
         | b"hkeys" | b"hvals" | b"hlen" | b"hexists" | b"hstrlen" | b"hscan" | b"hrandfield" | b"httl"
-        | b"hpttl" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"srandmember" | b"sscan" => {
+        | b"hpttl" | b"smembers" | b"sismember" | b"smismember" | b"scard" | b"srandmember" | b"sscan"
+        | b"zcard" | b"zscore" | b"zmscore" | b"zrank" | b"zrevrank" | b"zrange" | b"zrangebyscore"
+        | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex" | b"zrevrangebylex" | b"zcount"
+        | b"zlexcount" | b"zscan" | b"zrandmember" | b"geodist" | b"geosearch" => {
             roles.reads = vec![1];
+        }
+        b"zunion" | b"zinter" | b"zdiff" | b"zintercard" => {
+            roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1);
+        }
+        b"zunionstore" | b"zinterstore" | b"zdiffstore" => {
+            roles.writes = vec![1];
+            roles.reads = counted(words, words.get(2).and_then(|word| number(word)), 3, 1);
+        }
+        b"zrangestore" | b"geosearchstore" => {
+            roles.writes = vec![1];
+            roles.reads = vec![2];
+        }
+        b"georadius" | b"georadiusbymember" => {
+            roles.reads = vec![1];
+            let is_store = |word: &Vec<u8>| {
+                word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+            };
+            let last = words.iter().rposition(is_store).filter(|place| *place >= 5);
+            roles.writes =
+                last.map(|place| place + 1).filter(|place| *place < words.len()).into_iter().collect();
         }
         b"sinter" | b"sunion" | b"sdiff" => roles.reads = (1..words.len()).collect(),
         b"sintercard" => roles.reads = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
@@ -242,9 +295,13 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
         b"del" | b"unlink" => roles.writes = (1..words.len()).collect(),
         b"mset" | b"msetnx" => roles.writes = (1..words.len()).step_by(2).collect(),
         b"msetex" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 2),
-        b"lmpop" => roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 1),
-        b"blmpop" => roles.writes = counted(words, words.get(2).and_then(|word| number(word)), 3, 1),
-        b"blpop" | b"brpop" => roles.writes = (1..words.len() - 1).collect(),
+        b"lmpop" | b"zmpop" => {
+            roles.writes = counted(words, words.get(1).and_then(|word| number(word)), 2, 1)
+        }
+        b"blmpop" | b"bzmpop" => {
+            roles.writes = counted(words, words.get(2).and_then(|word| number(word)), 3, 1)
+        }
+        b"blpop" | b"brpop" | b"bzpopmin" | b"bzpopmax" => roles.writes = (1..words.len() - 1).collect(),
         b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"smove" | b"blmove" | b"brpoplpush" => {
             roles.writes = vec![1, 2];
         }
@@ -299,6 +356,10 @@ mod tests {
             ("BLPOP a b 0", "[] [1, 2] None"),
             ("BLMPOP 0 2 a b LEFT", "[] [3, 4] None"),
             ("BLMOVE a b LEFT LEFT 0", "[] [1, 2] None"),
+            ("BZMPOP 0 2 a b MIN", "[] [3, 4] None"),
+            ("ZUNIONSTORE a 2 b c", "[3, 4] [1] None"),
+            ("ZINTER 2 a b WITHSCORES", "[2, 3] [] None"),
+            ("GEORADIUS a 1 1 1 km STORE b STOREDIST c", "[1] [9] None"),
             ("COPY a b", "[1] [] Some((0, [2]))"),
             ("COPY a b REPLACE DB 1", "[1] [] Some((1, [2]))"),
             ("MOVE a 1", "[] [1] Some((1, [1]))"),

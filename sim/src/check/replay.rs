@@ -233,7 +233,8 @@ impl Replay {
             }
             Deed::Command(words) => {
                 let waits = waiting::of(words).is_some();
-                let is_mine = |key: &[u8]| !request.is_behind(&self.store, database, key);
+                let kind = waiting::kind(words);
+                let is_mine = |key: &[u8]| !request.is_behind(&self.store, database, key, kind);
                 let words = if waits { &waiting::only(words, is_mine) } else { words };
                 let answer = self.store.run_selected(&mut database, words);
                 if let (Some(Answer::Exactly(reply)), true) = (&answer, waits) {
@@ -244,7 +245,9 @@ impl Replay {
             Deed::Look(words) => {
                 let keys = waiting::of(words).map(|wait| wait.keys).unwrap_or_default();
                 let is_there = |place: &&usize| self.store.all.lives(database, &words[**place]);
-                let is_behind = |place: &usize| request.is_behind(&self.store, database, &words[*place]);
+                let kind = waiting::kind(words);
+                let is_behind =
+                    |place: &usize| request.is_behind(&self.store, database, &words[*place], kind);
                 let (behind, keys): (Vec<usize>, Vec<usize>) = keys.into_iter().partition(is_behind);
                 self.situations.extend((!behind.is_empty()).then_some("a newcomer stood behind who waited"));
                 if let Some(place) = keys.iter().find(is_there) {
@@ -322,11 +325,15 @@ impl Replay {
 
 impl Request {
     /// Something lies under a key for which others have waited longer: it is none of this one's business.
-    fn is_behind(&self, store: &Store, database: usize, key: &[u8]) -> bool {
-        let is_list = |entry: &Entry| matches!(entry.value, Value::List(_));
+    fn is_behind(&self, store: &Store, database: usize, key: &[u8], kind: waiting::Kind) -> bool {
+        let is_it = |entry: &Entry| match entry.value {
+            Value::List(_) => kind == waiting::Kind::List,
+            Value::SortedSet(_) => kind == waiting::Kind::SortedSet,
+            Value::Bytes(_) | Value::Hash(_) | Value::Set(_) => false,
+        };
         self.standing.get(key).is_some_and(|standing| standing.ahead.is_some())
             && store.all.lives(database, key)
-            && store.all.databases[database].get(key).is_some_and(is_list)
+            && store.all.databases[database].get(key).is_some_and(is_it)
     }
 
     /// A command that waits was served with this reply: what is worth noticing about it.

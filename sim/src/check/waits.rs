@@ -9,12 +9,13 @@ use darter_core::message::Token;
 
 use super::serial::Op;
 use super::under_way::Taking;
+use crate::reference::waiting::{Kind, kind};
 
 /// A waiter: the client's core, and the reply that it waits for.
 pub type WaitId = (u16, Token);
 
-/// A key of a database on a shard.
-type Line = (u16, usize, Vec<u8>);
+/// A key of a database on a shard, and what is waited for there.
+type Line = (u16, usize, Vec<u8>, Kind);
 
 /// How far a wait is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +114,9 @@ impl Waits {
         let Some(waiting) = self.waiting.get_mut(&id) else { return };
         (waiting.has_waited, waiting.in_vain) = (true, true);
         waiting.lines.insert(shard);
+        let kind = kind(&waiting.words);
         for key in keys {
-            let line = self.lines.entry((shard, waiting.database, key)).or_default();
+            let line = self.lines.entry((shard, waiting.database, key, kind)).or_default();
             if !line.iter().any(|place| place.id == id) {
                 line.push(Place { id, after_another: false });
             }
@@ -145,10 +147,11 @@ impl Waits {
         shard: u16,
         database: usize,
         keys: &[Vec<u8>],
+        kind: Kind,
         id: Option<WaitId>,
     ) -> Vec<(Vec<u8>, Standing)> {
         let of = |key: &Vec<u8>| {
-            let place = (shard, database, key.clone());
+            let place = (shard, database, key.clone(), kind);
             let line = self.lines.get(&place)?;
             let own = line.iter().find(|place| Some(place.id) == id);
             let ahead = line.first().map(|place| place.id).filter(|first| Some(*first) != id);
@@ -166,17 +169,20 @@ impl Waits {
         if self.lines.is_empty() {
             return false;
         }
-        let place = (shard, database, key.to_vec());
-        let is_waited_for = self.lines.contains_key(&place);
-        if is_waited_for {
-            self.causes.insert(place, cause);
+        let mut is_waited_for = false;
+        for kind in [Kind::List, Kind::SortedSet] {
+            let place = (shard, database, key.to_vec(), kind);
+            if self.lines.contains_key(&place) {
+                is_waited_for = true;
+                self.causes.insert(place, cause);
+            }
         }
         is_waited_for
     }
 
     /// Something has changed all keys of a database on a shard.
     pub fn all_changed(&mut self, shard: u16, database: usize, cause: &'static str) {
-        let places = self.lines.keys().filter(|(on, of, _)| (*on, *of) == (shard, database));
+        let places = self.lines.keys().filter(|(on, of, ..)| (*on, *of) == (shard, database));
         places.cloned().collect::<Vec<_>>().into_iter().for_each(|place| {
             self.causes.insert(place, cause);
         });
@@ -203,8 +209,8 @@ impl Waits {
         Ok(())
     }
 
-    /// The keys that somebody waits for: shard, database, key.
-    pub fn waited_for(&self) -> impl Iterator<Item = &(u16, usize, Vec<u8>)> {
+    /// The keys that somebody waits for: shard, database, key, and what is to lie there.
+    pub fn waited_for(&self) -> impl Iterator<Item = &(u16, usize, Vec<u8>, Kind)> {
         self.lines.keys()
     }
 
@@ -257,7 +263,7 @@ mod tests {
             waits.gets_in_line(1, id(n), keys(names));
         }
         let ahead = |waits: &Waits, n, name: &str| {
-            let standing = waits.standing(1, 0, &keys(name), Some(id(n)));
+            let standing = waits.standing(1, 0, &keys(name), Kind::List, Some(id(n)));
             standing.first().and_then(|(_, standing)| standing.ahead)
         };
         assert_eq!((ahead(&waits, 1, "a"), ahead(&waits, 2, "a")), (None, Some(id(1))));
@@ -267,7 +273,7 @@ mod tests {
         waits.gets_in_line(1, id(1), keys("a"));
         assert_eq!(ahead(&waits, 2, "a"), Some(id(1)), "the place in line is kept");
         assert!(waits.leaves(1, id(1), true) && !waits.leaves(1, id(1), true));
-        let standing = waits.standing(1, 0, &keys("a"), Some(id(2)));
+        let standing = waits.standing(1, 0, &keys("a"), Kind::List, Some(id(2)));
         let expected = Standing { ahead: None, cause: Some("rename"), after_another: true };
         assert_eq!(standing, [(b"a".to_vec(), expected)]);
         assert!(waits.at_rest(|_| 1).is_err(), "one is in line, but stands nowhere");

@@ -17,6 +17,21 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         | b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpos" | b"blpop" | b"brpop" => (3, ANY),
         b"setex" | b"psetex" | b"getrange" | b"substr" | b"setrange" | b"lrange" | b"lset" | b"lrem"
         | b"ltrim" | b"brpoplpush" => (4, 4),
+        b"zcard" => (2, 2),
+        b"zscore" => (3, 3),
+        b"zpopmin" | b"zpopmax" | b"zrandmember" => (2, ANY),
+        b"zrem" | b"zmscore" | b"zrank" | b"zrevrank" | b"zscan" | b"zunion" | b"zinter" | b"zdiff"
+        | b"zintercard" | b"bzpopmin" | b"bzpopmax" => (3, ANY),
+        b"zincrby" | b"zcount" | b"zlexcount" | b"zremrangebyrank" | b"zremrangebyscore"
+        | b"zremrangebylex" => (4, 4),
+        b"zadd" | b"zrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex"
+        | b"zrevrangebylex" | b"zmpop" | b"zunionstore" | b"zinterstore" | b"zdiffstore" | b"geodist" => {
+            (4, ANY)
+        }
+        b"zrangestore" | b"bzmpop" | b"geoadd" | b"georadiusbymember" => (5, ANY),
+        b"georadius" => (6, ANY),
+        b"geosearch" => (7, ANY),
+        b"geosearchstore" => (8, ANY),
         b"msetex" | b"lmpop" => (4, ANY),
         b"linsert" | b"lmove" => (5, 5),
         b"blmpop" => (5, ANY),

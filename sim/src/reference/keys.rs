@@ -21,6 +21,7 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
                 None => "none",
                 Some(Value::Bytes(_)) => "string",
                 Some(Value::List(_)) => "list",
+                Some(Value::SortedSet(_)) => "zset",
                 Some(Value::Hash(_)) => "hash",
                 Some(Value::Set(_)) => "set",
             };

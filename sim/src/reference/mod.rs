@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `lists`, `hashes`, `sets`, `keys`, `deadlines` | families of commands |
+//! | `strings`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, `keys`, `deadlines` | families of commands |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -20,8 +20,10 @@ mod glob;
 mod hashes;
 mod keys;
 mod lists;
+mod places;
 pub mod session;
 mod sets;
+pub mod sorted_sets;
 pub mod store;
 mod strings;
 pub mod waiting;
@@ -39,6 +41,8 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A list, never empty.
     List(VecDeque<Vec<u8>>),
+    /// A sorted set, never empty.
+    SortedSet(sorted_sets::SortedSet),
     /// A hash, never empty; fields whose time has come may be in it.
     Hash(hashes::Fields),
     /// A set, never empty.
@@ -154,9 +158,16 @@ impl Shard {
             b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpop" | b"rpop" | b"llen" | b"lrange"
             | b"lindex" | b"lset" | b"linsert" | b"lrem" | b"ltrim" | b"lpos" | b"lmove" | b"rpoplpush"
             | b"lmpop" => lists::run(self, database, &name, words),
-            b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" => {
-                waiting::run(self, database, &name, words)
-            }
+            b"zadd" | b"zincrby" | b"zrem" | b"zcard" | b"zscore" | b"zmscore" | b"zrank" | b"zrevrank"
+            | b"zrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex"
+            | b"zrevrangebylex" | b"zrangestore" | b"zcount" | b"zlexcount" | b"zremrangebyrank"
+            | b"zremrangebyscore" | b"zremrangebylex" | b"zpopmin" | b"zpopmax" | b"zmpop" | b"zunion"
+            | b"zinter" | b"zdiff" | b"zintercard" | b"zunionstore" | b"zinterstore" | b"zdiffstore"
+            | b"zscan" => sorted_sets::run(self, database, &name, words),
+            b"geoadd" | b"geodist" | b"geosearch" | b"geosearchstore" | b"georadius"
+            | b"georadiusbymember" => places::run(self, database, &name, words),
+            b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" | b"bzpopmin" | b"bzpopmax"
+            | b"bzmpop" => waiting::run(self, database, &name, words),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))

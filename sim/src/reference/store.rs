@@ -78,6 +78,21 @@ impl Store {
                 }
                 Ok(Answer::OneOf(keys))
             }
+            b"zrandmember" => {
+                match (super::sorted_sets::set(&mut self.all, database, &words[1]), &words[2..]) {
+                    (Err(line), _) => Err(line),
+                    (Ok(None), []) => Ok(Answer::Exactly(Reply::Null)),
+                    (Ok(Some(set)), []) => {
+                        Ok(Answer::OneOf(set.keys().map(|member| Reply::bulk(member)).collect()))
+                    }
+                    // So many that it has to be all, in any order.
+                    (Ok(set), [_]) => {
+                        let members = set.unwrap_or_default().into_keys().map(Reply::Bulk);
+                        Ok(Answer::Unordered(members.collect()))
+                    }
+                    _ => return None,
+                }
+            }
             b"flushdb" => mode(words).map(|()| self.flush(database)),
             b"flushall" => mode(words).map(|()| {
                 (0..self.all.databases.len()).for_each(|database| {

@@ -3,6 +3,7 @@
 //! Each does what a command that does not wait does with the same words. It does not know who waits, nor for how long.
 
 use super::lists::{self, end};
+use super::sorted_sets;
 use super::{Line, Shard, Words};
 use crate::decoder::Reply;
 
@@ -20,6 +21,34 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
                 }
             }
             Ok(Reply::Null)
+        }
+        b"bzpopmin" | b"bzpopmax" => {
+            millis(&words[words.len() - 1])?;
+            let side: &[u8] = if name == b"bzpopmin" { b"min" } else { b"max" };
+            for key in &words[1..words.len() - 1] {
+                if shard.live(db, key).is_some() {
+                    let pop = same(&[b"zmpop", b"1", key, side]);
+                    let Reply::Array(mut taken) = sorted_sets::run(shard, db, b"zmpop", &pop)? else {
+                        return Ok(Reply::Null);
+                    };
+                    let pair = match taken.pop() {
+                        Some(Reply::Array(mut pairs)) => pairs.pop(),
+                        _ => None,
+                    };
+                    if let Some(Reply::Array(pair)) = pair {
+                        taken.extend(pair);
+                    }
+                    return Ok(Reply::Array(taken));
+                }
+            }
+            Ok(Reply::Null)
+        }
+        b"bzmpop" => {
+            let rest: Vec<&[u8]> = words[2..].iter().map(|word| &word[..]).collect();
+            let zmpop = same(&[&[&b"zmpop"[..]], &rest[..]].concat());
+            sorted_sets::run(&mut Shard::new(1), 0, b"zmpop", &zmpop)?;
+            millis(&words[1])?;
+            sorted_sets::run(shard, db, b"zmpop", &zmpop)
         }
         b"blmpop" => {
             // Its own words first, which it understands without looking at keys.
@@ -42,6 +71,21 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
     }
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A list.
+    List,
+    /// A sorted set.
+    SortedSet,
+}
+
+/// What a request that waits waits for.
+pub fn kind(words: &Words) -> Kind {
+    let is_of_sorted_sets = words.first().is_some_and(|name| name.to_ascii_lowercase().starts_with(b"bz"));
+    if is_of_sorted_sets { Kind::SortedSet } else { Kind::List }
+}
+
 /// A command that may wait, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
@@ -55,8 +99,8 @@ pub struct Wait {
 pub fn of(words: &Words) -> Option<Wait> {
     let name = words[0].to_ascii_lowercase();
     let (keys, timeout) = match &name[..] {
-        b"blpop" | b"brpop" => ((1..words.len() - 1).collect(), words.len() - 1),
-        b"blmpop" => {
+        b"blpop" | b"brpop" | b"bzpopmin" | b"bzpopmax" => ((1..words.len() - 1).collect(), words.len() - 1),
+        b"blmpop" | b"bzmpop" => {
             let count: usize = std::str::from_utf8(words.get(2)?).ok()?.parse().ok()?;
             ((3..3 + count).collect(), 1)
         }
@@ -72,14 +116,14 @@ pub fn of(words: &Words) -> Option<Wait> {
 pub fn only(words: &Words, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let Some(wait) = of(words) else { return words.to_vec() };
     let name = words[0].to_ascii_lowercase();
-    if !matches!(&name[..], b"blpop" | b"brpop" | b"blmpop") {
+    if matches!(&name[..], b"blmove" | b"brpoplpush") {
         return words.to_vec();
     }
     let is_kept = |place: &usize| !wait.keys.contains(place) || wanted(&words[*place]);
     let kept: Vec<usize> = (0..words.len()).filter(is_kept).collect();
     let count = kept.iter().filter(|place| wait.keys.contains(place)).count();
     let mut fewer: Vec<Vec<u8>> = kept.into_iter().map(|place| words[place].clone()).collect();
-    if name == b"blmpop" {
+    if name.ends_with(b"mpop") {
         fewer[2] = count.to_string().into_bytes();
     }
     fewer
@@ -128,6 +172,9 @@ mod tests {
             ("BLMOVE b c LEFT RIGHT 0", "Bulk([52])"),
             ("BRPOPLPUSH c b 0", "Bulk([52])"),
             ("BRPOPLPUSH c b 0", "Null"),
+            ("ZADD z 1 x 2 y 3 z", "Integer(3)"),
+            ("BZPOPMIN a z 0", "Array([Bulk([122]), Bulk([120]), Double(\"1\")])"),
+            ("BZMPOP 0 2 a z MAX", "Array([Bulk([122]), Array([Array([Bulk([122]), Double(\"3\")])])])"),
             ("BLPOP a -1", "Error(\"ERR timeout is negative\")"),
             ("BLPOP a x", "Error(\"ERR timeout is not a float or out of range\")"),
             ("BLMOVE b c UP RIGHT x", "Error(\"ERR syntax error\")"),

@@ -3,6 +3,7 @@
 //! Whoever adds a family adds a row, at the end: which rows a seed has must not change with what comes later.
 
 use super::author::Author;
+use super::sorted_sets;
 use super::wide::{self, Request};
 use crate::dice::{Concern, Dice};
 use crate::plan::Deed;
@@ -114,6 +115,18 @@ pub const ALL: &[Family] = &[
         worlds: 300,
         weight: 6,
         draw: |author, _| Saying::One(author.with_keys(wide::fields_that_end)),
+    },
+    Family {
+        name: "sorted sets",
+        worlds: 500,
+        weight: 12,
+        draw: |author, _| Saying::One(author.with_keys(sorted_sets::any)),
+    },
+    Family {
+        name: "waiting for members",
+        worlds: 400,
+        weight: 12,
+        draw: |author, _| author.waiting_for_members(),
     },
 ];
 

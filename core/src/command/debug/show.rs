@@ -85,6 +85,14 @@ fn serialized_len(record: &Record) -> usize {
             prefixed(list.packs()) - list.packs()
                 + list.listpack_sizes().map(|len| 1 + prefixed(len)).sum::<usize>()
         }
+        // A small one is a listpack in a string, of a large one each member is a string with a double behind it.
+        (None, Some(Container::SortedSet(set))) => match set.packed_bytes() {
+            Some(bytes) => prefixed(bytes + LISTPACK_FRAME),
+            None => {
+                prefixed(set.len()) - set.len()
+                    + set.iter().map(|(member, _)| prefixed(member.with(<[u8]>::len)) + 8).sum::<usize>()
+            }
+        },
         (None, Some(Container::Hash(hash))) => {
             let field = |field: Field<'_>| {
                 prefixed(field.name.len()) + field.value.with(|value| prefixed(value.len()))
@@ -103,6 +111,8 @@ fn serialized_len(record: &Record) -> usize {
     }
 }
 
+/// Bytes of a listpack that are no elements.
+const LISTPACK_FRAME: usize = 7;
 /// Bytes of an intset in a file that are no numbers.
 const INTSET_HEAD: usize = 8;
 
