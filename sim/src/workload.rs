@@ -8,12 +8,14 @@
 //! | [`families`] | the families of requests, one row each: how often a world has it, how often it is drawn, by whom |
 //! | [`author`] | keys, values and requests about strings, numbers, deadlines and whole databases |
 //! | [`wide`] | requests about several shards and lists |
+//! | [`streams`] | requests about streams and their groups |
 //! | [`sorted_sets`] | requests about sorted sets and places, those that wait included |
 //! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
 pub mod families;
 pub mod sorted_sets;
+pub mod streams;
 pub mod waiting;
 pub mod wide;
 

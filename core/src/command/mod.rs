@@ -45,6 +45,14 @@ mod sets;
 mod sets_across;
 mod sets_walk;
 mod slowlog;
+mod stream;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_pending;
+mod stream_range;
+mod stream_read;
+mod stream_trim;
 mod string;
 mod string_many;
 mod string_number;
@@ -106,4 +114,12 @@ const FAMILIES: &[&[Command]] = &[
     debug::COMMANDS,
     server::COMMANDS,
     command_info::COMMANDS,
+    stream::COMMANDS,
+    stream_trim::COMMANDS,
+    stream_range::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
 ];

@@ -103,6 +103,8 @@ pub enum Group {
     SortedSet,
     /// Places on the earth.
     Geo,
+    /// Streams.
+    Stream,
     /// Hashes.
     Hash,
     /// Sets.
@@ -125,6 +127,7 @@ impl Group {
             Group::List => "list",
             Group::SortedSet => "sorted-set",
             Group::Geo => "geo",
+            Group::Stream => "stream",
             Group::Hash => "hash",
             Group::Set => "set",
             Group::Generic => "generic",
@@ -167,6 +170,13 @@ pub enum Keys {
         from: u16,
         /// In lower case.
         words: &'static [&'static str],
+    },
+    /// Behind a word, which options may stand before, the first half of what follows.
+    Halves {
+        /// Each with how many words it takes.
+        options: &'static [(&'static str, u16)],
+        /// In lower case.
+        word: &'static str,
     },
 }
 
@@ -213,6 +223,17 @@ impl Keys {
                 let (next, last) = named.map_or((1, 0), |place| (place + 1, place + 1));
                 KeyPlaces { before: Some(1), next, last, step: 1 }
             }
+            Keys::Halves { options, word } => {
+                let mut at = 1;
+                while let Some((_, words)) = options.iter().find(|(option, _)| args.is(at, option)) {
+                    at += usize::from(*words);
+                }
+                let behind = len.saturating_sub(at + 1);
+                match args.is(at, word) && behind % 2 == 0 {
+                    true => KeyPlaces { before: None, next: at + 1, last: at + behind / 2, step: 1 },
+                    false => KeyPlaces::NONE,
+                }
+            }
         }
     }
 
@@ -223,7 +244,7 @@ impl Keys {
             Keys::Range { first, step, .. } => (first.into(), step.into()),
             Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
             // Only plans have them, and they are never cut into shares.
-            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1),
+            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } | Keys::Halves { .. } => (1, 1),
         }
     }
 
@@ -232,7 +253,7 @@ impl Keys {
         match self {
             Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
             Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1, 1),
-            Keys::None | Keys::Counted { .. } => (0, 0, 0),
+            Keys::None | Keys::Counted { .. } | Keys::Halves { .. } => (0, 0, 0),
         }
     }
 }
@@ -506,6 +527,9 @@ impl Command {
         }
         if self.group == Group::Geo {
             categories.push("@geo");
+        }
+        if self.group == Group::Stream {
+            categories.push("@stream");
         }
         if self.group == Group::Hash {
             categories.push("@hash");

@@ -363,7 +363,7 @@ impl Witness {
                 let is_there = match lives.and_then(|record| record.container()) {
                     Some(Container::List(_)) => *kind == Kind::List,
                     Some(Container::SortedSet(_)) => *kind == Kind::SortedSet,
-                    Some(Container::Hash(_) | Container::Set(_)) | None => false,
+                    Some(Container::Hash(_) | Container::Set(_) | Container::Stream(_)) | None => false,
                 };
                 if is_there {
                     let name = String::from_utf8_lossy(key);

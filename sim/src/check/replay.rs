@@ -329,7 +329,7 @@ impl Request {
         let is_it = |entry: &Entry| match entry.value {
             Value::List(_) => kind == waiting::Kind::List,
             Value::SortedSet(_) => kind == waiting::Kind::SortedSet,
-            Value::Bytes(_) | Value::Hash(_) | Value::Set(_) => false,
+            Value::Bytes(_) | Value::Hash(_) | Value::Set(_) | Value::Stream(_) => false,
         };
         self.standing.get(key).is_some_and(|standing| standing.ahead.is_some())
             && store.all.lives(database, key)

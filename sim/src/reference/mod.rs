@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, `keys`, `deadlines` | families of commands |
+//! | `strings`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, [`streams`], `keys`, `deadlines` | families of commands |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -25,6 +25,7 @@ pub mod session;
 mod sets;
 pub mod sorted_sets;
 pub mod store;
+pub mod streams;
 mod strings;
 pub mod waiting;
 
@@ -43,6 +44,8 @@ pub enum Value {
     List(VecDeque<Vec<u8>>),
     /// A sorted set, never empty.
     SortedSet(sorted_sets::SortedSet),
+    /// A stream, which may be empty.
+    Stream(streams::Stream),
     /// A hash, never empty; fields whose time has come may be in it.
     Hash(hashes::Fields),
     /// A set, never empty.
@@ -168,6 +171,9 @@ impl Shard {
             | b"georadiusbymember" => places::run(self, database, &name, words),
             b"blpop" | b"brpop" | b"blmpop" | b"blmove" | b"brpoplpush" | b"bzpopmin" | b"bzpopmax"
             | b"bzmpop" => waiting::run(self, database, &name, words),
+            b"xadd" | b"xlen" | b"xrange" | b"xrevrange" | b"xdel" | b"xdelex" | b"xtrim" | b"xsetid"
+            | b"xread" | b"xreadgroup" | b"xgroup" | b"xack" | b"xackdel" | b"xpending" | b"xclaim"
+            | b"xautoclaim" | b"xinfo" => return Some(streams::run(self, database, &name, words)),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))

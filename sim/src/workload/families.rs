@@ -4,6 +4,7 @@
 
 use super::author::Author;
 use super::sorted_sets;
+use super::streams;
 use super::wide::{self, Request};
 use crate::dice::{Concern, Dice};
 use crate::plan::Deed;
@@ -127,6 +128,12 @@ pub const ALL: &[Family] = &[
         worlds: 400,
         weight: 12,
         draw: |author, _| author.waiting_for_members(),
+    },
+    Family {
+        name: "streams",
+        worlds: 500,
+        weight: 14,
+        draw: |author, _| Saying::One(author.with_keys(streams::any)),
     },
 ];
 

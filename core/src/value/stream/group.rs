@@ -162,8 +162,7 @@ impl Group {
             }
             Err(at) => at,
         };
-        let consumer =
-            Consumer { name: name.into(), seen: now, active: None, pending: Tree::default() };
+        let consumer = Consumer { name: name.into(), seen: now, active: None, pending: Tree::default() };
         self.consumer_bytes += consumer.bytes();
         let place = self.free.pop().unwrap_or_else(|| {
             self.consumers.push(None);

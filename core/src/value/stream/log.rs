@@ -160,11 +160,7 @@ impl Log {
     }
 
     /// Lets `change` take entries out of a page, which goes if none are left; how many.
-    fn change_page(
-        &mut self,
-        base: StreamId,
-        change: impl FnOnce(StreamId, &mut Page) -> usize,
-    ) -> usize {
+    fn change_page(&mut self, base: StreamId, change: impl FnOnce(StreamId, &mut Page) -> usize) -> usize {
         let Some(page) = self.pages.get_mut(base) else { return 0 };
         let before = page.owned_bytes();
         let removed = change(base, page);

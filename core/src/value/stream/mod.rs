@@ -7,6 +7,7 @@ mod group;
 mod id;
 mod log;
 mod page;
+mod past;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -15,6 +16,7 @@ pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{StreamId, unsigned};
 pub use log::{Bound, Limits};
 pub use page::{Entry, Words};
+pub use past::Past;
 
 use super::block::block_size;
 use log::Log;
@@ -263,7 +265,9 @@ impl Stream {
         let all = self.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).take(candidates);
         let gone: Vec<StreamId> =
             all.take_while(|id| !is_above(*id)).filter(|id| !self.is_referenced(*id)).take(limit).collect();
-        gone.iter().for_each(|id| drop(self.0.log.remove(*id)));
+        for id in &gone {
+            self.0.log.remove(*id);
+        }
         gone.len() as u64
     }
 
@@ -316,61 +320,30 @@ impl Stream {
         true
     }
 
-    /// How many of all entries that ever were lie up to an id; `None` if nobody knows, since some were removed or it is not there yet.
-    pub fn rank(&self, id: StreamId) -> Option<u64> {
-        let (first, last, deleted) = (self.first_id(), self.last_id(), self.max_deleted());
-        let before = self.added().wrapping_sub(self.len());
-        if self.added() == 0 {
-            return Some(0);
-        }
-        if self.is_empty() && id <= last {
-            return Some(self.added());
-        }
-        if id != StreamId::MIN && id < deleted || id > last {
-            return None;
-        }
-        if id == last {
-            return Some(self.added());
-        }
-        // What was removed lies before all that is there: it is as if it had been trimmed.
-        let is_whole = deleted == StreamId::MIN || deleted < first;
-        match id.cmp(&first) {
-            std::cmp::Ordering::Less if is_whole => Some(before),
-            std::cmp::Ordering::Equal if is_whole => Some(before.wrapping_add(1)),
-            _ => None,
+    /// What it knows of its past.
+    pub fn past(&self) -> Past {
+        Past {
+            len: self.len(),
+            added: self.added(),
+            first: self.first_id(),
+            last: self.last_id(),
+            deleted: self.max_deleted(),
         }
     }
 
-    /// True if an entry from `id` on was removed by name.
-    fn has_holes_from(&self, id: StreamId) -> bool {
-        let deleted = self.max_deleted();
-        let is_any = !self.is_empty() && deleted != StreamId::MIN && self.first_id() <= deleted;
-        is_any && id <= deleted
-    }
-
-    /// How many entries a group has before it; `None` if nobody knows.
-    pub fn lag(&self, group: &Group) -> Option<u64> {
-        if self.added() == 0 || self.is_empty() {
-            return Some(0);
-        }
-        let first = self.first_id();
-        if group.last_id < first && self.max_deleted() < first {
-            return Some(self.len());
-        }
-        let read = match group.entries_read {
-            Some(read) if !self.has_holes_from(group.last_id) => Some(read),
-            _ => self.rank(group.last_id),
-        };
-        read.map(|read| self.added().wrapping_sub(read))
-    }
-
-    /// How many entries a group has read once it has read this one too, which is the next.
-    pub fn read_up_to(&self, group: &Group, id: StreamId) -> Option<u64> {
-        match group.entries_read {
-            Some(read) if group.last_id >= self.first_id() && !self.has_holes_from(group.last_id) => {
-                Some(read.wrapping_add(1))
+    /// A group has got the next entries; they are pending with `to`, who gets them now, if they are to be acknowledged.
+    pub fn deliver(&mut self, group: &[u8], entries: &[StreamId], to: Option<(ConsumerId, u64)>) {
+        let past = self.past();
+        self.change_group(group, |group| {
+            for &id in entries {
+                if past.added > 0 {
+                    group.entries_read = past.read_up_to(group, id);
+                }
+                group.last_id = id;
+                if let Some((consumer, delivered)) = to {
+                    group.give(id, Pending { consumer, delivered, times: 1 });
+                }
             }
-            _ => self.rank(id),
-        }
+        });
     }
 }

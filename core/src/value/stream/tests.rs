@@ -268,5 +268,5 @@ fn a_large_stream_takes_little_more_than_its_text() {
         stream.add(StreamId { ms: 1_700_000_000_000 + 3 * n, seq: 0 }, 1, words.into_iter(), limits);
     }
     let each = (stream.owned_bytes() - text) as f64 / 100_000.0;
-    assert!(each < 6.0, "{each} bytes an entry beyond its text");
+    assert!(each < 7.0, "{each} bytes an entry beyond its text");
 }

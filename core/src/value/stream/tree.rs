@@ -177,7 +177,8 @@ impl<V> Node<V> {
             return;
         }
         let fits = |n: &usize| len(*n).saturating_add(len(*n + 1)) <= max / 2;
-        let Some(left) = [at.wrapping_sub(1), at].into_iter().filter(|n| *n < children.len()).find(fits) else {
+        let Some(left) = [at.wrapping_sub(1), at].into_iter().filter(|n| *n < children.len()).find(fits)
+        else {
             return;
         };
         let right = children.remove(left + 1);
