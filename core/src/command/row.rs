@@ -1,7 +1,7 @@
 //! What one row of the command table says. A row stands beside the function that it names; everything else, from arity errors to the
 //! reference page, is derived from it.
 
-use crate::args::Args;
+use crate::args::{Args, OwnedArgs};
 use crate::config::Settings;
 use crate::node::{Asked, Local};
 use crate::part::Part;
@@ -376,6 +376,19 @@ pub struct Block {
     pub is_ready: fn(&Record) -> bool,
     /// The reply if there was nothing.
     pub empty: fn(&mut Reply<'_>),
+    /// True if this request waits at all.
+    pub waits: fn(Args<'_>) -> bool,
+    /// It takes nothing from who waits behind it: see [`Reader`]. Then `is_ready` is not asked.
+    pub reader: Option<Reader>,
+}
+
+/// A command that waits to read: who waited first does not stand in the way of others.
+#[derive(Clone, Copy)]
+pub struct Reader {
+    /// True if under the key at this place there is something to be told, be it that there is none any more.
+    pub sees: fn(Option<&Record>, Args<'_>, usize) -> bool,
+    /// The request that is waited with, if what is there at the beginning decides what it waits for.
+    pub settle: Option<fn(Args<'_>, &[Finding]) -> OwnedArgs>,
 }
 
 /// How a command runs.

@@ -363,11 +363,6 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         n += 2;
     }
     change_stream(cx, cx.key(args, 0), |stream| {
-        if id < stream.max_deleted() {
-            return Err(Failure::new(
-                "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
-            ));
-        }
         if let Some(last) = stream.last() {
             if id < last.id {
                 return Err(Failure::new(
@@ -379,6 +374,11 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
                     "ERR The entries_added specified in XSETID is smaller than the target stream length",
                 ));
             }
+        }
+        if id < stream.max_deleted() {
+            return Err(Failure::new(
+                "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+            ));
         }
         stream.set_history(id, added, deleted);
         Ok(((), true))

@@ -139,6 +139,7 @@ fn consumers(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
 const COUNT_DEFAULT: usize = 10;
 
 fn stream(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let stream = found(cx, args)?;
     let full = match args.len() {
         3 => None,
         4 if args.is(3, "full") => Some(COUNT_DEFAULT),
@@ -152,7 +153,6 @@ fn stream(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         _ => return Err(wrong_subcommand(args)),
     };
-    let stream = found(cx, args)?;
     let past = stream.past();
     reply.map(if full.is_some() { 9 } else { 10 });
     number("length", past.len as usize, reply);
@@ -192,7 +192,7 @@ fn whole_group(group: &Group, past: Past, count: usize, reply: &mut Reply<'_>) {
     reply.bulk(group.name());
     progress(group, past, reply);
     number("pel-count", group.pending().len(), reply);
-    field("pel", reply);
+    field("pending", reply);
     reply.array(group.pending().len().min(count));
     for (id, pending) in group.pending().from(StreamId::MIN).take(count) {
         reply.array(4);
@@ -211,7 +211,7 @@ fn whole_group(group: &Group, past: Past, count: usize, reply: &mut Reply<'_>) {
         field("active-time", reply);
         reply.integer(consumer.active.map_or(-1, |active| active as i64));
         number("pel-count", consumer.pending().len(), reply);
-        field("pel", reply);
+        field("pending", reply);
         reply.array(consumer.pending().len().min(count));
         for (id, ()) in consumer.pending().from(StreamId::MIN).take(count) {
             let Some(pending) = group.pending().get(id) else { continue };

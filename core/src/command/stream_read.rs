@@ -3,14 +3,16 @@
 //! Over several shards each looks at its own streams, all under locks; a group's streams are read only if all are there.
 
 use super::parse::integer;
-use super::row::{Command, Example, Flags, Keys, Next, Plan, Run, Touch};
+use super::row::{Block, Command, Example, Flags, Keys, Next, Plan, Reader, Run, Touch};
 use super::stream::{ROW, change_stream, reply_entry, reply_id, strict_id};
-use crate::args::Args;
+use crate::args::{Args, OwnedArgs};
 use crate::database::Key;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::shard::Cx;
 use crate::txn::work::{Finding, Order};
+use crate::value::container::Held;
+use crate::value::record::Record;
 use crate::value::stream::{Entry, Stream, StreamId};
 
 /// Options and how many words each has with what belongs to it.
@@ -37,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
             },
             Example { call: "XREAD STREAMS {s}1 $", reply: "" },
         ],
-        run: Run::Plan(&XREAD),
+        run: Run::Block(&XREAD),
         ..ROW
     },
     Command {
@@ -62,48 +64,110 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "XREADGROUP GROUP mygroup Alice STREAMS mystream >", reply: "" },
             Example { call: "XREADGROUP GROUP mygroup Bob STREAMS mystream 0", reply: "mystream\n" },
         ],
-        run: Run::Plan(&XREADGROUP),
+        run: Run::Block(&XREADGROUP),
         ..ROW
     },
 ];
 
-const XREAD: Plan = Plan {
-    check: |args, _| Reading::parse(args, false).map(drop),
-    reads: |_| true,
-    act: |cx, args, _| match Reading::parse(args, false) {
-        Ok(reading) => each_key(cx, args, |cx, place, key| {
-            let id = reading.id(args, place);
-            Ok(cx.read_held::<Stream>(key)?.and_then(|stream| what_is_new(stream, id, reading.count)))
-        }),
-        Err(failure) => Finding::Failed(failure),
-    },
-    next: |args, _, findings, reply| or_null(next_told(args, findings, reply), reply),
-};
-
-const XREADGROUP: Plan = Plan {
-    check: |args, _| Reading::parse(args, true).map(drop),
-    reads: |_| false,
-    act: |cx, args, order| match Reading::parse(args, true) {
-        Ok(reading) if order.step == 0 => look_for_groups(cx, args, &reading),
-        Ok(reading) => {
-            each_key(cx, args, |cx, place, key| read_for_group(cx, key, &reading, reading.id(args, place)))
-        }
-        Err(failure) => Finding::Failed(failure),
-    },
-    next: |args, step, findings, reply| match step {
-        0 => next_read(findings),
-        _ => or_null(next_told(args, findings, reply), reply),
-    },
-};
-
-fn or_null(next: Next, reply: &mut Reply<'_>) -> Next {
-    match next {
-        Next::Wait => {
-            reply.null_array();
-            Next::Done
-        }
-        next => next,
+/// Any shard serves who waits from the streams that it has.
+const fn reading(plan: Plan, waits: fn(Args<'_>) -> bool, reader: Reader) -> Block {
+    Block {
+        plan,
+        timeout,
+        waits_for: |_| true,
+        is_served_alone: true,
+        is_ready: |_| false,
+        empty: |reply| reply.null_array(),
+        waits,
+        reader: Some(reader),
     }
+}
+
+const XREAD: Block = reading(
+    Plan {
+        check: |args, _| Reading::parse(args, false).map(drop),
+        reads: |_| true,
+        act: |cx, args, _| match Reading::parse(args, false) {
+            Ok(reading) => each_key(cx, args, |cx, place, key| {
+                let id = reading.id(args, place);
+                Ok(cx.read_held::<Stream>(key)?.and_then(|stream| what_is_new(stream, id, reading.count)))
+            }),
+            Err(failure) => Finding::Failed(failure),
+        },
+        next: |args, _, findings, reply| next_told(args, findings, reply),
+    },
+    |args| Reading::parse(args, false).is_ok_and(|reading| reading.block.is_some()),
+    Reader {
+        sees: |record, args, place| {
+            let id = Reading::parse(args, false).map(|reading| reading.id(args, place as u32));
+            let stream = stream_of(record);
+            stream.is_some_and(|stream| id.is_ok_and(|id| wanted(stream, id).is_some()))
+        },
+        settle: Some(settle),
+    },
+);
+
+const XREADGROUP: Block = reading(
+    Plan {
+        check: |args, _| Reading::parse(args, true).map(drop),
+        reads: |_| false,
+        act: |cx, args, order| match Reading::parse(args, true) {
+            Ok(reading) if order.step == 0 => look_for_groups(cx, args, &reading),
+            Ok(reading) => each_key(cx, args, |cx, place, key| {
+                read_for_group(cx, key, &reading, reading.id(args, place))
+            }),
+            Err(failure) => Finding::Failed(failure),
+        },
+        next: |args, step, findings, reply| match step {
+            0 => next_read(findings),
+            _ => next_told(args, findings, reply),
+        },
+    },
+    |args| {
+        Reading::parse(args, true).is_ok_and(|reading| reading.block.is_some() && reading.is_of_news(args))
+    },
+    Reader {
+        // That the stream or the group is gone is an answer as well.
+        sees: |record, args, _| {
+            let Ok(Reading { group: Some((group, _)), .. }) = Reading::parse(args, true) else { return true };
+            let stream = stream_of(record);
+            let Some((stream, group)) = stream.and_then(|stream| Some((stream, stream.group(group)?))) else {
+                return true;
+            };
+            wanted(stream, From::Behind(group.last_id)).is_some()
+        },
+        settle: None,
+    },
+);
+
+fn timeout(args: Args<'_>) -> Result<u64, Failure> {
+    let is_group = args.is(0, "xreadgroup");
+    Reading::parse(args, is_group).map(|reading| reading.block.unwrap_or(0))
+}
+
+fn stream_of(record: Option<&Record>) -> Option<&Stream> {
+    record?.container().and_then(Stream::within)
+}
+
+/// The same request with ids in the place of `$` and `+`, as the streams are now.
+fn settle(args: Args<'_>, findings: &[Finding]) -> OwnedArgs {
+    let streams = Reading::parse(args, false).map_or(0, |reading| reading.streams);
+    let last_id = |place: usize| {
+        let keys = findings.iter().filter_map(|finding| match finding {
+            Finding::Keys(keys) => Some(keys),
+            _ => None,
+        });
+        keys.flatten().find_map(|(key, finding)| match finding {
+            Finding::Bytes(id) if *key as usize == place => Some(&id[..]),
+            _ => None,
+        })
+    };
+    let mut settled = OwnedArgs::default();
+    for (n, word) in args.iter().enumerate() {
+        let is_open = n + streams >= args.len() && matches!(word, b"$" | b"+");
+        settled.push(if is_open { last_id(n - streams).unwrap_or(b"0-0") } else { word });
+    }
+    settled
 }
 
 /// The words of XREAD and XREADGROUP.
@@ -204,6 +268,11 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
+    /// True if nothing is asked for but what the group has not got.
+    fn is_of_news(&self, args: Args<'_>) -> bool {
+        args.skip(args.len() - self.streams).iter().all(|word| word == b">")
+    }
+
     /// From where the stream is read whose key stands at this place.
     fn id(&self, args: Args<'_>, place: u32) -> From {
         let word = args.at(place as usize + self.streams);
@@ -301,8 +370,12 @@ fn wanted(stream: &Stream, from: From) -> Option<StreamId> {
     begins.filter(|begins| stream.last().is_some_and(|last| last.id >= *begins))
 }
 
+/// What is new; where there is nothing, the last id for who waits for what comes behind it.
 fn what_is_new(stream: &Stream, from: From, count: usize) -> Option<Finding> {
-    let begins = wanted(stream, from)?;
+    let Some(begins) = wanted(stream, from) else {
+        let is_open = matches!(from, From::End | From::Last);
+        return is_open.then(|| Finding::Bytes(stream.last_id().with_text(<[u8]>::to_vec)));
+    };
     let count = stream.count(begins, StreamId::MAX, count);
     Some(told(count, stream.range(begins, StreamId::MAX)))
 }
@@ -435,4 +508,168 @@ fn next_told(args: Args<'_>, findings: Vec<Finding>, reply: &mut Reply<'_>) -> N
         }
     }
     Next::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Client, World};
+
+    /// The same on one core and on three: who waits for streams on shards of its own, of others, of several.
+    fn on_each(test: impl Fn(&mut World, &[Client])) {
+        for cores in [1, 3] {
+            let mut world = World::new(cores);
+            let clients: Vec<Client> = (0..6).map(|n| world.connect(n % cores)).collect();
+            test(&mut world, &clients);
+            for client in clients {
+                if world.is_open(client) {
+                    world.hang_up(client);
+                }
+            }
+            assert_eq!(world.unfinished(), [""; 0], "{cores} cores");
+        }
+    }
+
+    fn entry(key: &str, id: &str, value: &str) -> String {
+        let (keys, ids, values) = (key.len(), id.len(), value.len());
+        format!(
+            "*1\r\n*2\r\n${keys}\r\n{key}\r\n*1\r\n*2\r\n${ids}\r\n{id}\r\n*2\r\n$1\r\nf\r\n${values}\r\n{value}\r\n"
+        )
+    }
+
+    #[test]
+    fn one_entry_serves_all_who_read() {
+        on_each(|world, clients| {
+            let other = clients[5];
+            for key in ["a", "b", "c", "d"] {
+                assert_eq!(world.call(other, &format!("XADD {key} 1-0 f x")), "$3\r\n1-0\r\n");
+                // Who waits for later ones stands in nobody's way.
+                let none = "nosuch";
+                assert_eq!(world.call(clients[0], &format!("XREAD BLOCK 0 STREAMS {key} {none} 9-0 $")), "");
+                for client in &clients[1..3] {
+                    let read = format!("XREAD BLOCK 0 STREAMS {none} {key} $ $");
+                    assert_eq!(world.call(*client, &read), "");
+                }
+                let both = world.say(clients[3], &format!("XREAD BLOCK 0 STREAMS {key} {key} 0-0 +"));
+                assert_eq!(both, format!("{key}\n1-0\nf\nx\n{key}\n1-0\nf\nx"));
+                assert_eq!(world.call(other, &format!("XADD {key} 2-0 f y")), "$3\r\n2-0\r\n");
+                for client in &clients[1..3] {
+                    assert_eq!(world.receive(*client), entry(key, "2-0", "y"));
+                }
+                assert_eq!(world.receive(clients[0]), "");
+                assert_eq!(world.call(other, &format!("SET {key} text")), "+OK\r\n");
+                assert_eq!(world.call(other, &format!("DEL {key}")), ":1\r\n");
+                assert_eq!(world.call(other, &format!("XADD {key} 10-0 f z")), "$4\r\n10-0\r\n");
+                assert_eq!(world.receive(clients[0]), entry(key, "10-0", "z"));
+            }
+        });
+    }
+
+    #[test]
+    fn consumers_of_a_group_are_served_in_order() {
+        on_each(|world, clients| {
+            let other = clients[5];
+            for key in ["a", "b", "c", "d"] {
+                assert_eq!(world.call(other, &format!("XGROUP CREATE {key} g $ MKSTREAM")), "+OK\r\n");
+                for (n, client) in clients[..3].iter().enumerate() {
+                    let read = format!("XREADGROUP GROUP g c{n} COUNT 1 BLOCK 0 STREAMS {key} >");
+                    assert_eq!(world.call(*client, &read), "");
+                }
+                for line in ["MULTI", &format!("XADD {key} 1-0 f x"), &format!("XADD {key} 2-0 f y"), "EXEC"]
+                {
+                    world.call(other, line);
+                }
+                assert_eq!(world.receive(clients[0]), entry(key, "1-0", "x"));
+                assert_eq!(world.receive(clients[1]), entry(key, "2-0", "y"));
+                assert_eq!(world.receive(clients[2]), "");
+                assert_eq!(world.say(other, &format!("XPENDING {key} g - + 9")).lines().count(), 8);
+                assert_eq!(world.call(other, &format!("XADD {key} 3-0 f z")), "$3\r\n3-0\r\n");
+                assert_eq!(world.receive(clients[2]), entry(key, "3-0", "z"));
+            }
+        });
+    }
+
+    #[test]
+    fn who_waits_in_a_group_is_told_that_it_is_gone() {
+        on_each(|world, clients| {
+            let [waiter, other, ..] = *clients else { panic!("there are clients") };
+            for key in ["a", "b", "c", "d"] {
+                let gone = format!(
+                    "-NOGROUP No such key '{key}' or consumer group 'g' in XREADGROUP with GROUP option\r\n"
+                );
+                let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+                for (cause, told) in [
+                    (format!("XGROUP DESTROY {key} g"), &gone[..]),
+                    (format!("DEL {key}"), &gone),
+                    (format!("SET {key} text"), wrong),
+                    ("FLUSHALL".into(), &gone),
+                    (format!("RENAME {key} other"), &gone),
+                    (format!("PEXPIRE {key} 0"), &gone),
+                ] {
+                    world.call(other, "FLUSHALL");
+                    world.call(other, &format!("XGROUP CREATE {key} g $ MKSTREAM"));
+                    let read = format!("XREADGROUP GROUP g c BLOCK 0 STREAMS {key} >");
+                    assert_eq!(world.call(waiter, &read), "", "{cause}");
+                    world.call(other, &cause);
+                    assert_eq!(world.receive(waiter), told, "{cause}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn waits_end_in_time_and_not_at_all_where_there_are_none() {
+        on_each(|world, clients| {
+            let [waiter, other, ..] = *clients else { panic!("there are clients") };
+            world.call(other, "XGROUP CREATE a g $ MKSTREAM");
+            for (call, reply) in [
+                ("XREAD BLOCK x STREAMS a $", "-ERR timeout is not an integer or out of range\r\n"),
+                ("XREAD BLOCK -1 STREAMS a $", "-ERR timeout is negative\r\n"),
+                ("XREAD BLOCK 0 STREAMS a b $", unbalanced()),
+                ("XREADGROUP GROUP g c BLOCK 0 STREAMS a 0", "*1\r\n*2\r\n$1\r\na\r\n*0\r\n"),
+                ("XREAD STREAMS a b c 0 0 0", "*-1\r\n"),
+                ("XREAD BLOCK 20 STREAMS a b c $ $ $", ""),
+            ] {
+                assert_eq!(world.call(waiter, call), reply, "{call}");
+            }
+            world.pass(19);
+            assert_eq!(world.receive(waiter), "");
+            world.pass(2);
+            assert_eq!(world.receive(waiter), "*-1\r\n");
+            for line in
+                ["MULTI", "XREAD BLOCK 0 STREAMS a b c $ $ $", "XREADGROUP GROUP g c BLOCK 0 STREAMS a >"]
+            {
+                world.call(waiter, line);
+            }
+            assert_eq!(world.call(waiter, "EXEC"), "*2\r\n*-1\r\n*-1\r\n");
+        });
+    }
+
+    fn unbalanced() -> &'static str {
+        "-ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified.\r\n"
+    }
+
+    #[test]
+    fn streams_of_several_shards_are_read_as_one() {
+        let mut world = World::new(3);
+        let client = world.connect(0);
+        for key in ["a", "b", "c"] {
+            world.call(client, &format!("XADD {key} 1-0 f {key}"));
+            world.call(client, &format!("XGROUP CREATE {key} g 0"));
+        }
+        let all = "a\n1-0\nf\na\nb\n1-0\nf\nb\nc\n1-0\nf\nc";
+        assert_eq!(world.say(client, "XREAD STREAMS a b c 0 0 0"), all);
+        assert_eq!(world.say(client, "XREAD STREAMS a b c 0 1-0 +"), "a\n1-0\nf\na\nc\n1-0\nf\nc");
+        assert_eq!(
+            world.say(client, "XREADGROUP GROUP g x STREAMS a nosuch c > > >"),
+            "NOGROUP No such key 'nosuch' or consumer group 'g' in XREADGROUP with GROUP option"
+        );
+        assert_eq!(world.say(client, "XREADGROUP GROUP g x STREAMS a b c > > >"), all);
+        assert_eq!(world.call(client, "XREADGROUP GROUP g x STREAMS a b c > > >"), "*-1\r\n");
+        world.call(client, "XDEL b 1-0");
+        world.call(client, "HELLO 3");
+        assert_eq!(
+            world.call(client, "XREADGROUP GROUP g x STREAMS a b 0 0"),
+            "%2\r\n$1\r\na\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nf\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n*2\r\n$3\r\n1-0\r\n_\r\n"
+        );
+    }
 }

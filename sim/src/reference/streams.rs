@@ -452,9 +452,6 @@ fn set_id(shard: &mut Shard, db: usize, words: &Words) -> Told {
         }
     }
     let mut stream = get(shard, db, &words[1])?.ok_or("ERR no such key")?;
-    if last < stream.deleted {
-        return Err("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id".into());
-    }
     if let Some((top, _)) = stream.entries().next_back() {
         if last < *top {
             return Err("ERR The ID specified in XSETID is smaller than the target stream top item".into());
@@ -464,6 +461,9 @@ fn set_id(shard: &mut Shard, db: usize, words: &Words) -> Told {
                 "ERR The entries_added specified in XSETID is smaller than the target stream length".into()
             );
         }
+    }
+    if last < stream.deleted {
+        return Err("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id".into());
     }
     stream.last = last;
     stream.added = added.unwrap_or(stream.added);
@@ -561,6 +561,32 @@ pub fn reading(words: &Words) -> Result<Reading, String> {
         }
     }
     Ok(reading)
+}
+
+/// The last ids of the streams that a request reads from their end, as texts, by key.
+pub fn ends(shard: &mut Shard, db: usize, words: &Words) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let Ok(reading) = reading(words) else { return BTreeMap::new() };
+    let keys = reading.first..reading.first + reading.keys;
+    let is_open = |n: &usize| matches!(&words[n + reading.keys][..], b"$" | b"+");
+    let of = |n: usize| {
+        let last = get(shard, db, &words[n]).ok().flatten().map_or(LOWEST, |stream| stream.last);
+        (words[n].clone(), format!("{}-{}", last.0, last.1).into_bytes())
+    };
+    keys.filter(is_open).map(of).collect()
+}
+
+/// The same request with these ids in the place of ends.
+pub fn from_ends(words: &Words, ends: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut settled = words.to_vec();
+    if let Ok(reading) = reading(words) {
+        for n in reading.first..reading.first + reading.keys {
+            let id = &mut settled[n + reading.keys];
+            if let Some(end) = ends.get(&words[n]).filter(|_| matches!(&id[..], b"$" | b"+")) {
+                *id = end.clone();
+            }
+        }
+    }
+    settled
 }
 
 fn read(shard: &mut Shard, db: usize, words: &Words) -> Told {

@@ -135,6 +135,12 @@ pub const ALL: &[Family] = &[
         weight: 14,
         draw: |author, _| Saying::One(author.with_keys(streams::any)),
     },
+    Family {
+        name: "waiting for entries",
+        worlds: 400,
+        weight: 14,
+        draw: |author, _| author.waiting_for_entries(),
+    },
 ];
 
 /// Which families a world has, one bit each.

@@ -1,8 +1,9 @@
-//! Requests about streams and their groups, over keys that the caller chooses.
+//! Requests about streams and their groups, over keys that the caller chooses, and those that wait for entries.
 //!
 //! It knows the words of commands. It does not know what they answer.
 
-use super::author::words;
+use super::author::{Author, words};
+use super::families::Saying;
 use super::wide::{Keys, Request};
 use crate::dice::Dice;
 
@@ -149,7 +150,7 @@ fn groups(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
         11 => words(&["XGROUP", "DESTROY", &key, group]),
         12 | 13 => words(&["XGROUP", "CREATECONSUMER", &key, group, consumer]),
         14 => words(&["XGROUP", "DELCONSUMER", &key, group, consumer]),
-        15 => words(&["XGROUP", "CREATE", &key, group]),
+        15 => words(&["XGROUP", "CREATE", &key, group, at, "NONSENSE"]),
         16 | 17 => words(&["XINFO", "GROUPS", &key]),
         18 | 19 => words(&["XINFO", "CONSUMERS", &key, group]),
         20 | 21 => words(&["XINFO", "STREAM", &key, "FULL"]),
@@ -180,5 +181,69 @@ fn pending(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
         21 => words(&["XAUTOCLAIM", &key, group, consumer, "0", &from, "COUNT", "2", "JUSTID"]),
         22 => words(&["XINFO", "CONSUMERS", &key, group]),
         _ => words(&["XPENDING", &key, group, &from, &to]),
+    }
+}
+
+impl Author<'_> {
+    /// Something about waiting for entries, on the keys where lists are waited for as well, so that types meet.
+    pub fn waiting_for_entries(&mut self) -> Saying {
+        let keys = ["l0", "l{0}0", "e0", "e1", "e2", "e{0}0", "e{0}1"];
+        let dice = &mut self.dice;
+        let (a, b, c) = (pick(dice, &keys), pick(dice, &keys), pick(dice, &keys));
+        let patience = pick(dice, &["0", "0", "0", "5", "20", "50", "300", "-1", "soon"]);
+        let (x, y, z) = (pick(dice, &["$", "$", "0", "+"]), pick(dice, &["$", "$", "5-0"]), id(dice));
+        let (who, value) = (consumer(dice), format!("v{}", dice.below(1_000)));
+        let (group, keys_end) = (pick(dice, &["g", "g", "g", "h"]), self.keys_end);
+        let dice = &mut self.dice;
+        Saying::One(match dice.below(52) {
+            0..=3 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, x]),
+            4..=6 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, b, x, y]),
+            7 => words(&["XREAD", "COUNT", "2", "BLOCK", patience, "STREAMS", a, b, c, x, y, "$"]),
+            8 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, &z]),
+            9..=14 => words(&[
+                "XREADGROUP",
+                "GROUP",
+                group,
+                who,
+                "BLOCK",
+                patience,
+                "COUNT",
+                "1",
+                "STREAMS",
+                a,
+                ">",
+            ]),
+            15 | 16 => {
+                words(&["XREADGROUP", "GROUP", group, who, "BLOCK", patience, "STREAMS", a, b, ">", ">"])
+            }
+            17 => words(&[
+                "XREADGROUP",
+                "GROUP",
+                group,
+                who,
+                "NOACK",
+                "BLOCK",
+                patience,
+                "STREAMS",
+                a,
+                b,
+                ">",
+                "0",
+            ]),
+            18..=30 => words(&["XADD", a, "*", "f", &value]),
+            31 | 32 => words(&["XADD", a, "MAXLEN", "~", "3", "*", "f", &value]),
+            33 => words(&["XADD", a, &z, "f", &value]),
+            34..=38 => words(&["XGROUP", "CREATE", a, group, pick(dice, &["$", "0"]), "MKSTREAM"]),
+            39 => words(&["XGROUP", "DESTROY", a, group]),
+            40 => words(&["XGROUP", "SETID", a, group, "0"]),
+            41 => words(&["XACK", a, group, &z]),
+            42 => words(&["RENAME", b, a]),
+            43 => words(&["COPY", b, a, "REPLACE"]),
+            44 => words(&["SET", a, "text"]),
+            45 if keys_end => words(&["PEXPIRE", a, pick(dice, &["1", "5", "30"])]),
+            46 => words(&["XREADGROUP", "GROUP", group, who, "STREAMS", a, ">"]),
+            47 => words(&["XTRIM", a, "MAXLEN", "0"]),
+            _ => words(&["DEL", a]),
+        })
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn run(shard: &mut Shard, db: usize, words: &Words) -> Told {
         return Err(format!("ERR wrong number of arguments for 'xinfo|{}' command", text(&sub)));
     }
     let now = shard.clock_of(&words[2]);
-    let shown = if sub == b"stream" { full(words)? } else { None };
     let stream = get(shard, db, &words[2])?.ok_or("ERR no such key")?;
+    let shown = if sub == b"stream" { full(words)? } else { None };
     match &sub[..] {
         b"stream" => Ok(whole(&stream, shown)),
         b"groups" => {
@@ -134,7 +134,12 @@ fn whole_group(stream: &Stream, group: &[u8], of: &super::Group, shown: usize) -
     let pending = of.pending.iter().take(shown).map(|(id, (consumer, at, often))| {
         Reply::Array([vec![id_reply(*id), Reply::bulk(consumer)], times(*at, *often).to_vec()].concat())
     });
-    rows.extend([name("pel-count"), count(of.pending.len()), name("pel"), Reply::Array(pending.collect())]);
+    rows.extend([
+        name("pel-count"),
+        count(of.pending.len()),
+        name("pending"),
+        Reply::Array(pending.collect()),
+    ]);
     let consumers = of.consumers.iter().map(|(consumer, (seen, active))| {
         let pending = of.of(consumer).take(shown).map(|(id, (_, at, often))| {
             Reply::Array([vec![id_reply(*id)], times(*at, *often).to_vec()].concat())
@@ -148,7 +153,7 @@ fn whole_group(stream: &Stream, group: &[u8], of: &super::Group, shown: usize) -
             Reply::Integer(active.map_or(-1, |at| at as i64)),
             name("pel-count"),
             count(of.of(consumer).count()),
-            name("pel"),
+            name("pending"),
             Reply::Array(pending.collect()),
         ])
     });
