@@ -53,6 +53,7 @@ mod stream_pending;
 mod stream_range;
 mod stream_read;
 mod stream_trim;
+mod stream_words;
 mod string;
 mod string_many;
 mod string_number;

@@ -6,13 +6,14 @@ use super::row::Group;
 use super::table::{self, CommandId};
 use super::{row::Command, syntax};
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     Group::String,
     Group::List,
     Group::Hash,
     Group::Set,
     Group::SortedSet,
     Group::Geo,
+    Group::Stream,
     Group::Generic,
     Group::Transactions,
     Group::Connection,

@@ -387,3 +387,121 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::World;
+
+    #[test]
+    fn entries_are_added_and_removed() {
+        let mut world = World::new(2);
+        let client = world.connect(0);
+        let small = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+        let invalid = "ERR Invalid stream ID specified as stream command argument";
+        for (call, reply) in [
+            ("XADD s NOMKSTREAM 1-1 f v", ""),
+            ("XADD s 0-0 f v", "ERR The ID specified in XADD must be greater than 0-0"),
+            ("EXISTS s", "0"),
+            ("XADD s 1-1 f v", "1-1"),
+            ("XADD s 1-1 f v", small),
+            ("XADD s 0-* f v", small),
+            ("XADD s 1-* f 12 g x", "1-2"),
+            ("XADD s 5 f v", "5-0"),
+            ("XADD s 5-x f v", invalid),
+            ("XADD s + f v", invalid),
+            ("XADD s 6-1 f", "ERR wrong number of arguments for 'xadd' command"),
+            ("XADD s 6-1 f v g", "ERR wrong number of arguments for 'xadd' command"),
+            ("XADD s 7-18446744073709551615 f v", "7-18446744073709551615"),
+            ("XADD s 7-* f v", small),
+            ("XADD s 8-18446744073709551616 f v", invalid),
+            ("XLEN s", "4"),
+            ("XDEL s 1-1 9-9 1-1", "1"),
+            ("XDEL s x", invalid),
+            ("XDELEX s IDS 3 1-1 1-2 9-9", "-1\n1\n-1"),
+            ("XDELEX s IDS 2 1-1", "ERR The `numids` parameter must match the number of arguments"),
+            ("XDELEX s IDS 0 1-1", "ERR Number of IDs must be a positive integer"),
+            ("XDELEX nosuch ACKED IDS 1 1-1", "-1"),
+            ("XSETID s 5-0", "ERR The ID specified in XSETID is smaller than the target stream top item"),
+            (
+                "XSETID s 9-0 ENTRIESADDED 1",
+                "ERR The entries_added specified in XSETID is smaller than the target stream length",
+            ),
+            ("XSETID s 9-0 ENTRIESADDED 9 MAXDELETEDID 2-0", "OK"),
+            (
+                "XSETID s 9-0 MAXDELETEDID 9-1",
+                "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+            ),
+            ("XSETID nosuch 9-0", "ERR no such key"),
+            (
+                "XADD s 18446744073709551615-18446744073709551615 f v",
+                "18446744073709551615-18446744073709551615",
+            ),
+            ("XADD s * f v", "ERR The stream has exhausted the last possible ID, unable to add more items"),
+            ("TYPE s", "stream"),
+            ("OBJECT ENCODING s", "stream"),
+            ("SET t text", "OK"),
+            ("XADD t 1-1 f v", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ] {
+            assert_eq!(world.say(client, call), reply, "{call}");
+        }
+    }
+
+    #[test]
+    fn what_all_have_acknowledged_may_go() {
+        let mut world = World::new(1);
+        let client = world.connect(0);
+        for (call, reply) in [
+            ("XADD s 1-0 f v", "1-0"),
+            ("XADD s 2-0 f v", "2-0"),
+            ("XADD s 3-0 f v", "3-0"),
+            ("XGROUP CREATE s g 0", "OK"),
+            ("XGROUP CREATE s h 1-0", "OK"),
+            ("XREADGROUP GROUP g c COUNT 2 STREAMS s >", "s\n1-0\nf\nv\n2-0\nf\nv"),
+            ("XACKDEL s g ACKED IDS 2 1-0 2-0", "1\n2"),
+            ("XDELEX s ACKED IDS 2 1-0 2-0", "-1\n2"),
+            ("XREADGROUP GROUP h c STREAMS s >", "s\n2-0\nf\nv\n3-0\nf\nv"),
+            ("XTRIM s MAXLEN 0 ACKED", "0"),
+            ("XACK s h 2-0", "1"),
+            ("XTRIM s MAXLEN 0 ACKED", "1"),
+            ("XDELEX s DELREF IDS 1 3-0", "1"),
+            ("XPENDING s h", "0\n\n\n"),
+            ("EXISTS s", "1"),
+        ] {
+            assert_eq!(world.say(client, call), reply, "{call}");
+        }
+    }
+
+    #[test]
+    fn a_stream_goes_where_its_key_goes() {
+        let mut world = World::new(3);
+        let client = world.connect(0);
+        for n in 1..2_000 {
+            world.call(client, &format!("XADD a {n} field value:{n}"));
+        }
+        world.call(client, "XGROUP CREATE a g 0");
+        world.call(client, "XREADGROUP GROUP g c COUNT 500 STREAMS a >");
+        for (call, reply) in [
+            ("COPY a b", "1"),
+            ("RENAME a c", "OK"),
+            ("MOVE c 3", "1"),
+            ("XADD b 5000 field last", "5000-0"),
+            ("SELECT 3", "OK"),
+            ("XLEN c", "1999"),
+            ("XPENDING c g", "500\n1-0\n500-0\nc\n500"),
+            ("XTRIM c MAXLEN 10", "1989"),
+            ("XRANGE c - + COUNT 1", "1990-0\nfield\nvalue:1990"),
+            ("XGROUP DESTROY c g", "1"),
+            ("SELECT 0", "OK"),
+            ("XREVRANGE b + - COUNT 1", "5000-0\nfield\nlast"),
+            ("UNLINK b", "1"),
+        ] {
+            assert_eq!(world.say(client, call), reply, "{call}");
+        }
+        for engine in &mut world.engines {
+            assert_eq!(engine.node().shard.trash().recount(), Ok(()));
+            engine.node.shard.free_some(10_000);
+            assert!(engine.node().shard.trash().is_empty());
+            engine.node().shard.databases().iter().for_each(|db| assert_eq!(db.recount(), Ok(())));
+        }
+    }
+}

@@ -192,6 +192,8 @@ fn claim_one(
 /// How many pending entries are looked at for each that may be claimed.
 const LOOKS: usize = 10;
 const COUNT_DEFAULT: usize = 100;
+/// As many ids as Redis could keep in memory.
+const COUNT_MAX: usize = i64::MAX as usize / 16;
 
 fn claim_some(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, now) = (cx.key(args, 0), cx.now.0);
@@ -202,7 +204,7 @@ fn claim_some(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
         if args.is(n, "count") && n + 1 < args.len() {
             const WRONG: Failure = Failure::new("ERR COUNT must be > 0");
             let number = parse_integer(args.at(n + 1)).ok_or(WRONG)?;
-            count = usize::try_from(number).ok().filter(|count| *count > 0).ok_or(WRONG)?;
+            count = usize::try_from(number).ok().filter(|n| (1..=COUNT_MAX).contains(n)).ok_or(WRONG)?;
             n += 2;
         } else if args.is(n, "justid") {
             only_ids = true;
@@ -254,4 +256,45 @@ fn claim_some(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
         Ok(((), is_new == Some(true) || !taken.is_empty() || !gone.is_empty()))
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::World;
+
+    #[test]
+    fn pending_entries_change_hands() {
+        let mut world = World::new(1);
+        let client = world.connect(0);
+        for (call, reply) in [
+            ("XADD s 1-0 f a", "1-0"),
+            ("XADD s 2-0 f b", "2-0"),
+            ("XADD s 3-0 f c", "3-0"),
+            ("XGROUP CREATE s g 0", "OK"),
+            ("XREADGROUP GROUP g Alice STREAMS s >", "s\n1-0\nf\na\n2-0\nf\nb\n3-0\nf\nc"),
+            ("XDEL s 2-0", "1"),
+            ("XAUTOCLAIM s g Bob 0 - COUNT 1", "2-0\n1-0\nf\na\n"),
+            ("XAUTOCLAIM s g Bob 100 - JUSTID", "0-0\n\n2-0"),
+            ("XAUTOCLAIM s g Bob 0 (1-0 JUSTID", "0-0\n3-0\n"),
+            ("XCLAIM s g Carol 100000 3-0", ""),
+            ("XCLAIM s g Carol 0 3-0 9-0 RETRYCOUNT 5 JUSTID", "3-0"),
+            ("XPENDING s g", "2\n1-0\n3-0\nBob\n1\nCarol\n1"),
+            ("XPENDING s g - + 5 Carol", "3-0\nCarol\n0\n5"),
+            ("XPENDING s g IDLE 1 - + 5", ""),
+            ("XACK s g 1-0 3-0 4-0", "2"),
+            ("XCLAIM s g Carol 0 1-0", ""),
+            ("XCLAIM s g Carol 0 1-0 FORCE", "1-0\nf\na"),
+            ("XCLAIM s g Carol 0 1-0 LASTID 9-0 NONSENSE", "ERR Unrecognized XCLAIM option 'NONSENSE'"),
+            ("XCLAIM s g Carol x 1-0", "ERR Invalid min-idle-time argument for XCLAIM"),
+            ("XCLAIM s g Carol 0 1-0 IDLE x", "ERR Invalid IDLE option argument for XCLAIM"),
+            ("XCLAIM s h Carol 0 1-0", "NOGROUP No such key 's' or consumer group 'h'"),
+            ("XAUTOCLAIM s g Carol 0 - COUNT 0", "ERR COUNT must be > 0"),
+            ("XAUTOCLAIM s g Carol 0 - COUNT 8070450532247928833", "ERR COUNT must be > 0"),
+            ("XGROUP DELCONSUMER s g Carol", "1"),
+            ("XGROUP DELCONSUMER s g Carol", "0"),
+            ("XPENDING s g", "0\n\n\n"),
+        ] {
+            assert_eq!(world.say(client, call), reply, "{call}");
+        }
+    }
 }

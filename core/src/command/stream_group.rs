@@ -156,6 +156,15 @@ fn position(word: &[u8], stream: &Stream) -> Result<StreamId, Failure> {
     if word == b"$" { Ok(stream.last_id()) } else { strict_id(word, 0) }
 }
 
+/// The same for a group that is there, which may be set to the ends of all ids.
+fn new_position(word: &[u8], stream: &Stream) -> Result<StreamId, Failure> {
+    match word {
+        b"-" => Ok(StreamId::MIN),
+        b"+" => Ok(StreamId::MAX),
+        word => position(word, stream),
+    }
+}
+
 fn create(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     const BUSY: Failure = Failure::new("BUSYGROUP Consumer Group name already exists");
     let options = Options::parse(args, true)?;
@@ -196,7 +205,7 @@ fn change<R>(
 fn set_id(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let options = Options::parse(args, false)?;
     change(cx, args, |stream, group| {
-        let id = position(args.at(4), stream)?;
+        let id = new_position(args.at(4), stream)?;
         stream.change_group(group, |group| {
             group.last_id = id;
             group.entries_read = options.entries_read;

@@ -126,3 +126,53 @@ fn trim(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.count(trimmed.unwrap_or(0) as usize);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::World;
+
+    #[test]
+    fn streams_are_kept_short() {
+        let mut world = World::new(1);
+        let client = world.connect(0);
+        world.call(client, "CONFIG SET stream-node-max-entries 3");
+        for n in 1..=10 {
+            world.call(client, &format!("XADD s {n} f v"));
+        }
+        for (call, reply) in [
+            ("XTRIM s MAXLEN ~ 8", "0"),
+            ("XTRIM s MAXLEN ~ 6 LIMIT 2", "0"),
+            ("XTRIM s MAXLEN ~ 6", "3"),
+            ("XTRIM s MINID ~ 6", "0"),
+            ("XTRIM s MINID 6", "2"),
+            ("XTRIM s MINID = 6-1", "1"),
+            ("XTRIM s MAXLEN = 2", "2"),
+            ("XADD s MAXLEN 1 11 f v", "11-0"),
+            ("XADD s MINID 12 12 f v", "12-0"),
+            ("XADD s MAXLEN 0 13 f v", "13-0"),
+            ("XLEN s", "0"),
+            ("XTRIM s MAXLEN", "ERR wrong number of arguments for 'xtrim' command"),
+            ("XTRIM s LEN 5", "ERR syntax error"),
+            ("XTRIM s MAXLEN -1", "ERR The MAXLEN argument must be >= 0."),
+            ("XTRIM s MAXLEN x", "ERR value is not an integer or out of range"),
+            ("XTRIM s MAXLEN ~ 1 LIMIT -1", "ERR The LIMIT argument must be >= 0."),
+            (
+                "XTRIM s MAXLEN 1 LIMIT 1",
+                "ERR syntax error, LIMIT cannot be used without the special ~ option",
+            ),
+            (
+                "XADD s LIMIT 1 * f v",
+                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+            ),
+            ("XTRIM s LIMIT 0 KEEPREF", "ERR syntax error, XTRIM must be called with a trimming strategy"),
+            (
+                "XTRIM s MAXLEN 1 MINID 1",
+                "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+            ),
+            ("XTRIM s MAXLEN 1 KEEPREF ACKED", "ERR syntax error"),
+            ("XTRIM nosuch MAXLEN 1", "0"),
+        ] {
+            assert_eq!(world.say(client, call), reply, "{call}");
+        }
+    }
+}

@@ -377,6 +377,13 @@ impl Request {
                 self.said.connection
             ));
         }
+        if waiting::kind(words) == waiting::Kind::Stream && self.has_waited {
+            let is_gone = matches!(reply, Reply::Error(_));
+            return Ok(vec![match is_gone {
+                true => "who waited in a group was told that it is gone",
+                false => "somebody who waited for entries was served",
+            }]);
+        }
         let Some(key) = waiting::served_from(words, reply) else { return Ok(Vec::new()) };
         let standing = self.standing.get(key);
         if let Some(ahead) = standing.and_then(|standing| standing.ahead) {

@@ -231,7 +231,11 @@ fn group(shard: &mut Shard, db: usize, words: &Words) -> Told {
             (Reply::ok(), true)
         }
         b"setid" => {
-            let last = at(&words[4])?;
+            let last = match &words[4][..] {
+                b"-" => LOWEST,
+                b"+" => super::HIGHEST,
+                word => at(word)?,
+            };
             let group = stream.groups.get_mut(name).expect("it was looked for");
             (group.last, group.read) = (last, read);
             (Reply::ok(), true)
