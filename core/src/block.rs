@@ -13,7 +13,7 @@ use crate::dispatch::{Verdict, request};
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, Effect, Effects};
 use crate::hash::KeyHash;
-use crate::hop::{Hop, run_alone};
+use crate::hop::{Hop, act, run_alone};
 use crate::message::{Message, Request, Token};
 use crate::mutant::planted;
 use crate::node::{Applied, Node, Unserved};
@@ -26,7 +26,9 @@ use crate::transact::{Draft, Phase};
 use crate::txn::calls::Shape;
 use crate::txn::intent::{Fingerprint, Intent, Intents, Mode};
 use crate::txn::queue::EntryId;
-use crate::txn::waiters::{Kind, Progress, WaitId, WaitedKey};
+use crate::txn::waiters::{Kind, Progress, WaitId, WaitedKey, Waiter};
+use crate::txn::work::{Finding, Order};
+use crate::value::record::Record;
 
 /// A client that waits, as its core knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -220,7 +222,8 @@ impl Engine {
             Some(reply) => self.answer_wait(from, token, reply, false, now, out),
             None => {
                 let keys = self.waited_keys(request, block, false);
-                self.node.shard.waiters.wait(id, request.clone(), false, keys);
+                let request = self.settle_here(request, block);
+                self.node.shard.waiters.wait(id, request, false, keys);
                 self.node.note_applied(Applied::Waits { from, token });
                 if is_own {
                     self.got_in_line(token, now, out);
@@ -228,6 +231,38 @@ impl Engine {
                     out.push(Effect::Send { to: from, message: Message::InLine { token } });
                 }
             }
+        }
+    }
+
+    /// The request that is waited with on this shard alone.
+    fn settle_here(&mut self, request: &Request, block: &Block) -> Request {
+        let mut request = request.clone();
+        if block.reader.is_some_and(|reader| reader.settle.is_some()) {
+            let mut spans = Vec::new();
+            let args = request.args.unpack(&mut spans);
+            let circumstances = request.circumstances();
+            let hop = Hop {
+                command: request.command,
+                database: request.database,
+                circumstances: &circumstances,
+                is_admitted: true,
+                is_share: true,
+            };
+            let mut keys: Vec<KeyRef> = Vec::new();
+            self.node.find_keys(&hop, args, false, &mut keys);
+            let look = Order { step: 0, key: None, given: Finding::Nothing };
+            let findings = act(&mut self.node, &keys, &hop, args, [look]);
+            if let Some(args) = settled(request.command, args, &findings) {
+                request.args = args;
+            }
+        }
+        request
+    }
+
+    /// What a client of this core waits with, from now on.
+    pub(crate) fn waits_with(&mut self, token: Token, args: &Packed) {
+        if let Some(blocked) = self.blocked(token) {
+            blocked.args = args.clone();
         }
     }
 
@@ -305,21 +340,18 @@ impl Engine {
     fn serve_key(&mut self, key: &WaitedKey, now: Now, out: &mut Effects) -> bool {
         let hash = self.node.shard.hasher().hash(&key.1);
         let fingerprint = Fingerprint::new(key.0, hash);
+        let unix = self.node.shard.judge(now.unix());
         loop {
-            let Some((id, waiter)) = self.node.shard.waiters.first(key) else { return true };
-            if waiter.progress != Progress::Waiting {
-                // Whoever is ahead decides first; its end makes the key ready again.
-                return true;
-            }
-            let Run::Block(block) = waiter.request.command.row().run else { return true };
-            let (tries, client, request) = (waiter.tries, waiter.request.client, waiter.request.clone());
-            let unix = self.node.shard.judge(now.unix());
-            let record = self.node.shard.databases[usize::from(key.0)]
+            let shard = &self.node.shard;
+            let record = shard.databases[usize::from(key.0)]
                 .get(Key { bytes: &key.1, hash })
                 .filter(|record| !record.is_due(unix));
-            if !record.is_some_and(block.is_ready) {
+            // Whoever is ahead decides first; its end makes the key ready again. Readers stand in nobody's way.
+            let ready = |(_, waiter): &(WaitId, &Waiter)| is_to_be_served(waiter, record, &key.1);
+            let Some((id, waiter)) = shard.waiters.line(key).take_while(is_waiting).find(ready) else {
                 return true;
-            }
+            };
+            let (tries, client, request) = (waiter.tries, waiter.request.client, waiter.request.clone());
             // Who is served looks at all its keys, and may push to one of them.
             let intents = self.own_intents_of(&request);
             let is_held = |intent: &Intent| {
@@ -699,12 +731,42 @@ impl Engine {
     }
 }
 
+/// What a command waits with, if what was found at its beginning decides that.
+pub(crate) fn settled(command: CommandId, args: Args<'_>, findings: &[Finding]) -> Option<Packed> {
+    let Run::Block(block) = command.row().run else { return None };
+    let settle = block.reader?.settle?;
+    Some(Packed::new(settle(args, findings).view()))
+}
+
+/// True if nobody has decided yet how a wait ends.
+fn is_waiting((_, waiter): &(WaitId, &Waiter)) -> bool {
+    waiter.progress == Progress::Waiting
+}
+
+/// True if there is something for somebody in line for a key.
+fn is_to_be_served(waiter: &Waiter, record: Option<&Record>, key: &[u8]) -> bool {
+    let Run::Block(block) = waiter.request.command.row().run else { return false };
+    let Some(reader) = block.reader else { return record.is_some_and(block.is_ready) };
+    let mut spans = Vec::new();
+    let args = waiter.request.args.unpack(&mut spans);
+    let mut places = waiter.request.command.row().keys.places(args).filter(|place| args.at(*place) == key);
+    places.any(|place| (reader.sees)(record, args, place))
+}
+
 impl Node {
+    /// True if there is something for somebody in line for a key, for drivers that check what they drive.
+    pub fn could_serve(&self, key: &WaitedKey) -> bool {
+        let place = Key { bytes: &key.1, hash: self.shard.hasher().hash(&key.1) };
+        let record = self.shard.databases()[usize::from(key.0)].get(place);
+        let record = record.filter(|record| !record.is_due(self.shard.judged()));
+        self.shard.waiters.line(key).any(|(_, waiter)| is_to_be_served(waiter, record, &key.1))
+    }
+
     /// Of the keys of a command that waits, those where something lies for which others have waited longer are none of its business.
     pub(crate) fn leave_to_others(&self, id: WaitId, hop: &Hop<'_>, args: Args<'_>, keys: &mut Vec<KeyRef>) {
         let (row, database) = (hop.command.row(), hop.database);
         let Run::Block(block) = row.run else { return };
-        if self.shard.waiters.is_empty() {
+        if self.shard.waiters.is_empty() || block.reader.is_some() {
             return;
         }
         let places: SmallVec<[usize; 4]> = row.keys.places(args).collect();

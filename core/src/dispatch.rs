@@ -149,16 +149,7 @@ impl Engine {
                 self.locate(row, args);
                 self.run_several(&mut session, id, args, now, out)
             }
-            Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) => match self.place(row, args) {
-                Place::Here => {
-                    self.show(&session, row, args, now, out);
-                    self.run_here(&mut session, id, args, now, out);
-                    Verdict::Done
-                }
-                Place::There(core) => self.send_direct(&mut session, core, id, args, now, out),
-                Place::Several => self.run_several(&mut session, id, args, now, out),
-            },
-            Run::Block(block) => {
+            Run::Block(block) if (block.waits)(args) => {
                 let begun = match row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
                     true => Err(Failure::OUT_OF_MEMORY),
                     false => self.begin_block(&mut session, id, block, args, now, out),
@@ -168,6 +159,15 @@ impl Engine {
                     Verdict::Done
                 })
             }
+            Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) | Run::Block(_) => match self.place(row, args) {
+                Place::Here => {
+                    self.show(&session, row, args, now, out);
+                    self.run_here(&mut session, id, args, now, out);
+                    Verdict::Done
+                }
+                Place::There(core) => self.send_direct(&mut session, core, id, args, now, out),
+                Place::Several => self.run_several(&mut session, id, args, now, out),
+            },
             Run::Exec => self.exec(&mut session, id, args, now, out),
             Run::Watch(_) => self.watch(&mut session, id, args, now, out),
             Run::Visit { shard, .. } => match shard(args, self.node.cores) {

@@ -167,7 +167,11 @@ pub(crate) fn run_alone(
         node.statistics.error(failure.code());
     }
     let nanos = (node.instruments.stopwatch)().saturating_sub(started);
-    node.statistics.ran_share(hop.command, nanos);
+    match outcome {
+        // It is looked at again when there is something.
+        Ok(false) => node.statistics.ran_share(hop.command, nanos),
+        _ => node.statistics.ran(hop.command, nanos, outcome.is_err(), node.settings.latency_tracking),
+    }
     outcome.unwrap_or(true)
 }
 

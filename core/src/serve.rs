@@ -294,11 +294,14 @@ impl Engine {
     }
 
     fn run_request(&mut self, from: CoreId, token: Token, request: &Request, now: Now, out: &mut Effects) {
-        if let Run::Block(block) = request.command.row().run {
-            return self.run_blocking(from, token, request, block, now, out);
-        }
         let mut spans = std::mem::take(&mut self.spans);
         let args = request.args.unpack(&mut spans);
+        if let Run::Block(block) = request.command.row().run
+            && (block.waits)(args)
+        {
+            self.spans = spans;
+            return self.run_blocking(from, token, request, block, now, out);
+        }
         let circumstances = request.circumstances();
         let hop = Hop {
             command: request.command,

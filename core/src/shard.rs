@@ -144,6 +144,8 @@ impl Shard {
         let old = std::mem::replace(&mut self.databases[database], next);
         self.counters.dirty += old.len() as u64;
         self.trash.add_database(old);
+        // Who waits for a stream as one of a group is told that it is gone.
+        self.waiters.all_changed(database as u16);
     }
 
     /// Frees about `steps` keys of flushed databases or blocks of removed containers; how many steps are left.
@@ -224,7 +226,7 @@ impl Shard {
             now.0 += 40;
         }
         let mut left = steps;
-        let (watches, trash) = (&mut self.watches, &mut self.trash);
+        let (watches, waiters, trash) = (&mut self.watches, &mut self.waiters, &mut self.trash);
         for (number, database) in self.databases.iter_mut().enumerate() {
             if left == 0 {
                 break;
@@ -233,6 +235,7 @@ impl Shard {
             let (used, expired) =
                 database.expire_some(now, left, &|key| spared(number, key), &mut |record| {
                     watches.expired(number, record.key());
+                    waiters.changed(number, record.key());
                     trash.add_record(record);
                 });
             left -= used.min(left);
@@ -459,6 +462,7 @@ impl<'a> Cx<'a> {
             self.shard.counters.expired += 1;
             self.shard.counters.dirty += 1;
             self.shard.watches.expired(database as u16, key.bytes);
+            self.shard.waiters.changed(database as u16, key.bytes);
         }
         due
     }

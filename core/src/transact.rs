@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use crate::args::{Args, Packed};
-use crate::block::empty_reply;
+use crate::block::{empty_reply, settled};
 use crate::command::row::{Merge, Next, Run};
 use crate::command::table::CommandId;
 use crate::dispatch::Verdict;
@@ -99,13 +99,15 @@ impl Engine {
                 check(args)?;
                 Calls::default()
             }
-            Run::Plan(plan) => {
-                (plan.check)(args, &self.node.settings)?;
-                let mut calls = Calls::default();
-                calls.push(id, session.database, Shape::Whole, args.iter());
-                calls
-            }
-            _ => Calls::default(),
+            _ => match id.row().plan() {
+                Some(plan) => {
+                    (plan.check)(args, &self.node.settings)?;
+                    let mut calls = Calls::default();
+                    calls.push(id, session.database, Shape::Whole, args.iter());
+                    calls
+                }
+                None => Calls::default(),
+            },
         };
         draft.calls = calls;
         self.draft_several(&mut draft, &mut phase, 0, id, &circumstances, session.database, args);
@@ -293,6 +295,7 @@ impl Engine {
         };
         let resp = transaction.circumstances.resp;
         let mut reply = Chunks::default();
+        let settled = if transaction.waits { settled(id.command, args, &findings) } else { None };
         let next = (plan.next)(args, transaction.step, findings, &mut Reply::new(&mut reply, resp));
         match next {
             Next::Done => {}
@@ -313,8 +316,9 @@ impl Engine {
                     unix_micros: circumstances.unix_micros,
                     clock: 0,
                     first_hash: KeyHash(0),
-                    args: Packed::new(args),
+                    args: settled.unwrap_or_else(|| Packed::new(args)),
                 };
+                self.waits_with(token, &request.args);
                 let places = 0..transaction.participants.len() as u16;
                 let wait = |place| (place, Body::Wait(Box::new((token, request.clone()))));
                 let bodies = places.map(wait).collect();

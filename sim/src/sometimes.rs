@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 86] = [
+pub const ALL: [&str; 88] = [
     "a reply waited for a remote one",
     "credits ran out and a client was parked",
     "a parked client went on",
@@ -73,6 +73,8 @@ pub const ALL: [&str; 86] = [
     "one BLMOVE served the next",
     "a move that waited went to another shard",
     "two who waited for one key were served in order",
+    "somebody who waited for entries was served",
+    "who waited in a group was told that it is gone",
     "one waited for keys of several shards",
     "a newcomer stood behind who waited",
     "who was woken found nothing",

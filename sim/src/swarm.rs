@@ -3,6 +3,7 @@
 use darter_core::config::{OutputLimit, Settings};
 
 use crate::dice::{Concern, Dice};
+use crate::reference::streams::PAGE_ENTRIES;
 use crate::workload::families::Families;
 
 /// Kinds of faults.
@@ -140,6 +141,8 @@ impl Swarm {
     /// The settings of its engines.
     pub fn settings(&self) -> Settings {
         let mut settings = Settings { databases: self.databases, ..Settings::default() };
+        // Where a page of a stream ends is told by entries alone.
+        (settings.stream_node_max_bytes, settings.stream_node_max_entries) = (0, PAGE_ENTRIES as u64);
         if self.tight {
             settings.zset_max_listpack_entries = 2;
         }

@@ -9,6 +9,7 @@
 //! | [`author`] | keys, values and requests about strings, numbers, deadlines and whole databases |
 //! | [`sorting`] | requests that sort |
 //! | [`wide`] | requests about several shards and lists |
+//! | [`streams`] | requests about streams and their groups |
 //! | [`sorted_sets`] | requests about sorted sets and places, those that wait included |
 //! | [`bits`] | requests about strings as bits and as HyperLogLogs |
 //! | [`dumps`] | values that go out and come in as bytes |
@@ -20,6 +21,7 @@ pub mod dumps;
 pub mod families;
 pub mod sorted_sets;
 pub mod sorting;
+pub mod streams;
 pub mod waiting;
 pub mod wide;
 

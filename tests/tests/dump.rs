@@ -109,6 +109,58 @@ fn values_travel_both_ways() {
 }
 
 #[test]
+fn streams_travel_with_their_groups() {
+    let servers = [Server::start(2), Server::redis()];
+    let mut clients = servers.each_ref().map(connect);
+    let mut random = Random::new(12);
+    for n in 0..40 {
+        let key = format!("stream:{n}");
+        let mut calls = Vec::new();
+        let entries = if random.one_in(4) { 500 } else { random.below(12) };
+        for entry in 0..entries {
+            let mut call = format!("XADD {key} {}-{}", 100 + entry / 3, 1 + entry % 3);
+            let fields = if random.one_in(5) { 1 + random.below(4) } else { 2 };
+            (0..fields).for_each(|field| call += &format!(" field:{field} {}", random.below(100_000)));
+            calls.push(call);
+        }
+        calls.push(format!("XGROUP CREATE {key} one 0 MKSTREAM"));
+        calls.push(format!("XREADGROUP GROUP one alice COUNT {} STREAMS {key} >", 1 + random.below(20)));
+        calls.push(format!("XREADGROUP GROUP one bob COUNT 3 STREAMS {key} >"));
+        calls.push(format!("XGROUP CREATE {key} two $"));
+        calls.push(format!("XACK {key} one 100-1 100-3"));
+        calls.push(format!("XDEL {key} 100-2 101-1"));
+        for call_of in &calls {
+            let words: Vec<&[u8]> = call_of.split(' ').map(str::as_bytes).collect();
+            let replies = clients.each_mut().map(|client| call(client, &words));
+            assert_eq!(replies[0], replies[1], "{call_of}");
+        }
+        let looks = [
+            "XRANGE @ - +",
+            "XLEN @",
+            "XINFO GROUPS @",
+            "XPENDING @ one",
+            "XPENDING @ two",
+            "XADD @ 100-2 too late",
+        ];
+        let look = |client: &mut Client, key: &str| -> Vec<Reply> {
+            let call_of = |look: &&str| {
+                let look = look.replace('@', key);
+                let words: Vec<&[u8]> = look.split(' ').map(str::as_bytes).collect();
+                call(client, &words)
+            };
+            looks.iter().map(call_of).collect()
+        };
+        let expected = look(&mut clients[1], &key);
+        for (from, to) in [(0, 1), (1, 0), (0, 0)] {
+            let payload = dump(&mut clients[from], &key);
+            let restored = call(&mut clients[to], &[b"RESTORE", b"copy", b"0", &payload, b"REPLACE"]);
+            assert_eq!(restored.text(), Some("OK"), "{key} from {from} to {to}: {restored:?}");
+            assert_eq!(look(&mut clients[to], "copy"), expected, "{key} from {from} to {to}");
+        }
+    }
+}
+
+#[test]
 fn options_mean_what_they_mean_to_redis() {
     let servers = [Server::start(2), Server::redis()];
     let mut clients = servers.each_ref().map(connect);

@@ -180,8 +180,12 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
             reply.array(1 + words.len());
             key_specification(Keys::ONE, Touch::Read, reply);
             for word in words {
-                named_key_specification(word, from, touch, reply);
+                named_key_specification(word, from, touch, (0, 0), reply);
             }
+        }
+        (Keys::Halves { word, .. }, touch) => {
+            reply.array(1);
+            named_key_specification(word, 1, touch, (-1, 2), reply);
         }
         (keys, touch) => {
             reply.array(1);
@@ -192,7 +196,11 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
 
 fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
     let (begin, kind, numbers): (u16, &str, [(&str, i64); 3]) = match keys {
-        Keys::None | Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } | Keys::WithOption { .. } => {
+        Keys::None
+        | Keys::FirstAndCounted { .. }
+        | Keys::FirstAndNamed { .. }
+        | Keys::WithOption { .. }
+        | Keys::Halves { .. } => {
             return;
         }
         Keys::Range { first, last, step } => {
@@ -217,8 +225,14 @@ fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
     find_keys(kind, numbers, reply);
 }
 
-/// The key behind a word.
-fn named_key_specification(word: &str, from: u16, touch: Touch, reply: &mut Reply<'_>) {
+/// The keys behind a word: up to the `last`, of as many parts as `limit` says the first.
+fn named_key_specification(
+    word: &str,
+    from: u16,
+    touch: Touch,
+    (last, limit): (i64, i64),
+    reply: &mut Reply<'_>,
+) {
     reply.map(3);
     reply.text("flags");
     simple_set(touch_flags(touch), reply);
@@ -232,7 +246,7 @@ fn named_key_specification(word: &str, from: u16, touch: Touch, reply: &mut Repl
     reply.text(&word.to_uppercase());
     reply.text("startfrom");
     reply.integer(from.into());
-    find_keys("range", [("lastkey", 0), ("keystep", 1), ("limit", 0)], reply);
+    find_keys("range", [("lastkey", last), ("keystep", 1), ("limit", limit)], reply);
 }
 
 fn find_keys(kind: &str, numbers: [(&str, i64); 3], reply: &mut Reply<'_>) {

@@ -4,7 +4,7 @@ use super::hash::packing_of;
 use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
 use super::sets::limits_of;
-use super::zset;
+use super::{stream, zset};
 use crate::args::Args;
 use crate::config::Settings;
 use crate::hash::KeyHasher;
@@ -57,6 +57,7 @@ pub(super) fn forms(settings: &Settings, hasher: &KeyHasher) -> Forms {
         packing: packing_of(settings, hasher),
         sets: limits_of(settings, hasher),
         sorted: zset::limits_of(settings),
+        pages: stream::limits_of(settings),
     }
 }
 
@@ -189,6 +190,7 @@ mod tests {
             ("SADD a 1 2 3", "SMEMBERS a"),
             ("SADD a x", "SMEMBERS a"),
             ("HSET a f v", "HGETALL a"),
+            ("XADD a 1-1 f v", "XRANGE a - +"),
             ("ZADD a 1.5 x -inf y", "ZRANGE a 0 -1 WITHSCORES"),
         ] {
             world.send(client, b"FLUSHALL\r\n");

@@ -112,6 +112,8 @@ const fn pop(plan: Plan) -> Block {
         is_served_alone: true,
         is_ready: is_list,
         empty: |reply| reply.null_array(),
+        waits: |_| true,
+        reader: None,
     }
 }
 
@@ -148,6 +150,8 @@ const fn carry(plan: Plan) -> Block {
         is_served_alone: false,
         is_ready: is_list,
         empty: |reply| reply.null(),
+        waits: |_| true,
+        reader: None,
     }
 }
 

@@ -52,6 +52,15 @@ mod sets_walk;
 mod slowlog;
 mod sort;
 mod sort_order;
+mod stream;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_pending;
+mod stream_range;
+mod stream_read;
+mod stream_trim;
+mod stream_words;
 mod string;
 mod string_many;
 mod string_number;
@@ -119,4 +128,12 @@ const FAMILIES: &[&[Command]] = &[
     bit_field::COMMANDS,
     hll::COMMANDS,
     sort::COMMANDS,
+    stream::COMMANDS,
+    stream_trim::COMMANDS,
+    stream_range::COMMANDS,
+    stream_read::COMMANDS,
+    stream_group::COMMANDS,
+    stream_pending::COMMANDS,
+    stream_claim::COMMANDS,
+    stream_info::COMMANDS,
 ];

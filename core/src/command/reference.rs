@@ -6,13 +6,14 @@ use super::row::Group;
 use super::table::{self, CommandId};
 use super::{row::Command, syntax};
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     Group::String,
     Group::List,
     Group::Hash,
     Group::Set,
     Group::SortedSet,
     Group::Geo,
+    Group::Stream,
     Group::Generic,
     Group::Bitmap,
     Group::Hyperloglog,

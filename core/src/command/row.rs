@@ -1,7 +1,7 @@
 //! What one row of the command table says. A row stands beside the function that it names; everything else, from arity errors to the
 //! reference page, is derived from it.
 
-use crate::args::Args;
+use crate::args::{Args, OwnedArgs};
 use crate::config::Settings;
 use crate::node::{Asked, Local};
 use crate::part::Part;
@@ -103,6 +103,8 @@ pub enum Group {
     SortedSet,
     /// Places on the earth.
     Geo,
+    /// Streams.
+    Stream,
     /// Hashes.
     Hash,
     /// Sets.
@@ -129,6 +131,7 @@ impl Group {
             Group::List => "list",
             Group::SortedSet => "sorted-set",
             Group::Geo => "geo",
+            Group::Stream => "stream",
             Group::Hash => "hash",
             Group::Set => "set",
             Group::Generic => "generic",
@@ -181,6 +184,13 @@ pub enum Keys {
         /// Other options and how many arguments belong to each, so that these are not taken for it.
         others: &'static [(&'static str, u16)],
     },
+    /// Behind a word, which options may stand before, the first half of what follows.
+    Halves {
+        /// Each with how many words it takes.
+        options: &'static [(&'static str, u16)],
+        /// In lower case.
+        word: &'static str,
+    },
 }
 
 impl Keys {
@@ -230,6 +240,17 @@ impl Keys {
                 Some(place) => KeyPlaces { before: None, next: 1, last: place, step: place - 1 },
                 None => KeyPlaces { before: None, next: 1, last: 1, step: 1 },
             },
+            Keys::Halves { options, word } => {
+                let mut at = 1;
+                while let Some((_, words)) = options.iter().find(|(option, _)| args.is(at, option)) {
+                    at += usize::from(*words);
+                }
+                let behind = len.saturating_sub(at + 1);
+                match args.is(at, word) && behind % 2 == 0 {
+                    true => KeyPlaces { before: None, next: at + 1, last: at + behind / 2, step: 1 },
+                    false => KeyPlaces::NONE,
+                }
+            }
         }
     }
 
@@ -241,7 +262,7 @@ impl Keys {
             Keys::Range { first, step, .. } => (first.into(), step.into()),
             Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
             // Only plans have them, and they are never cut into shares.
-            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1),
+            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } | Keys::Halves { .. } => (1, 1),
         }
     }
 
@@ -250,8 +271,8 @@ impl Keys {
         match self {
             Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
             Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1, 1),
-            Keys::None | Keys::Counted { .. } => (0, 0, 0),
             Keys::WithOption { .. } => (1, 1, 1),
+            Keys::None | Keys::Counted { .. } | Keys::Halves { .. } => (0, 0, 0),
         }
     }
 }
@@ -389,6 +410,19 @@ pub struct Block {
     pub is_ready: fn(&Record) -> bool,
     /// The reply if there was nothing.
     pub empty: fn(&mut Reply<'_>),
+    /// True if this request waits at all.
+    pub waits: fn(Args<'_>) -> bool,
+    /// It takes nothing from who waits behind it: see [`Reader`]. Then `is_ready` is not asked.
+    pub reader: Option<Reader>,
+}
+
+/// A command that waits to read: who waited first does not stand in the way of others.
+#[derive(Clone, Copy)]
+pub struct Reader {
+    /// True if under the key at this place there is something to be told, be it that there is none any more.
+    pub sees: fn(Option<&Record>, Args<'_>, usize) -> bool,
+    /// The request that is waited with, if what is there at the beginning decides what it waits for.
+    pub settle: Option<fn(Args<'_>, &[Finding]) -> OwnedArgs>,
 }
 
 /// How a command runs.
@@ -548,6 +582,9 @@ impl Command {
         }
         if self.group == Group::Geo {
             categories.push("@geo");
+        }
+        if self.group == Group::Stream {
+            categories.push("@stream");
         }
         if self.group == Group::Hash {
             categories.push("@hash");

@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
 }
 
 fn is_token(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_uppercase() || c == '*')
+    word.starts_with(|c: char| c.is_ascii_uppercase() || "*=~$".contains(c))
 }
 
 fn is_operand(word: &&str) -> bool {
@@ -253,11 +253,11 @@ fn operand(word: &str) -> Argument {
 pub fn shown(usage: &str) -> String {
     let mut words = Vec::new();
     for word in usage.split_whitespace() {
+        let opening = word.len() - word.trim_start_matches('[').len();
         if let Some((_, choice)) = word.split_once(":<") {
-            words.push(format!("<{choice}"));
+            words.push(format!("{}<{choice}", &word[..opening]));
             continue;
         }
-        let opening = word.len() - word.trim_start_matches('[').len();
         let (body, closing) = match word.find(']') {
             Some(at) => word.split_at(at),
             None => (word, ""),
@@ -321,6 +321,7 @@ mod tests {
         let kinds: Vec<Kind> = found.iter().map(|argument| argument.kind).collect();
         assert_eq!(kinds[0], Kind::Key);
         assert_eq!(shown("key a:<LEFT | RIGHT> b:integer"), "key <LEFT | RIGHT> b");
+        assert_eq!(shown("[by:<A | B> [how:<= | ~>] x]"), "[<A | B> [<= | ~>] x]");
         assert_eq!(shown("[key start:integer [x:double]] [a:key | b]"), "[key start [x]] [a | b]");
     }
 

@@ -155,6 +155,8 @@ const fn waiting(plan: Plan) -> Block {
         is_served_alone: true,
         is_ready: is_sorted_set,
         empty: |reply| reply.null_array(),
+        waits: |_| true,
+        reader: None,
     }
 }
 

@@ -122,8 +122,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     special("oom-score-adj-values", "0 200 800", oom_scores).many().form(Form::Plain),
     // Encodings of values.
     number("list-compress-depth", "0", 0, I32_MAX),
-    memory("stream-node-max-bytes", "4096", 0, SIZE_MAX),
-    number("stream-node-max-entries", "100", 0, i64::MAX),
     // Files: snapshots and the append-only file.
     switch("aof-disable-auto-gc", "no"),
     switch("aof-load-truncated", "yes"),

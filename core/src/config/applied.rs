@@ -228,6 +228,17 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| s.hll_sparse_max_bytes.to_string(),
     )
     .form(Form::Memory),
+    Parameter::applied(
+        "stream-node-max-bytes",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.stream_node_max_bytes = bytes),
+        |s| s.stream_node_max_bytes.to_string(),
+    )
+    .form(Form::Memory),
+    Parameter::applied(
+        "stream-node-max-entries",
+        |s, v| value::integer(v[0], 0, i64::MAX).map(|entries| s.stream_node_max_entries = entries),
+        |s| s.stream_node_max_entries.to_string(),
+    ),
     // What is watched.
     Parameter::applied(
         "slowlog-log-slower-than",
@@ -302,6 +313,8 @@ mod tests {
             ("set-max-listpack-entries", "4"),
             ("set-max-listpack-value", "1048576"),
             ("hll-sparse-max-bytes", "12000"),
+            ("stream-node-max-bytes", "0"),
+            ("stream-node-max-entries", "7"),
             ("slowlog-log-slower-than", "-1"),
             ("slowlog-max-len", "9223372036854775807"),
             ("latency-monitor-threshold", "100"),

@@ -125,6 +125,10 @@ pub struct Settings {
     pub set_max_listpack_value: u64,
     /// Bytes that a HyperLogLog may have while it is sparse.
     pub hll_sparse_max_bytes: u64,
+    /// Bytes from which a block of a stream's entries is full; 0: never.
+    pub stream_node_max_bytes: u64,
+    /// Entries from which it is; 0: never.
+    pub stream_node_max_entries: u64,
     /// Microseconds from which a command is slow; negative: never; 0: always.
     pub slowlog_log_slower_than: i64,
     /// Entries kept.
@@ -183,6 +187,8 @@ impl Default for Settings {
             set_max_listpack_entries: 128,
             set_max_listpack_value: 64,
             hll_sparse_max_bytes: 3_000,
+            stream_node_max_bytes: 4_096,
+            stream_node_max_entries: 100,
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
             latency_monitor_threshold: 0,

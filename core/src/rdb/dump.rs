@@ -63,12 +63,19 @@ mod tests {
     use crate::value::list::Fill;
     use crate::value::record::{Access, Value};
     use crate::value::set::SetLimits;
+    use crate::value::stream::Limits as PageLimits;
     use crate::value::zset::Limits;
 
     fn forms() -> Forms {
         let packing = Packing { entries: 8, bytes: 64, seeds: Default::default() };
         let sorted = Limits { entries: 8, value: 64 };
-        Forms { fill: Fill(-2), packing, sets: SetLimits { ints: 8, packing }, sorted }
+        Forms {
+            fill: Fill(-2),
+            packing,
+            sets: SetLimits { ints: 8, packing },
+            sorted,
+            pages: PageLimits { bytes: 4_096, entries: 100 },
+        }
     }
 
     #[test]

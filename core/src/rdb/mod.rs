@@ -10,6 +10,7 @@ pub mod dump;
 pub mod lzf;
 pub mod packed;
 pub mod reader;
+pub mod stream;
 pub mod value;
 pub mod writer;
 
@@ -46,12 +47,18 @@ pub mod kind {
     pub const HASH_ZIPLIST: u8 = 13;
     /// Several ziplists.
     pub const LIST_QUICKLIST: u8 = 14;
+    /// A stream, of Redis 5.
+    pub const STREAM: u8 = 15;
     /// Fields and values in a listpack.
     pub const HASH_LISTPACK: u8 = 16;
     /// Members and scores in a listpack.
     pub const ZSET_LISTPACK: u8 = 17;
     /// Several listpacks, or elements too long for one.
     pub const LIST_QUICKLIST_2: u8 = 18;
+    /// A stream that knows its past, of Redis 7.0.
+    pub const STREAM_2: u8 = 19;
+    /// The same whose consumers know when they were active, of Redis 7.2.
+    pub const STREAM_3: u8 = 21;
     /// Members in a listpack.
     pub const SET_LISTPACK: u8 = 20;
     /// A hash of which fields end.

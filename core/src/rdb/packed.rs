@@ -3,7 +3,7 @@
 //! Forms: <https://github.com/antirez/listpack>, and the heads of `ziplist.c`, `intset.c` and `zipmap.c` of Redis. It knows blocks, not what
 //! their elements are to a value.
 
-use crate::value::element::{Element, tail_len};
+use crate::value::element::{self, Element, tail_len};
 
 /// Elements of a block, or what is wrong with it.
 pub type Elements<'a> = Result<Vec<Element<'a>>, &'static str>;
@@ -87,6 +87,37 @@ pub fn listpack(bytes: &[u8]) -> Elements<'_> {
         true if counted == UNCOUNTED || counted == elements.len() => Ok(elements),
         true => Err(WRONG_COUNT),
         false => Err(WRONG_SIZE),
+    }
+}
+
+/// A listpack that is being written.
+#[derive(Debug)]
+pub struct Listpack {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Default for Listpack {
+    fn default() -> Listpack {
+        Listpack { bytes: vec![0; 6], count: 0 }
+    }
+}
+
+impl Listpack {
+    /// Adds an element at the end.
+    pub fn push(&mut self, element: Element<'_>) {
+        element.with(|bytes| element::push(&mut self.bytes, bytes));
+        self.count += 1;
+    }
+
+    /// Its bytes, as they stand in a dump.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let Listpack { mut bytes, count } = self;
+        bytes.push(END);
+        let len = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&len.to_le_bytes());
+        bytes[4..6].copy_from_slice(&(count.min(UNCOUNTED) as u16).to_le_bytes());
+        bytes
     }
 }
 
@@ -206,6 +237,14 @@ mod tests {
         assert_eq!(texts(ziplist(&ziplist_of)), ["a", "1", "-1", "4000", "100000", "hello"]);
         assert_eq!(texts(intset(b"\x02\0\0\0\x03\0\0\0\xff\xff\x05\0\xe8\x03")), ["-1", "5", "1000"]);
         assert_eq!(texts(zipmap(b"\x01\x03foo\x03\x01bar!\xff")), ["foo", "bar"]);
+    }
+
+    #[test]
+    fn a_listpack_is_written_as_it_is_read() {
+        let mut written = Listpack::default();
+        let elements = [Element::Integer(-5), Element::Bytes(b"text"), Element::Integer(1 << 40)];
+        elements.iter().for_each(|element| written.push(*element));
+        assert_eq!(listpack(&written.into_bytes()), Ok(elements.to_vec()));
     }
 
     #[test]

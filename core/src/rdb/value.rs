@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::packed::{Elements, intset, listpack, ziplist, zipmap};
 use super::reader::{Read, Reader};
+use super::stream;
 use super::writer::Writer;
 use super::{VERSION, VERSION_OF_FIELD_DEADLINES, kind};
 use crate::time::UnixMillis;
@@ -18,6 +19,7 @@ use crate::value::list::{Fill, List};
 use crate::value::pack::Side;
 use crate::value::record::{EMBEDDED_MAX, Record};
 use crate::value::set::{Set, SetLimits};
+use crate::value::stream::Limits as PageLimits;
 use crate::value::zset::{Limits, SortedSet};
 
 /// The forms that values take in memory.
@@ -31,6 +33,8 @@ pub struct Forms {
     pub sets: SetLimits,
     /// Of sorted sets.
     pub sorted: Limits,
+    /// Of streams.
+    pub pages: PageLimits,
 }
 
 /// The version that a reader must know.
@@ -62,6 +66,10 @@ pub fn write(record: &Record, writer: &mut Writer) {
             set.iter().for_each(|member| writer.element(member));
         }
         Container::Hash(hash) => write_hash(hash, writer),
+        Container::Stream(stream) => {
+            writer.byte(kind::STREAM_2);
+            stream::write(stream, writer);
+        }
         Container::SortedSet(set) => {
             writer.byte(kind::ZSET_2);
             writer.length(set.len() as u64);
@@ -112,6 +120,9 @@ pub fn read(kind: u8, reader: &mut Reader<'_>, forms: &Forms) -> Read<Detached> 
         }
         kind::ZSET | kind::ZSET_2 | kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK => {
             Container::SortedSet(read_sorted(kind, reader, forms)?)
+        }
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
+            Container::Stream(stream::read(kind, reader, forms.pages)?)
         }
         _ => return Err(reader.corrupt("a value of unknown type")),
     };
@@ -299,7 +310,13 @@ mod tests {
     fn forms(entries: usize) -> Forms {
         let packing = Packing { entries, bytes: 64, seeds: Default::default() };
         let sorted = Limits { entries, value: 64 };
-        Forms { fill: Fill(entries as i32), packing, sets: SetLimits { ints: entries, packing }, sorted }
+        Forms {
+            fill: Fill(entries as i32),
+            packing,
+            sets: SetLimits { ints: entries, packing },
+            sorted,
+            pages: PageLimits { bytes: 4_096, entries: 100 },
+        }
     }
 
     fn record(value: Detached) -> Record {

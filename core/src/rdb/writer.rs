@@ -65,6 +65,11 @@ impl Writer {
         }
     }
 
+    /// A string whose bytes are no number, whatever they are.
+    pub fn plain(&mut self, bytes: &[u8]) {
+        self.bytes(bytes);
+    }
+
     fn small(&mut self, number: i32) {
         let bytes = number.to_le_bytes();
         let (mark, width) = match number {

@@ -131,6 +131,12 @@ impl Waiters {
         self.waiters.contains_key(&id)
     }
 
+    /// Those in line for a key, the first first.
+    pub fn line<'a>(&'a self, key: &WaitedKey) -> impl Iterator<Item = (WaitId, &'a Waiter)> {
+        let line = self.lines.get(key).into_iter().flatten();
+        line.filter_map(|id| Some((*id, self.waiters.get(id)?)))
+    }
+
     /// The first in line for a key.
     pub fn first(&self, key: &WaitedKey) -> Option<(WaitId, &Waiter)> {
         let id = *self.lines.get(key)?.front()?;

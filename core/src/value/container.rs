@@ -6,6 +6,7 @@ use super::block::block_size;
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
+use super::stream::Stream;
 use super::zset::SortedSet;
 use crate::time::UnixMillis;
 
@@ -20,6 +21,8 @@ pub enum Container {
     Hash(Hash),
     /// See [`Set`].
     Set(Set),
+    /// See [`Stream`].
+    Stream(Stream),
 }
 
 /// From this many blocks on a container is freed in the background, a few at a time.
@@ -33,6 +36,7 @@ impl Container {
             Container::SortedSet(_) => "zset",
             Container::Hash(_) => "hash",
             Container::Set(_) => "set",
+            Container::Stream(_) => "stream",
         }
     }
 
@@ -43,6 +47,7 @@ impl Container {
             Container::SortedSet(set) => set.encoding(),
             Container::Hash(hash) => hash.encoding(),
             Container::Set(set) => set.encoding(),
+            Container::Stream(stream) => stream.encoding(),
         }
     }
 
@@ -53,17 +58,19 @@ impl Container {
             Container::SortedSet(set) => set.owned_bytes(),
             Container::Hash(hash) => hash.owned_bytes(),
             Container::Set(set) => set.owned_bytes(),
+            Container::Stream(stream) => stream.owned_bytes(),
         };
         block_size(size_of::<Container>()) + inner
     }
 
-    /// True without elements: such a container has no key.
+    /// True without elements: such a container has no key, unless it is a stream.
     pub fn is_empty(&self) -> bool {
         match self {
             Container::List(list) => list.is_empty(),
             Container::SortedSet(set) => set.is_empty(),
             Container::Hash(hash) => hash.is_empty(),
             Container::Set(set) => set.is_empty(),
+            Container::Stream(stream) => stream.is_blank(),
         }
     }
 
@@ -72,6 +79,8 @@ impl Container {
     pub fn is_over(&self, now: UnixMillis) -> bool {
         match self {
             Container::Hash(hash) => hash.is_over(now),
+            // What is left of a stream is a stream.
+            Container::Stream(_) => false,
             _ => self.is_empty(),
         }
     }
@@ -92,6 +101,7 @@ impl Container {
             Container::Hash(hash) => hash.blocks(),
             Container::Set(set) => set.blocks(),
             Container::SortedSet(set) => set.blocks(),
+            Container::Stream(stream) => stream.blocks(),
         };
         blocks > HEAVY_BLOCKS
     }
@@ -103,6 +113,7 @@ impl Container {
             Container::SortedSet(set) => set.free_some(steps),
             Container::Hash(hash) => hash.free_some(steps),
             Container::Set(set) => set.free_some(steps),
+            Container::Stream(stream) => stream.free_some(steps),
         }
     }
 }
@@ -138,4 +149,4 @@ macro_rules! held {
     )*};
 }
 
-held!(List Hash Set SortedSet);
+held!(List Hash Set SortedSet Stream);

@@ -98,6 +98,13 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// Writes an element behind others.
+pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
+    let (at, encoded) = (out.len(), Encoded::of(bytes));
+    out.resize(at + encoded.len(), 0);
+    encoded.write(&mut out[at..]);
+}
+
 fn integer_head(number: i64) -> ([u8; HEAD_MAX], usize) {
     let mut head = [0; HEAD_MAX];
     let bytes = number.to_le_bytes();

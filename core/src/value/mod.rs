@@ -14,4 +14,5 @@ mod members;
 pub mod pack;
 pub mod record;
 pub mod set;
+pub mod stream;
 pub mod zset;

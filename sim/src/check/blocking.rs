@@ -5,6 +5,7 @@
 //! not before its time, that nobody is served before who stands ahead, and that nobody leaves a line while it waits, is judged here.
 
 use darter_core::Engine;
+use darter_core::command::Group;
 use darter_core::database::Key;
 use darter_core::message::Token;
 use darter_core::node::Unserved;
@@ -360,10 +361,17 @@ impl Witness {
                 let record =
                     shard.databases()[*database].get(Key { bytes: key, hash: shard.hasher().hash(key) });
                 let lives = record.filter(|record| !record.is_due(shard.judged()));
+                let waited = (*database as u16, key.clone(), Group::Stream as u8);
+                if *kind == Kind::Stream && engine.node().could_serve(&waited) {
+                    let name = String::from_utf8_lossy(key);
+                    return Err(format!(
+                        "somebody waits for news of {name} of database {database}, which has some"
+                    ));
+                }
                 let is_there = match lives.and_then(|record| record.container()) {
                     Some(Container::List(_)) => *kind == Kind::List,
                     Some(Container::SortedSet(_)) => *kind == Kind::SortedSet,
-                    Some(Container::Hash(_) | Container::Set(_)) | None => false,
+                    Some(Container::Hash(_) | Container::Set(_) | Container::Stream(_)) | None => false,
                 };
                 if is_there {
                     let name = String::from_utf8_lossy(key);

@@ -6,11 +6,12 @@ use darter_core::Engine;
 use darter_core::value::container::Container;
 use darter_core::value::hash::Field;
 use darter_core::value::record::Record;
+use darter_core::value::stream::{Entry as StreamEntry, Group, Stream, StreamId};
 
 use super::footprint::Placement;
 use crate::reference::sorted_sets::Score;
 use crate::reference::store::Store;
-use crate::reference::{Entry, Value};
+use crate::reference::{Entry, Value, streams};
 
 /// Compares the databases that are followed, as far as keys live.
 pub fn check<'a>(
@@ -81,7 +82,39 @@ fn is_same(record: &Record, entry: &Entry, judged: u64) -> bool {
         (Value::Set(members), _, Some(Container::Set(set))) => {
             set.len() == members.len() && members.iter().all(|member| set.has(member))
         }
+        (Value::Stream(expected), _, Some(Container::Stream(stream))) => is_same_stream(stream, expected),
         _ => false,
     };
     is_value && record.deadline().map(|at| at.0) == entry.deadline
+}
+
+fn is_same_stream(stream: &Stream, expected: &streams::Stream) -> bool {
+    let id = |id: StreamId| (id.ms, id.seq);
+    let words = |entry: StreamEntry<'_>| {
+        entry.pairs().flat_map(|(field, value)| [field.to_vec(), value.to_vec()]).collect()
+    };
+    let entries: Vec<streams::Entry> =
+        stream.range(StreamId::MIN, StreamId::MAX).map(|entry| (id(entry.id), words(entry))).collect();
+    let group = |group: &Group| {
+        let pending = group.pending().from(StreamId::MIN).map(|(at, pending)| {
+            let name = group.consumer(pending.consumer).name().to_vec();
+            (id(at), (name, pending.delivered, pending.times))
+        });
+        let consumers = group
+            .consumers()
+            .map(|(_, consumer)| (consumer.name().to_vec(), (consumer.seen, consumer.active)));
+        let of_each: usize = group.consumers().map(|(_, consumer)| consumer.pending().len()).sum();
+        assert_eq!(of_each, group.pending().len(), "what is pending is pending with somebody");
+        let found = streams::Group {
+            last: id(group.last_id),
+            read: group.entries_read,
+            pending: pending.collect(),
+            consumers: consumers.collect(),
+        };
+        (group.name().to_vec(), found)
+    };
+    let found = (id(stream.last_id()), stream.added(), id(stream.max_deleted()), stream.pages());
+    entries == expected.pages.concat()
+        && found == (expected.last, expected.added, expected.deleted, expected.pages.len())
+        && stream.groups().map(group).collect::<BTreeMap<_, _>>() == expected.groups
 }

@@ -13,6 +13,7 @@ use crate::decoder::Reply;
 use crate::reference::answer::Answer;
 use crate::reference::sort;
 use crate::reference::store::Store;
+use crate::reference::streams;
 
 /// The words of a request.
 type Words = Vec<Vec<u8>>;
@@ -159,7 +160,9 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
 
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
-    let of_several: [&[u8]; 41] = [
+    let of_several: [&[u8]; 43] = [
+        b"xread",
+        b"xreadgroup",
         b"zunion",
         b"zinter",
         b"zdiff",
@@ -217,7 +220,11 @@ fn counted(words: &[Vec<u8>], count: Option<usize>, first: usize, step: usize) -
 
 /// True for what is refused before anybody looks at a key, whatever lies there: commands of several steps look at their options first.
 fn is_refused(words: &[Vec<u8>], database: usize, databases: usize) -> bool {
-    let looks_first: [&[u8]; 28] = [
+    if words[0].eq_ignore_ascii_case(b"xreadgroup") {
+        return words.len() < 7 || streams::reading(words).is_err();
+    }
+    let looks_first: [&[u8]; 29] = [
+        b"xread",
         b"lmpop",
         b"lmove",
         b"copy",
@@ -356,6 +363,14 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
         }
         b"flushdb" | b"flushall" => {}
         b"ping" | b"echo" | b"select" | b"unwatch" | b"multi" | b"exec" | b"discard" | b"watch" => {}
+        b"xlen" | b"xrange" | b"xrevrange" | b"xpending" => roles.reads = vec![1],
+        b"xinfo" => roles.reads = vec![2],
+        b"xgroup" => roles.writes = vec![2],
+        b"xread" | b"xreadgroup" => {
+            let keys = streams::reading(words).map(|reading| reading.first..reading.first + reading.keys);
+            let keys = keys.map_or(Vec::new(), |keys| keys.collect());
+            if name == b"xread" { roles.reads = keys } else { roles.writes = keys }
+        }
         // All others write their first key.
         _ => roles.writes = vec![1],
     }

@@ -12,6 +12,7 @@ use crate::decoder::Reply;
 use crate::dialogue::spoken;
 use crate::reference::answer::Answer;
 use crate::reference::store::{Store, Watched};
+use crate::reference::streams;
 use crate::reference::{Entry, Value, waiting};
 
 /// The words of a request.
@@ -64,6 +65,8 @@ pub struct Replay {
     store: Store,
     requests: BTreeMap<Op, Request>,
     watched: BTreeMap<Op, Vec<Watched>>,
+    /// From where who waits for news reads, by key; by connection and request.
+    ends: BTreeMap<(u64, u64), BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Replies that were compared.
     pub compared: u64,
     /// Situations that only the order shows.
@@ -88,7 +91,7 @@ impl Replay {
     pub fn new(store: Store) -> Replay {
         let (requests, watched) = (BTreeMap::new(), BTreeMap::new());
         let (serial, situations) = (Serial::default(), Vec::new());
-        Replay { serial, store, requests, watched, compared: 0, situations }
+        Replay { serial, store, requests, watched, ends: BTreeMap::new(), compared: 0, situations }
     }
 
     /// A request was taken by its core, with this database selected.
@@ -236,11 +239,27 @@ impl Replay {
                 let kind = waiting::kind(words);
                 let is_mine = |key: &[u8]| !request.is_behind(&self.store, database, key, kind);
                 let words = if waits { &waiting::only(words, is_mine) } else { words };
+                let words = &self.from_ends(request.said, words);
                 let answer = self.store.run_selected(&mut database, words);
                 if let (Some(Answer::Exactly(reply)), true) = (&answer, waits) {
                     self.situations.extend(request.serves(words, request.heard.as_ref().unwrap_or(reply))?);
                 }
                 answer
+            }
+            Deed::Look(words) if waiting::kind(words) == waiting::Kind::Stream => {
+                let words = &self.from_ends(request.said, words);
+                let ends = streams::ends(&mut self.store.all, database, words);
+                let found = self.store.run_selected(&mut database, words);
+                if found != Some(Answer::Exactly(Reply::Null)) {
+                    return Err(format!(
+                        "connection {} waits after {}, but in the order that explains everybody there is {found:?}",
+                        request.said.connection,
+                        spoken(words),
+                    ));
+                }
+                self.ends.entry(asked(request.said)).or_default().extend(ends);
+                request.expired.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
+                return Ok(());
             }
             Deed::Look(words) => {
                 let keys = waiting::of(words).map(|wait| wait.keys).unwrap_or_default();
@@ -307,6 +326,14 @@ impl Replay {
         ))
     }
 
+    /// The words of a request that may have waited, with the ids that it waits with.
+    fn from_ends(&self, said: Said, words: &Words) -> Words {
+        match self.ends.get(&asked(said)) {
+            Some(ends) => streams::from_ends(words, ends),
+            None => words.clone(),
+        }
+    }
+
     fn name(&self, op: Op) -> String {
         self.requests.get(&op).map_or_else(String::new, |request| {
             format!(
@@ -323,13 +350,18 @@ impl Replay {
     }
 }
 
+/// What all tries of one request have in common.
+fn asked(said: Said) -> (u64, u64) {
+    (said.connection, said.number >> TRIES_BITS)
+}
+
 impl Request {
     /// Something lies under a key for which others have waited longer: it is none of this one's business.
     fn is_behind(&self, store: &Store, database: usize, key: &[u8], kind: waiting::Kind) -> bool {
         let is_it = |entry: &Entry| match entry.value {
             Value::List(_) => kind == waiting::Kind::List,
             Value::SortedSet(_) => kind == waiting::Kind::SortedSet,
-            Value::Bytes(_) | Value::Hash(_) | Value::Set(_) => false,
+            Value::Bytes(_) | Value::Hash(_) | Value::Set(_) | Value::Stream(_) => false,
         };
         self.standing.get(key).is_some_and(|standing| standing.ahead.is_some())
             && store.all.lives(database, key)
@@ -344,6 +376,13 @@ impl Request {
                 spoken(words),
                 self.said.connection
             ));
+        }
+        if waiting::kind(words) == waiting::Kind::Stream && self.has_waited {
+            let is_gone = matches!(reply, Reply::Error(_));
+            return Ok(vec![match is_gone {
+                true => "who waited in a group was told that it is gone",
+                false => "somebody who waited for entries was served",
+            }]);
         }
         let Some(key) = waiting::served_from(words, reply) else { return Ok(Vec::new()) };
         let standing = self.standing.get(key);

@@ -155,6 +155,8 @@ impl Waits {
             let line = self.lines.get(&place)?;
             let own = line.iter().find(|place| Some(place.id) == id);
             let ahead = line.first().map(|place| place.id).filter(|first| Some(*first) != id);
+            // Readers stand in nobody's way.
+            let ahead = ahead.filter(|_| kind != Kind::Stream);
             let cause = self.causes.get(&place).copied();
             Some((
                 key.clone(),
@@ -170,7 +172,7 @@ impl Waits {
             return false;
         }
         let mut is_waited_for = false;
-        for kind in [Kind::List, Kind::SortedSet] {
+        for kind in [Kind::List, Kind::SortedSet, Kind::Stream] {
             let place = (shard, database, key.to_vec(), kind);
             if self.lines.contains_key(&place) {
                 is_waited_for = true;

@@ -52,6 +52,13 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         b"bitpos" => (3, ANY),
         b"setbit" => (4, 4),
         b"bitop" => (4, ANY),
+        b"xlen" => (2, 2),
+        b"xgroup" | b"xinfo" => (2, ANY),
+        b"xdel" | b"xsetid" | b"xpending" => (3, ANY),
+        b"xrange" | b"xrevrange" | b"xtrim" | b"xread" | b"xack" => (4, ANY),
+        b"xadd" | b"xdelex" => (5, ANY),
+        b"xackdel" | b"xclaim" | b"xautoclaim" => (6, ANY),
+        b"xreadgroup" => (7, ANY),
         _ => return None,
     })
 }

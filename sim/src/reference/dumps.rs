@@ -44,6 +44,10 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
 
 /// Whether these bytes are this value, fields left out whose time has come.
 pub(super) fn is_dump_of(payload: &[u8], value: &Value, clock: u64) -> bool {
+    if let Value::Stream(_) = value {
+        // That the kind is right is all that is looked at: the reader here knows no listpacks.
+        return payload.first() == Some(&19);
+    }
     read(payload).is_some_and(|read| without_due(read, clock) == *value)
 }
 
@@ -81,6 +85,7 @@ pub fn payload(value: &Value) -> Vec<u8> {
                 text(&mut out, value);
             }
         }
+        Value::Stream(_) => panic!("streams are not written here"),
         Value::SortedSet(set) => {
             out.extend([5, set.len() as u8]);
             for (member, score) in set {

@@ -22,6 +22,7 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
                 Some(Value::Bytes(_)) => "string",
                 Some(Value::List(_)) => "list",
                 Some(Value::SortedSet(_)) => "zset",
+                Some(Value::Stream(_)) => "stream",
                 Some(Value::Hash(_)) => "hash",
                 Some(Value::Set(_)) => "set",
             };

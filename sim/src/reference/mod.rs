@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
-//! | `strings`, `bits`, `hll`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, `sort`, `keys`, `deadlines`, [`dumps`] | families of commands |
+//! | `strings`, `bits`, `hll`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, [`streams`], `sort`, `keys`, `deadlines`, [`dumps`] | families of commands |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -29,6 +29,7 @@ mod sets;
 pub mod sort;
 pub mod sorted_sets;
 pub mod store;
+pub mod streams;
 mod strings;
 pub mod waiting;
 
@@ -47,6 +48,8 @@ pub enum Value {
     List(VecDeque<Vec<u8>>),
     /// A sorted set, never empty.
     SortedSet(sorted_sets::SortedSet),
+    /// A stream, which may be empty.
+    Stream(streams::Stream),
     /// A hash, never empty; fields whose time has come may be in it.
     Hash(hashes::Fields),
     /// A set, never empty.
@@ -178,6 +181,9 @@ impl Shard {
                 bits::run(self, database, &name, words)
             }
             b"pfadd" | b"pfcount" | b"pfmerge" => hll::run(self, database, &name, words),
+            b"xadd" | b"xlen" | b"xrange" | b"xrevrange" | b"xdel" | b"xdelex" | b"xtrim" | b"xsetid"
+            | b"xread" | b"xreadgroup" | b"xgroup" | b"xack" | b"xackdel" | b"xpending" | b"xclaim"
+            | b"xautoclaim" | b"xinfo" => return Some(streams::run(self, database, &name, words)),
             _ => return None,
         };
         Some(answer.unwrap_or_else(|line| Reply::Error(line.into())))

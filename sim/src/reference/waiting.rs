@@ -3,8 +3,8 @@
 //! Each does what a command that does not wait does with the same words. It does not know who waits, nor for how long.
 
 use super::lists::{self, end};
-use super::sorted_sets;
 use super::{Line, Shard, Words};
+use super::{sorted_sets, streams};
 use crate::decoder::Reply;
 
 pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> Result<Reply, Line> {
@@ -78,10 +78,15 @@ pub enum Kind {
     List,
     /// A sorted set.
     SortedSet,
+    /// News of a stream, which nobody takes away from who only reads.
+    Stream,
 }
 
 /// What a request that waits waits for.
 pub fn kind(words: &Words) -> Kind {
+    if words.first().is_some_and(|name| name.to_ascii_lowercase().starts_with(b"xread")) {
+        return Kind::Stream;
+    }
     let is_of_sorted_sets = words.first().is_some_and(|name| name.to_ascii_lowercase().starts_with(b"bz"));
     if is_of_sorted_sets { Kind::SortedSet } else { Kind::List }
 }
@@ -98,6 +103,14 @@ pub struct Wait {
 /// What a request waits for if there is nothing; `None`: it is none that waits, or it is refused.
 pub fn of(words: &Words) -> Option<Wait> {
     let name = words[0].to_ascii_lowercase();
+    if name == b"xread" || name == b"xreadgroup" {
+        let reading = streams::reading(words).ok()?;
+        let (ids, millis) = (&words[reading.first + reading.keys..], reading.block?);
+        let keys = (reading.first..reading.first + reading.keys).collect();
+        // There is always something to be said of what was delivered.
+        let waits = reading.group.is_none() || ids.iter().all(|id| id == b">");
+        return waits.then_some(Wait { keys, millis });
+    }
     let (keys, timeout) = match &name[..] {
         b"blpop" | b"brpop" | b"bzpopmin" | b"bzpopmax" => ((1..words.len() - 1).collect(), words.len() - 1),
         b"blmpop" | b"bzmpop" => {
@@ -119,7 +132,12 @@ pub fn only(words: &Words, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     if matches!(&name[..], b"blmove" | b"brpoplpush") {
         return words.to_vec();
     }
-    let is_kept = |place: &usize| !wait.keys.contains(place) || wanted(&words[*place]);
+    let is_kept = |place: &usize| {
+        // An id of a stream goes with its key.
+        let is_id = kind(words) == Kind::Stream && *place > wait.keys[wait.keys.len() - 1];
+        let place = if is_id { *place - wait.keys.len() } else { *place };
+        !wait.keys.contains(&place) || wanted(&words[place])
+    };
     let kept: Vec<usize> = (0..words.len()).filter(is_kept).collect();
     let count = kept.iter().filter(|place| wait.keys.contains(place)).count();
     let mut fewer: Vec<Vec<u8>> = kept.into_iter().map(|place| words[place].clone()).collect();
@@ -194,6 +212,11 @@ mod tests {
         assert_eq!(keys("BLPOP a x"), None);
         assert_eq!(keys("LPOP a"), None);
         assert_eq!(only(&words("BLMPOP 0 2 a b LEFT"), |key| key == b"b"), words("BLMPOP 0 1 b LEFT"));
+        assert_eq!(keys("XREAD BLOCK 5 STREAMS a b $ 0"), Some((vec![4, 5], 5)));
+        assert_eq!(keys("XREAD STREAMS a b $ 0"), None);
+        assert_eq!(keys("XREADGROUP GROUP g c BLOCK 5 STREAMS a b > 0"), None);
+        let read = words("XREAD BLOCK 5 STREAMS a b $ 0");
+        assert_eq!(only(&read, |key| key == b"b"), words("XREAD BLOCK 5 STREAMS b 0"));
         assert_eq!(only(&words("BLPOP a b 1"), |key| key == b"a"), words("BLPOP a 1"));
         assert_eq!(only(&words("BLMOVE a b LEFT LEFT 1"), |_| false), words("BLMOVE a b LEFT LEFT 1"));
     }

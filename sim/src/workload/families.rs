@@ -7,6 +7,7 @@ use super::bits;
 use super::dumps;
 use super::sorted_sets;
 use super::sorting;
+use super::streams;
 use super::wide::{self, Request};
 use crate::dice::{Concern, Dice};
 use crate::plan::Deed;
@@ -154,6 +155,18 @@ pub const ALL: &[Family] = &[
         worlds: 300,
         weight: 8,
         draw: |author, _| Saying::One(author.with_keys(sorting::sorting)),
+    },
+    Family {
+        name: "streams",
+        worlds: 500,
+        weight: 14,
+        draw: |author, _| Saying::One(author.with_keys(streams::any)),
+    },
+    Family {
+        name: "waiting for entries",
+        worlds: 400,
+        weight: 14,
+        draw: |author, _| author.waiting_for_entries(),
     },
 ];
 

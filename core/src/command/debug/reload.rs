@@ -80,13 +80,19 @@ mod tests {
             "SADD s 1 2",
             "SADD t x y",
             "ZADD z 1 a 2.5 b",
+            "XADD x 5-1 f v g w",
+            "XADD x 5-2 f v g w",
+            "XADD x 6-1 other v",
+            "XGROUP CREATE x readers 0",
+            "XREADGROUP GROUP readers alice COUNT 2 STREAMS x >",
+            "XDEL x 5-1",
             "HSET h f v g w",
             "HPEXPIREAT h 99999999999999 FIELDS 1 g",
         ] {
             world.send(client, format!("{line}\r\n").as_bytes());
             world.receive(client);
         }
-        let looks = "MGET a b c\r\nTTL a\r\nLRANGE l 0 -1\r\nSMEMBERS s\r\nSMEMBERS t\r\nZRANGE z 0 -1 WITHSCORES\r\nHGETALL h\r\nHPEXPIRETIME h FIELDS 1 g\r\n\
+        let looks = "MGET a b c\r\nTTL a\r\nLRANGE l 0 -1\r\nSMEMBERS s\r\nSMEMBERS t\r\nZRANGE z 0 -1 WITHSCORES\r\nHGETALL h\r\nXRANGE x - +\r\nXINFO GROUPS x\r\nXPENDING x readers - + 10\r\nXINFO STREAM x\r\nHPEXPIRETIME h FIELDS 1 g\r\n\
                      OBJECT ENCODING s\r\nMEMORY USAGE h\r\n";
         world.send(client, looks.as_bytes());
         let before = world.receive(client);

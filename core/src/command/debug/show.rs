@@ -106,6 +106,7 @@ fn serialized_len(record: &Record) -> usize {
                 prefixed(set.len()) - set.len() + set.iter().map(member).sum::<usize>()
             }
         },
+        (None, Some(Container::Stream(stream))) => stream.text_bytes(),
         (None, None) => 0,
     }
 }
