@@ -81,7 +81,9 @@ impl Naive {
     fn remove(&mut self, id: StreamId, references: References) {
         self.entries.remove(&id);
         if references == References::Drop {
-            self.groups.values_mut().for_each(|(_, pending)| drop(pending.remove(&id)));
+            for (_, pending) in self.groups.values_mut() {
+                pending.remove(&id);
+            }
         }
     }
 }
