@@ -246,7 +246,7 @@ impl Keys {
                     at += usize::from(*words);
                 }
                 let behind = len.saturating_sub(at + 1);
-                match args.is(at, word) && behind % 2 == 0 {
+                match args.is(at, word) && behind.is_multiple_of(2) {
                     true => KeyPlaces { before: None, next: at + 1, last: at + behind / 2, step: 1 },
                     false => KeyPlaces::NONE,
                 }

@@ -77,7 +77,7 @@ impl<'a> Reading<'a> {
                 reading.count = usize::try_from(count).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
                 n += 2;
             } else if args.is(n, STREAMS) && behind >= 1 {
-                if behind % 2 != 0 {
+                if !behind.is_multiple_of(2) {
                     return Err(unbalanced(is_group));
                 }
                 reading.streams = behind / 2;

@@ -239,7 +239,7 @@ impl Replay {
                 let kind = waiting::kind(words);
                 let is_mine = |key: &[u8]| !request.is_behind(&self.store, database, key, kind);
                 let words = if waits { &waiting::only(words, is_mine) } else { words };
-                let words = &self.from_ends(request.said, words);
+                let words = &self.settled(request.said, words);
                 let answer = self.store.run_selected(&mut database, words);
                 if let (Some(Answer::Exactly(reply)), true) = (&answer, waits) {
                     self.situations.extend(request.serves(words, request.heard.as_ref().unwrap_or(reply))?);
@@ -247,7 +247,7 @@ impl Replay {
                 answer
             }
             Deed::Look(words) if waiting::kind(words) == waiting::Kind::Stream => {
-                let words = &self.from_ends(request.said, words);
+                let words = &self.settled(request.said, words);
                 let ends = streams::ends(&mut self.store.all, database, words);
                 let found = self.store.run_selected(&mut database, words);
                 if found != Some(Answer::Exactly(Reply::Null)) {
@@ -327,7 +327,7 @@ impl Replay {
     }
 
     /// The words of a request that may have waited, with the ids that it waits with.
-    fn from_ends(&self, said: Said, words: &Words) -> Words {
+    fn settled(&self, said: Said, words: &Words) -> Words {
         match self.ends.get(&asked(said)) {
             Some(ends) => streams::from_ends(words, ends),
             None => words.clone(),

@@ -81,9 +81,9 @@ impl Naive {
     fn remove(&mut self, id: StreamId, references: References) {
         self.entries.remove(&id);
         if references == References::Drop {
-            self.groups.values_mut().for_each(|(_, pending)| {
+            for (_, pending) in self.groups.values_mut() {
                 pending.remove(&id);
-            });
+            }
         }
     }
 }

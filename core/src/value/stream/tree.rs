@@ -452,9 +452,9 @@ mod tests {
                         tree.insert(next, n);
                         model.insert(next, n);
                     }
-                    Step::Insert(at) => if !model.contains_key(&id(at)) {
+                    Step::Insert(at) => if tree.get(id(at)).is_none() {
                         tree.insert(id(at), n);
-                        model.insert(id(at), n);
+                        prop_assert_eq!(model.insert(id(at), n), None);
                     }
                     Step::Remove(at) => prop_assert_eq!(tree.remove(id(at)), model.remove(&id(at))),
                     Step::RemoveFirst(count) => for _ in 0..count {
