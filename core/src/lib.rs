@@ -27,6 +27,7 @@ mod hop;
 pub mod host;
 pub mod latency;
 pub mod limits;
+mod line;
 pub mod links;
 pub mod message;
 pub mod mutant;
