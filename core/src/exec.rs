@@ -24,6 +24,9 @@ use crate::txn::coordinator::{Stage, Take};
 use crate::txn::intent::{Intents, Mode};
 use crate::txn::work::{Body, Bundle, Circumstances, Work};
 
+const NO_ROOM: Failure = Failure::new(
+    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+);
 const ABORTED: Failure = Failure::new("EXECABORT Transaction discarded because of previous errors.");
 const NO_MULTI: Failure = Failure::new("ERR EXEC without MULTI");
 const NOT_ALLOWED: Failure = Failure::new("ERR Command not allowed inside a transaction");
@@ -61,6 +64,7 @@ impl Engine {
         let (resp, database) = (session.resp, session.database);
         let Some(queued) = &mut session.queued else { return };
         queued.writes |= row.flags.has(Flags::WRITE);
+        queued.grows |= row.flags.has(Flags::DENYOOM);
         queued.calls.push(id, database, Shape::Whole, args.iter());
         if queued.calls.held_bytes() as u64 > limit {
             queued.failed = true;
@@ -88,6 +92,11 @@ impl Engine {
         if queued.failed {
             self.node.unwatch(session);
             self.refuse(session, Some(id), args, &ABORTED, out);
+            return Verdict::Done;
+        }
+        if queued.grows && self.node.is_out_of_memory() {
+            self.node.unwatch(session);
+            self.refuse(session, Some(id), args, &NO_ROOM, out);
             return Verdict::Done;
         }
         let home = self.home_of(session, &mut queued.calls);

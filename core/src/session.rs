@@ -84,6 +84,8 @@ pub struct Queued {
     pub failed: bool,
     /// One of them may change keys.
     pub writes: bool,
+    /// One of them may need more memory.
+    pub grows: bool,
 }
 
 /// One client.

@@ -116,17 +116,33 @@ impl Shard {
         if one == other {
             return;
         }
-        for database in [one, other] {
-            for key in self.watches.keys_of(database as u16) {
-                let place = Key { bytes: &key, hash: self.hasher.hash(&key) };
+        let watched = [one, other].map(|database| self.watches.keys_of(database as u16));
+        // A key whose time has come is as good as none, and must not be taken for one that has ended where it comes to.
+        for key in watched.iter().flatten() {
+            [one, other].into_iter().for_each(|database| self.remove_if_due(database, key));
+        }
+        for (database, keys) in [one, other].into_iter().zip(&watched) {
+            for key in keys {
+                let place = Key { bytes: key, hash: self.hasher.hash(key) };
                 if [one, other].iter().any(|database| self.databases[*database].get(place).is_some()) {
-                    self.watches.changed(database as u16, &key);
+                    self.watches.changed(database as u16, key);
                 }
             }
             self.waiters.all_changed(database as u16);
         }
         self.databases.swap(one, other);
         self.counters.dirty += 1;
+    }
+
+    fn remove_if_due(&mut self, database: usize, key: &[u8]) {
+        let (db, place) = (&mut self.databases[database], Key { bytes: key, hash: self.hasher.hash(key) });
+        if db.get(place).is_some_and(|record| record.is_due(self.clock.latest()))
+            && let Some(record) = db.remove(place)
+        {
+            self.trash.add_record(record);
+            self.counters.expired += 1;
+            self.watches.expired(database as u16, key);
+        }
     }
 
     /// Puts an empty database in the place of this one; the old one is freed by [`Shard::free_some`].

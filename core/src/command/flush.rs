@@ -89,6 +89,7 @@ fn check_swap(local: &mut Local<'_>, args: Args<'_>) -> Outcome {
 fn swap(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
     match pair(args, &asked.node.settings) {
         Ok((one, other)) => {
+            asked.node.shard.judge(asked.now.unix());
             asked.node.shard.swap(one, other);
             Part::Done
         }

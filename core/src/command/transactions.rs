@@ -157,6 +157,57 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_may_grow_needs_room_at_exec() {
+        on_each(|world, _| {
+            let (client, other) = (world.connect(0), world.connect(0));
+            world.say(client, "SET k v");
+            for (queued, reply) in [
+                ("GET k", "v"),
+                (
+                    "SET k w",
+                    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+                ),
+            ] {
+                world.say(client, "MULTI");
+                assert_eq!(world.say(client, queued), "QUEUED");
+                world.say(other, "CONFIG SET maxmemory 1");
+                assert_eq!(world.say(client, "EXEC"), reply);
+                world.say(other, "CONFIG SET maxmemory 0");
+            }
+            assert_eq!(world.say(client, "GET k"), "v");
+        });
+    }
+
+    #[test]
+    fn a_key_whose_time_has_come_is_no_key_to_who_swaps_databases() {
+        on_each(|world, _| {
+            let (client, other) = (world.connect(0), world.connect(0));
+            let stale = |world: &mut World, database: u16| {
+                world.say(other, &format!("SELECT {database}"));
+                world.say(other, "SET k v PX 5");
+            };
+            world.say(client, "SELECT 9");
+            // There is none here, and one there whose time comes.
+            stale(world, 10);
+            world.say(client, "WATCH k");
+            world.pass(10);
+            world.say(other, "SWAPDB 9 10");
+            world.say(client, "MULTI");
+            world.say(client, "PING");
+            assert_eq!(world.say(client, "EXEC"), "PONG");
+            // Here is one that ends while it is watched.
+            world.say(client, "FLUSHALL");
+            stale(world, 9);
+            world.say(client, "WATCH k");
+            world.pass(10);
+            world.say(other, "SWAPDB 9 10");
+            world.say(client, "MULTI");
+            world.say(client, "PING");
+            assert_eq!(world.say(client, "EXEC"), "");
+        });
+    }
+
+    #[test]
     fn values_go_to_other_shards_with_their_deadlines() {
         on_each(|world, _| {
             let client = world.connect(0);

@@ -207,7 +207,8 @@ fn read_group(kind: u8, stream: &mut Stream, reader: &mut Reader<'_>) -> Read<()
     let name = reader.string()?;
     let last_id = read_id(reader)?;
     let entries_read = match kind {
-        kind::STREAM => None,
+        // Redis 5 did not count them.
+        kind::STREAM => stream.past().rank(last_id),
         _ => Some(reader.length()?).filter(|read| *read != UNKNOWN),
     };
     if !stream.add_group(&name, last_id, entries_read) {

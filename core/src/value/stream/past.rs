@@ -20,7 +20,7 @@ pub struct Past {
 
 impl Past {
     /// How many of all entries that ever were lie up to an id; `None` if nobody knows, since some were removed or it is not there yet.
-    fn rank(self, id: StreamId) -> Option<u64> {
+    pub fn rank(self, id: StreamId) -> Option<u64> {
         let before = self.added.wrapping_sub(self.len);
         if self.added == 0 {
             return Some(0);
