@@ -1,5 +1,6 @@
 //! Lists: taking elements of one of several lists, and moving an element from list to list.
 
+use super::first;
 use super::list::{fill, pop_one, push_one, side};
 use super::parse::ranged;
 use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
@@ -229,8 +230,7 @@ impl Taking {
     }
 }
 
-/// A shard's part of taking from the first of several lists that is there: it looks at its own keys, and then the one that was chosen
-/// gives.
+/// A shard's part of taking from the first of several lists that is there.
 pub(super) fn act_take(
     cx: &mut Cx<'_>,
     args: Args<'_>,
@@ -241,16 +241,7 @@ pub(super) fn act_take(
         Ok(taking) => taking,
         Err(failure) => return Finding::Failed(failure),
     };
-    let Some(place) = order.key else {
-        let looked = (0..cx.keys.len()).filter_map(|n| {
-            let (place, key) = (cx.keys[n].place, cx.key(args, n));
-            match cx.peek_held::<List>(key) {
-                Err(failure) => Some((place, Finding::Failed(failure))),
-                Ok(list) => list.map(|_| (place, Finding::Flag(true))),
-            }
-        });
-        return Finding::Keys(looked.collect());
-    };
+    let Some(place) = order.key else { return first::look::<List>(cx, args) };
     let key = cx.key_of(args.at(place as usize));
     let mut elements = vec![Finding::Count(u64::from(place))];
     for _ in 0..taking.count {
@@ -263,48 +254,25 @@ pub(super) fn act_take(
     Finding::List(elements)
 }
 
-/// What follows: waiting if none of the lists is there, else the first of them gives, else what it gave is the reply, as an array
-/// (`is_many`) or alone.
+/// What follows; what was taken is told as an array (`is_many`) or alone.
 pub(super) fn next_take(
     args: Args<'_>,
     findings: Vec<Finding>,
     reply: &mut Reply<'_>,
     is_many: bool,
 ) -> Next {
-    let mut first: Option<(u32, Finding)> = None;
-    for finding in findings {
-        match finding {
-            Finding::Failed(failure) => return Next::Failed(failure),
-            Finding::Keys(keys) => {
-                for (place, finding) in keys {
-                    if first.as_ref().is_none_or(|(other, _)| place < *other) {
-                        first = Some((place, finding));
-                    }
-                }
-            }
-            Finding::List(elements) => {
-                let mut elements = elements.into_iter();
-                let Some(Finding::Count(place)) = elements.next() else { continue };
-                reply.array(2);
-                reply.bulk(args.at(place as usize));
-                if is_many {
-                    reply.array(elements.len());
-                }
-                for element in elements {
-                    if let Finding::Bytes(element) = element {
-                        reply.bulk(&element);
-                    }
-                }
-                return Next::Done;
-            }
-            _ => {}
+    first::next(findings, |place, elements| {
+        reply.array(2);
+        reply.bulk(args.at(place));
+        if is_many {
+            reply.array(elements.len());
         }
-    }
-    match first {
-        None => Next::Wait,
-        Some((_, Finding::Failed(failure))) => Next::Failed(failure),
-        Some((place, _)) => Next::Step(vec![Order { step: 0, key: Some(place), given: Finding::Nothing }]),
-    }
+        for element in elements {
+            if let Finding::Bytes(element) = element {
+                reply.bulk(element);
+            }
+        }
+    })
 }
 
 #[cfg(test)]

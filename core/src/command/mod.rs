@@ -18,6 +18,7 @@ mod connection;
 mod debug;
 mod dump;
 mod expire;
+mod first;
 mod flush;
 mod gathered;
 mod generic;

@@ -1,6 +1,7 @@
 //! Sorted sets: taking the members with the lowest or highest scores, of one set or of the first of several that is there, and waiting for them.
 //! How commands wait is the engine's business: see `docs/TRANSACTIONS.md`.
 
+use super::first;
 use super::parse::{ranged, seconds_to_wait};
 use super::row::{Block, Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
 use super::zset::reply_members;
@@ -260,75 +261,40 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End, reply: &mut Reply<'_>) -> Outc
     Ok(())
 }
 
-/// A shard's part of taking from the first of several sets that is there: it looks at its own keys, and then the one that was chosen gives.
+/// A shard's part of taking from the first of several sets that is there.
 fn act_take(cx: &mut Cx<'_>, args: Args<'_>, order: Order, taking: Result<Taking, Failure>) -> Finding {
     let taking = match taking {
         Ok(taking) => taking,
         Err(failure) => return Finding::Failed(failure),
     };
-    let Some(place) = order.key else {
-        let looked = (0..cx.keys.len()).filter_map(|n| {
-            let (place, key) = (cx.keys[n].place, cx.key(args, n));
-            match cx.peek_held::<SortedSet>(key) {
-                Err(failure) => Some((place, Finding::Failed(failure))),
-                Ok(set) => set.map(|_| (place, Finding::Flag(true))),
-            }
-        });
-        return Finding::Keys(looked.collect());
-    };
+    let Some(place) = order.key else { return first::look::<SortedSet>(cx, args) };
     let key = cx.key_of(args.at(place as usize));
-    let taken = take(cx, key, taking, |members| {
+    first::given(take(cx, key, taking, |members| {
         let mut found = vec![Finding::Count(u64::from(place))];
         for (member, score) in members {
             found.extend([Finding::Bytes(member.to_vec()), Finding::Count(score.to_bits())]);
         }
         found
-    });
-    match taken {
-        Ok(found) => found.map_or(Finding::Nothing, Finding::List),
-        Err(failure) => Finding::Failed(failure),
-    }
+    }))
 }
 
-/// What follows: waiting if none of the sets is there, else the first of them gives, else what it gave is the reply: pairs in an array
-/// (`is_many`), or one pair behind the key.
+/// What follows; what was taken is told as pairs in an array (`is_many`), or as one pair behind the key.
 fn next_take(args: Args<'_>, findings: Vec<Finding>, reply: &mut Reply<'_>, is_many: bool) -> Next {
-    let mut first: Option<(u32, Finding)> = None;
-    for finding in findings {
-        match finding {
-            Finding::Failed(failure) => return Next::Failed(failure),
-            Finding::Keys(keys) => {
-                for (place, finding) in keys {
-                    if first.as_ref().is_none_or(|(other, _)| place < *other) {
-                        first = Some((place, finding));
-                    }
-                }
-            }
-            Finding::List(found) => {
-                let [Finding::Count(place), pairs @ ..] = &found[..] else { continue };
-                reply.array(if is_many { 2 } else { 3 });
-                reply.bulk(args.at(*place as usize));
-                if is_many {
-                    reply.array(pairs.len() / 2);
-                }
-                for pair in pairs.chunks(2) {
-                    let [Finding::Bytes(member), Finding::Count(bits)] = pair else { continue };
-                    if is_many {
-                        reply.array(2);
-                    }
-                    reply.bulk(member);
-                    reply.double(f64::from_bits(*bits));
-                }
-                return Next::Done;
-            }
-            _ => {}
+    first::next(findings, |place, pairs| {
+        reply.array(if is_many { 2 } else { 3 });
+        reply.bulk(args.at(place));
+        if is_many {
+            reply.array(pairs.len() / 2);
         }
-    }
-    match first {
-        None => Next::Wait,
-        Some((_, Finding::Failed(failure))) => Next::Failed(failure),
-        Some((place, _)) => Next::Step(vec![Order { step: 0, key: Some(place), given: Finding::Nothing }]),
-    }
+        for pair in pairs.chunks(2) {
+            let [Finding::Bytes(member), Finding::Count(bits)] = pair else { continue };
+            if is_many {
+                reply.array(2);
+            }
+            reply.bulk(member);
+            reply.double(f64::from_bits(*bits));
+        }
+    })
 }
 
 #[cfg(test)]

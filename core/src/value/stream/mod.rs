@@ -317,6 +317,9 @@ impl Stream {
         let Ok(at) = self.place(name) else { return false };
         let group = self.0.groups.remove(at);
         self.0.group_bytes -= group.bytes();
+        if self.0.groups.is_empty() {
+            self.0.groups = Vec::new();
+        }
         true
     }
 

@@ -247,6 +247,13 @@ proptest! {
 }
 
 #[test]
+fn a_stream_whose_last_group_is_gone_owns_nothing_for_groups() {
+    let mut stream = Stream::default();
+    assert!(stream.add_group(b"one", StreamId::MIN, None) && stream.remove_group(b"one"));
+    assert_eq!(stream.owned_bytes(), Stream::default().owned_bytes());
+}
+
+#[test]
 fn ids_far_apart_lie_in_pages_of_their_own() {
     let mut stream = Stream::default();
     let limits = Limits { bytes: 4_096, entries: 100 };
