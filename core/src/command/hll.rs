@@ -136,9 +136,16 @@ fn change(
     check(view)?;
     let mut outcome = Ok(false);
     cx.change_if(key, |record| {
-        // What was changed before something corrupted was found stays, as in Redis.
-        outcome = edit(record, change);
-        (outcome != Ok(false)).then_some(())
+        outcome = edit(record, |bytes| {
+            // Only the sparse form can turn out to be corrupted on the way: then nothing was changed.
+            let before = (!hll::is_dense(bytes)).then(|| bytes.clone());
+            let changed = change(bytes);
+            if let (Err(_), Some(before)) = (&changed, before) {
+                *bytes = before;
+            }
+            changed
+        });
+        (outcome == Ok(true)).then_some(())
     });
     Ok(outcome?)
 }
