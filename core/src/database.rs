@@ -5,6 +5,7 @@
 use crate::hash::{KeyHash, KeyHasher};
 use crate::mutant::planted;
 use crate::shard::Deadline;
+use crate::snapshot::walk::Walk;
 use crate::table::{BOUND_UNIT_MILLIS, Cursor, Dashtable};
 use crate::time::UnixMillis;
 use crate::value::access::AccessRule;
@@ -40,6 +41,8 @@ pub struct Database {
     with_deadline: usize,
     /// Records of containers in which something has a deadline.
     timed_within: usize,
+    /// A snapshot's, while it is on its way through.
+    walk: Option<Box<Walk>>,
 }
 
 /// What the accounts know of a record.
@@ -70,7 +73,7 @@ impl Database {
 
     /// Without keys.
     pub fn new(hasher: KeyHasher) -> Database {
-        Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0, timed_within: 0 }
+        Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0, timed_within: 0, walk: None }
     }
 
     /// Keys, those included whose time has come but that nobody has looked at since.
@@ -110,7 +113,7 @@ impl Database {
         self.table.get(key.bytes, key.hash)
     }
 
-    /// The record of a key, judged by an instant.
+    /// The record of a key, judged by an instant. To be read, or to have its use noted; changed is a record by [`Database::change`].
     #[inline]
     pub fn get_live(&mut self, key: Key<'_>, now: UnixMillis) -> Live<'_> {
         match self.table.get_mut(key.bytes, key.hash) {
@@ -141,6 +144,7 @@ impl Database {
         deadline: Deadline,
         access: AccessRule,
     ) -> Option<Box<Container>> {
+        self.save_first(key);
         if let Some(record) = self.table.get_mut(key.bytes, key.hash) {
             let before = Account::of(record);
             let old = record.take_container();
@@ -164,7 +168,16 @@ impl Database {
     }
 
     /// Puts a record in whose key is not there.
-    pub fn insert(&mut self, hash: KeyHash, record: Record) {
+    pub fn insert(&mut self, hash: KeyHash, mut record: Record) {
+        if let Some(walk) = &self.walk {
+            let is_new = walk.is_ahead(self.table.place_in_scans(hash));
+            record.pass_by(is_new && !planted("what is made ahead of the walk is written"));
+        }
+        self.put_back(hash, record);
+    }
+
+    /// Puts a record in that was there before.
+    fn put_back(&mut self, hash: KeyHash, record: Record) {
         let (after, soonest) = (Account::of(&record), record.soonest());
         self.table.insert(record, hash);
         self.account(hash, Account::default(), after, soonest);
@@ -172,6 +185,7 @@ impl Database {
 
     /// Lets `change` work on a record.
     pub fn change<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Record) -> R) -> Option<R> {
+        self.save_first(key);
         let record = self.table.get_mut(key.bytes, key.hash)?;
         let before = Account::of(record);
         let result = change(record);
@@ -183,9 +197,70 @@ impl Database {
 
     /// Takes a record out.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Record> {
+        self.save_first(key);
         let record = self.table.remove(key.bytes, key.hash)?;
         self.forget(Account::of(&record));
         Some(record)
+    }
+
+    /// A snapshot begins here: what there is now will be written, and nothing else. The database's number is that of now.
+    pub fn begin_walk(&mut self, number: u16, compresses: bool) {
+        debug_assert!(self.walk.is_none(), "one snapshot at a time");
+        if !self.is_empty() {
+            self.walk = Some(Box::new(Walk::new(number, compresses)));
+        }
+    }
+
+    /// A snapshot's way through this database.
+    pub fn walk(&self) -> Option<&Walk> {
+        self.walk.as_deref()
+    }
+
+    /// What the walk has written is not wanted any more.
+    pub fn give_up_walk(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.give_up();
+        }
+    }
+
+    /// Goes on with the walk until about `bytes` more are written, in at most `steps` buckets; how many it visited.
+    pub fn walk_some(&mut self, steps: usize, bytes: usize) -> usize {
+        let Some(walk) = self.walk.as_deref_mut() else { return 0 };
+        let (mut visited, enough) = (0, walk.pending_bytes() + bytes);
+        while visited < steps && !walk.is_over() && walk.pending_bytes() < enough {
+            let next = self.table.scan_mut(walk.at(), &mut |record, place| walk.visit(record, place));
+            walk.go_on(next);
+            visited += 1;
+        }
+        visited
+    }
+
+    /// Takes what the walk has written; the walk ends with what is taken last.
+    pub fn take_walked(&mut self) -> Option<Vec<u8>> {
+        let walk = self.walk.as_deref_mut()?;
+        let written = walk.take_written();
+        if walk.is_over() {
+            self.walk = None;
+        }
+        Some(written).filter(|written| !written.is_empty())
+    }
+
+    /// Whoever changes or removes a record says so before: a snapshot may need it as it is.
+    #[inline]
+    fn save_first(&mut self, key: Key<'_>) {
+        if self.walk.is_some() {
+            self.save(key);
+        }
+    }
+
+    #[cold]
+    fn save(&mut self, key: Key<'_>) {
+        let Some(walk) = self.walk.as_deref_mut() else { return };
+        if walk.is_ahead(self.table.place_in_scans(key.hash))
+            && let Some(record) = self.table.get_mut(key.bytes, key.hash)
+        {
+            walk.save(record);
+        }
     }
 
     /// Visits one bucket in scan order.
@@ -233,7 +308,7 @@ impl Database {
             }
             record.note_within();
             let hash = self.table.hash(record.key());
-            self.insert(hash, record);
+            self.put_back(hash, record);
         }
         (used, expired)
     }

@@ -41,6 +41,7 @@ mod serve;
 pub mod session;
 pub mod shard;
 pub mod slowlog;
+pub mod snapshot;
 pub mod statistics;
 pub mod table;
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub enum Refused {
 /// A value as a payload.
 pub fn dump(record: &Record, compresses: bool) -> Vec<u8> {
     let mut writer = Writer::new(compresses);
-    write(record, &mut writer);
+    write(record, None, &mut writer);
     let mut out = writer.out;
     out.extend_from_slice(&version_of(record).to_le_bytes());
     let sum = SUM.checksum(&out);

@@ -18,7 +18,7 @@ const TABLE_BITS: u32 = 13;
 const GROWTH_MAX: usize = REPEAT_MAX.div_ceil(3);
 
 /// Compresses; what it allocates is used again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lzf {
     /// By hash of three bytes: where they were last seen, counted over all texts, so that nothing is cleared between two.
     seen: Vec<u32>,

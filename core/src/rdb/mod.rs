@@ -7,6 +7,7 @@
 //! [`dump`] what DUMP gives and RESTORE takes. None of them knows keys, shards or files.
 
 pub mod dump;
+pub mod file;
 pub mod lzf;
 pub mod packed;
 pub mod reader;

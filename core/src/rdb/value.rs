@@ -45,10 +45,16 @@ pub fn version_of(record: &Record) -> u16 {
     }
 }
 
-/// Writes how the value is written, and the value.
-pub fn write(record: &Record, writer: &mut Writer) {
+/// Writes how the value is written, its key if one is given, and the value.
+pub fn write(record: &Record, key: Option<&[u8]>, writer: &mut Writer) {
+    let begin = |kind: u8, writer: &mut Writer| {
+        writer.byte(kind);
+        if let Some(key) = key {
+            writer.string(key);
+        }
+    };
     let Some(container) = record.container() else {
-        writer.byte(kind::STRING);
+        begin(kind::STRING, writer);
         if let Some(view) = record.string() {
             view.with(|text| writer.string(text));
         }
@@ -56,22 +62,26 @@ pub fn write(record: &Record, writer: &mut Writer) {
     };
     match container {
         Container::List(list) => {
-            writer.byte(kind::LIST);
+            begin(kind::LIST, writer);
             writer.length(list.len() as u64);
             list.iter().for_each(|element| writer.element(element));
         }
         Container::Set(set) => {
-            writer.byte(kind::SET);
+            begin(kind::SET, writer);
             writer.length(set.len() as u64);
             set.iter().for_each(|member| writer.element(member));
         }
-        Container::Hash(hash) => write_hash(hash, writer),
+        Container::Hash(hash) => {
+            let is_timed = hash.soonest().is_some();
+            begin(if is_timed { kind::HASH_METADATA } else { kind::HASH }, writer);
+            write_hash(hash, writer);
+        }
         Container::Stream(stream) => {
-            writer.byte(kind::STREAM_2);
+            begin(kind::STREAM_2, writer);
             stream::write(stream, writer);
         }
         Container::SortedSet(set) => {
-            writer.byte(kind::ZSET_2);
+            begin(kind::ZSET_2, writer);
             writer.length(set.len() as u64);
             for (member, score) in set.iter() {
                 writer.element(member);
@@ -84,7 +94,6 @@ pub fn write(record: &Record, writer: &mut Writer) {
 /// Fields whose time has come but that were not removed yet are written: whoever reads them finds them due.
 fn write_hash(hash: &Hash, writer: &mut Writer) {
     let soonest = hash.soonest();
-    writer.byte(if soonest.is_some() { kind::HASH_METADATA } else { kind::HASH });
     if let Some(soonest) = soonest {
         writer.wide(soonest.0);
     }
@@ -327,7 +336,7 @@ mod tests {
     fn round(value: Detached, entries: usize, compresses: bool) -> Record {
         let record = record(value);
         let mut writer = Writer::new(compresses);
-        write(&record, &mut writer);
+        write(&record, None, &mut writer);
         let mut reader = Reader::new(&writer.out[1..]);
         let again = read(writer.out[0], &mut reader, &forms(entries)).unwrap();
         assert_eq!((reader.left(), &again), (0, &record.copy()));
@@ -372,7 +381,7 @@ mod tests {
         fn anything_is_read_or_refused(kind in 0..30u8, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             if let Ok(value) = read(kind, &mut Reader::new(&bytes), &forms(4)) {
                 let mut writer = Writer::new(true);
-                write(&record(value), &mut writer);
+                write(&record(value), None, &mut writer);
                 prop_assert!(!writer.out.is_empty());
             }
         }

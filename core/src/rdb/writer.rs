@@ -15,7 +15,7 @@ const INT32: u8 = 0xc2;
 pub(super) const COMPRESSED: u8 = 0xc3;
 
 /// Bytes as they are written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Writer {
     /// What was written.
     pub out: Vec<u8>,

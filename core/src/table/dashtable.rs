@@ -2,6 +2,8 @@
 //!
 //! It knows segments as a whole. It does not know buckets, slots or fingerprints.
 
+use smallvec::SmallVec;
+
 use super::cursor::Cursor;
 use super::deadlines::{Bound, Tournament};
 use super::directory::{Directory, position};
@@ -185,6 +187,31 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         let segment = &self.segments[index];
         segment.places_of(bucket).filter_map(|place| segment.get(place)).for_each(emit);
         Cursor::after(bucket, segment.stretch().end(), HOME)
+    }
+
+    /// The same for entries that may be changed as [`Dashtable::get_mut`] says, each with its own place in the order of
+    /// scans. A walk that was begun when its bucket had other neighbours may see some of before its cursor again: their places tell.
+    pub fn scan_mut(&mut self, cursor: Cursor, emit: &mut dyn FnMut(&mut E, Cursor)) -> Cursor {
+        let bucket = match usize::try_from(cursor.bucket()) {
+            Ok(bucket) if bucket < HOME => bucket,
+            _ => return Cursor::START,
+        };
+        let Some(index) = self.directory.find(cursor.position()) else { return Cursor::START };
+        let segment = &mut self.segments[index];
+        let places: SmallVec<[_; 32]> = segment.places_of(bucket).collect();
+        for place in places {
+            let Some(hash) = segment.get(place).map(|entry| self.hasher.hash(entry.key())) else { continue };
+            if let Some(entry) = segment.get_mut(place, Self::tag(hash)) {
+                emit(entry, Cursor::new(bucket, position(hash)));
+            }
+        }
+        Cursor::after(bucket, segment.stretch().end(), HOME)
+    }
+
+    /// A key's place in the order of scans, whether it is there or not: a scan whose cursor is above it has passed it.
+    #[inline]
+    pub fn place_in_scans(&self, hash: KeyHash) -> Cursor {
+        Cursor::new(Segment::<E, HOME, STASH, SLOTS>::home(Self::tag(hash)), position(hash))
     }
 
     /// Picks an entry, each with the same probability unless the table has spilled. `random` gives 64 random

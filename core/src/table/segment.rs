@@ -98,7 +98,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
 
     /// The home bucket of a tag, as an index that needs no check.
     #[inline]
-    fn home(tag: Tag) -> usize {
+    pub(super) fn home(tag: Tag) -> usize {
         usize::from(tag.home) & (HOME - 1)
     }
 

@@ -38,6 +38,8 @@ const HAS_DEADLINE: u8 = 0x04;
 const RAW: u8 = 0x08;
 /// Something in the container has a deadline of its own.
 const TIMED_WITHIN: u8 = 0x10;
+/// The walk of a snapshot is to pass it by: see [`crate::snapshot::walk`].
+const PASSED_BY: u8 = 0x20;
 
 const ACCESS_AT: usize = 1;
 const HEAD: usize = 4;
@@ -299,6 +301,19 @@ impl Record {
         self.write(0, &[tag]);
     }
 
+    /// True if the walk of a snapshot is to pass it by.
+    #[inline]
+    pub fn is_passed_by(&self) -> bool {
+        self.tag() & PASSED_BY != 0
+    }
+
+    /// Says so, or takes it back.
+    pub fn pass_by(&mut self, passes: bool) {
+        let mark = if passes { PASSED_BY } else { 0 };
+        let tag = self.tag() & !PASSED_BY | mark;
+        self.write(0, &[tag]);
+    }
+
     /// Sets or takes away the deadline; the block is rebuilt only if it had none or has one no more.
     pub fn set_deadline(&mut self, deadline: Option<UnixMillis>) {
         match (self.tag() & HAS_DEADLINE != 0, deadline) {
@@ -389,8 +404,10 @@ impl Record {
             (None, Some(container)) => Value::Container(container),
             (None, None) => self.value(),
         };
+        let is_passed_by = self.is_passed_by();
         let next = build(Parts { key: self.key(), value, deadline, access: self.access() });
         *self = next;
+        self.pass_by(is_passed_by);
     }
 
     /// The value as it would be stored again; a container is copied.
@@ -519,7 +536,9 @@ impl Clone for Record {
     /// The same in a block of its own; a large value's buffer is shared until one of them changes it.
     fn clone(&self) -> Record {
         let (key, deadline, access) = (self.key(), self.deadline(), self.access());
-        build(Parts { key, value: self.value(), deadline, access })
+        let mut copy = build(Parts { key, value: self.value(), deadline, access });
+        copy.pass_by(self.is_passed_by());
+        copy
     }
 }
 
