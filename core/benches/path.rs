@@ -209,6 +209,8 @@ impl Cores {
                 settings: Settings::default(),
                 process: Arc::new(Process::default()),
                 instruments: Instruments::still(),
+                load: None,
+                persists: false,
             })
         };
         let mut world = Cores {

@@ -73,7 +73,13 @@ impl Database {
 
     /// Without keys.
     pub fn new(hasher: KeyHasher) -> Database {
-        Database { table: Dashtable::new(hasher), record_bytes: 0, with_deadline: 0, timed_within: 0, walk: None }
+        Database {
+            table: Dashtable::new(hasher),
+            record_bytes: 0,
+            with_deadline: 0,
+            timed_within: 0,
+            walk: None,
+        }
     }
 
     /// Keys, those included whose time has come but that nobody has looked at since.

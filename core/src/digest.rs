@@ -50,6 +50,8 @@ mod tests {
             settings: crate::config::Settings::default(),
             process: std::sync::Arc::new(Process::default()),
             instruments: Instruments::still(),
+            load: None,
+            persists: false,
         });
         let (conn, mut out) = (ConnId::default(), Effects::default());
         let peer = Peer { address: String::new(), local: String::new(), origin: Origin::Unix, descriptor: 0 };

@@ -651,7 +651,27 @@ fn admit(node: &Node, session: &Session, args: Args<'_>) -> Result<CommandId, (O
     if !session.authenticated && !row.flags.has(Flags::NO_AUTH) {
         return Err((Some(id), Failure::new("NOAUTH Authentication required.")));
     }
-    Ok(id)
+    match node.is_gated {
+        true => pass_gate(node, session, id).map(|()| id).map_err(|failure| (Some(id), failure)),
+        false => Ok(id),
+    }
+}
+
+/// While a dump is loaded, or while snapshots fail.
+#[cold]
+fn pass_gate(node: &Node, session: &Session, id: CommandId) -> Result<(), Failure> {
+    let row = id.row();
+    if node.refuses_writes() && (row.flags.has(Flags::WRITE) || ends_writes(session, row)) {
+        return Err(Failure::new(
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
+             the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
+             (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+        ));
+    }
+    if node.status.is_loading && !row.flags.has(Flags::LOADING) {
+        return Err(Failure::new("LOADING Redis is loading the dataset in memory"));
+    }
+    Ok(())
 }
 
 const NOT_ALLOWED: Failure = Failure::new(

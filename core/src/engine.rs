@@ -23,6 +23,8 @@ use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::protocol::request::{Parsed, RequestError, RequestLimits};
 use crate::session::{Closing, Hold, Session, Sessions};
 use crate::shard::KeyRef;
+use crate::snapshot::keeper::Keeper;
+use crate::snapshot::load::Loader;
 use crate::time::{Instant, Now};
 use crate::txn::coordinator::Coordinator;
 use crate::txn::queue::EntryId;
@@ -47,6 +49,10 @@ pub struct EngineConfig {
     pub process: Arc<Process>,
     /// Readings for statistics.
     pub instruments: Instruments,
+    /// Bytes of the dump that is loaded at the start, if there is one.
+    pub load: Option<u64>,
+    /// Take snapshots when `save` says so, and at the end.
+    pub persists: bool,
 }
 
 /// What one core does.
@@ -92,6 +98,10 @@ pub struct Engine {
     pub(crate) spare_dones: Vec<Box<Dones>>,
     /// The command that may wait and has its session now.
     pub(crate) lent: Option<(Token, Lent)>,
+    /// Of the core that keeps snapshots.
+    pub(crate) keeper: Keeper,
+    /// The dump that it loads.
+    pub(crate) loader: Option<Box<Loader>>,
 }
 
 impl Engine {
@@ -122,6 +132,8 @@ impl Engine {
             spare_directs: Vec::new(),
             spare_dones: Vec::new(),
             lent: None,
+            keeper: Keeper::default(),
+            loader: None,
         }
     }
 
@@ -148,13 +160,15 @@ impl Engine {
             Event::Stable { below } => self.node.queue.raise(below),
             Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),
             Event::Wake => self.wake(now, out),
-            Event::Slice { steps } => self.slice(now, steps as usize),
+            Event::Slice { steps } => self.slice(now, steps as usize, out),
             Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
+            Event::Asked => self.asked_to_stop(out),
+            Event::Start => self.start(now, out),
             Event::Stop => self.stop(now, out),
         }
         self.pump(now, out);
         self.speak(now, out);
-        if self.stopping.is_some() && self.sessions.is_empty() && !self.exit_said {
+        if self.stopping.is_some() && self.sessions.is_empty() && !self.exit_said && self.files.is_idle() {
             self.exit_said = true;
             out.push(Effect::Exit);
         }
@@ -207,6 +221,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
+        next = next.min(self.next_look());
         let sweeps = node.shard.active_expire && node.pause.is_none();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
@@ -217,7 +232,10 @@ impl Engine {
 
     /// True while there is background work for [`Event::Slice`].
     pub fn has_background(&self) -> bool {
-        self.expiry_is_behind || !self.node.shard.trash.is_empty()
+        self.expiry_is_behind
+            || !self.node.shard.trash.is_empty()
+            || self.node.shard.wants_walk()
+            || self.loader.as_ref().is_some_and(|loader| loader.wants_step())
     }
 
     /// True while answers of other cores are outstanding: a driver may poll for them instead of sleeping.
@@ -313,6 +331,10 @@ impl Engine {
         let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
         let in_line = if may_wait { 0 } else { self.node.shard.waiters.len() };
         let waits = (in_line, self.node.leaving.len(), self.tries_later.len());
+        let saves = self.keeper.is_busy() || self.node.shard.saving.is_some() || !self.node.asks.is_empty();
+        if saves {
+            return Some("a snapshot is under way".into());
+        }
         (rest != (0, 0, 0, 0) || awaited > 0 || held > 0 || transactions != (0, 0, 0, 0) || waits != (0, 0, 0)).then(|| {
             format!(
                 "outstanding, parked, gathers, sleepers {rest:?}; awaited replies {awaited}; held clients {held}; \
@@ -574,6 +596,7 @@ impl Engine {
         if self.node.feed.has_news() {
             self.speak_feed(out);
         }
+        self.speak_of_snapshots(now, out);
         if !self.tries_later.is_empty() {
             self.try_those_left(now, out);
         }
@@ -602,6 +625,7 @@ impl Engine {
         if now.mono >= self.next_cron {
             self.cron(now, out);
         }
+        self.look_at_changes(now, out);
         if self.stopping.is_some_and(|until| until <= now.mono) {
             let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
             self.end_all(&conns, Closing::Now, now, out);
@@ -657,7 +681,9 @@ impl Engine {
         }
     }
 
-    fn slice(&mut self, now: Now, steps: usize) {
+    fn slice(&mut self, now: Now, steps: usize, out: &mut Effects) {
+        self.load_some(steps, now, out);
+        self.node.shard.walk_some(steps);
         let left = self.node.shard.free_some(steps);
         if self.expiry_is_behind && left > 0 {
             self.sweep(now, left);
@@ -689,6 +715,8 @@ impl Engine {
             }
         }
         self.end_waits();
+        self.end_asks(now, out);
+        self.stop_keeping(out);
         self.end_all(&conns, Closing::AfterReplies, now, out);
     }
 

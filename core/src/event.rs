@@ -132,6 +132,11 @@ pub enum Event<'a> {
         /// How.
         outcome: DiskOutcome,
     },
+    /// The process was asked to stop, by a signal: answered by [`Effect::Shutdown`], at once or when everything is saved. Given to the core that
+    /// has heard of it.
+    Asked,
+    /// The core begins: given once, before everything else, where there is something to be loaded.
+    Start,
     /// The process is to stop: finish what has begun, flush, close, then [`Effect::Exit`]. Given to every core.
     Stop,
 }
@@ -176,6 +181,11 @@ pub enum Effect {
     },
     /// Somebody asked for the process to stop: give [`Event::Stop`] to every core.
     Shutdown,
+    /// The process cannot go on: it ends with this as its last word.
+    Fail {
+        /// One sentence.
+        text: String,
+    },
     /// A line for the log.
     Log {
         /// How much it matters.
@@ -220,6 +230,39 @@ pub enum DiskRequest {
         path: String,
         /// Its new content.
         bytes: Vec<u8>,
+    },
+    /// Make an empty file, or empty the one that is there.
+    Create {
+        /// Its path.
+        path: String,
+    },
+    /// Add bytes to the end of a file that was created.
+    Append {
+        /// Its path.
+        path: String,
+        /// One after the other.
+        parts: Vec<Vec<u8>>,
+    },
+    /// Make a file that was created durable and give it a name, whatever has that name: sync, rename, sync of the directory.
+    Publish {
+        /// Its path.
+        from: String,
+        /// Its new one, in the same directory.
+        to: String,
+    },
+    /// Remove a file that was created.
+    Remove {
+        /// Its path.
+        path: String,
+    },
+    /// Give a piece of a file. Less is given only at its end.
+    ReadAt {
+        /// Its path.
+        path: String,
+        /// From which byte on.
+        at: u64,
+        /// How many bytes.
+        len: usize,
     },
 }
 

@@ -1,4 +1,4 @@
-//! Operations on files that commands wait for: CONFIG REWRITE. And replies that leave at a later moment.
+//! Operations on files and what they are for. And replies that leave at a later moment.
 
 use std::collections::BTreeMap;
 
@@ -9,49 +9,75 @@ use crate::message::Token;
 use crate::node::{Deferred, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
+use crate::snapshot::status::ToKeeper;
 use crate::time::Now;
 
 /// What is under way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     made: u64,
-    rewrites: BTreeMap<OperationId, Token>,
+    purposes: BTreeMap<OperationId, Purpose>,
     /// Replies of those that wait.
     replies: BTreeMap<Token, Chunks>,
 }
 
+/// What an operation on files is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// CONFIG REWRITE of a client.
+    Rewrite(Token),
+    /// The file of a snapshot.
+    Snapshot,
+    /// The dump that is loaded.
+    Load,
+}
+
 impl Files {
+    /// True if nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.purposes.is_empty()
+    }
+
     pub(crate) fn keep_reply(&mut self, token: Token, reply: Chunks) {
         self.replies.insert(token, reply);
     }
 
-    fn take_reply(&mut self, token: Token) -> Chunks {
+    pub(crate) fn take_reply(&mut self, token: Token) -> Chunks {
         self.replies.remove(&token).unwrap_or_default()
     }
 
-    fn begin(&mut self, token: Token, request: DiskRequest, out: &mut Effects) {
+    pub(crate) fn begin(&mut self, purpose: Purpose, request: DiskRequest, out: &mut Effects) {
         self.made += 1;
         let operation = OperationId(self.made);
-        self.rewrites.insert(operation, token);
+        self.purposes.insert(operation, purpose);
         out.push(Effect::Disk { operation, request });
     }
 
     /// CONFIG REWRITE begins by reading the file as it is now.
     pub(crate) fn begin_rewrite(&mut self, token: Token, reply: Chunks, node: &Node, out: &mut Effects) {
         self.keep_reply(token, reply);
-        self.begin(token, DiskRequest::Read { path: node.process.config_file.clone() }, out);
+        let request = DiskRequest::Read { path: node.process.config_file.clone() };
+        self.begin(Purpose::Rewrite(token), request, out);
     }
 }
 
 impl Engine {
     /// An operation on files has ended.
     pub(crate) fn disk(&mut self, now: Now, operation: OperationId, outcome: DiskOutcome, out: &mut Effects) {
-        let Some(token) = self.files.rewrites.remove(&operation) else { return };
+        match self.files.purposes.remove(&operation) {
+            Some(Purpose::Rewrite(token)) => self.rewritten(token, outcome, now, out),
+            Some(Purpose::Snapshot) => self.snapshot_file(outcome, now, out),
+            Some(Purpose::Load) => self.dump_was_read(outcome, now, out),
+            None => {}
+        }
+    }
+
+    fn rewritten(&mut self, token: Token, outcome: DiskOutcome, now: Now, out: &mut Effects) {
         let path = self.node.process.config_file.clone();
         match outcome {
             DiskOutcome::Content(old) => {
                 let bytes = rewrite(&old, &self.node.settings, &Settings::default());
-                self.files.begin(token, DiskRequest::Replace { path, bytes }, out);
+                self.files.begin(Purpose::Rewrite(token), DiskRequest::Replace { path, bytes }, out);
             }
             DiskOutcome::Done => {
                 let text = "CONFIG REWRITE executed with success.".to_string();
@@ -86,6 +112,11 @@ impl Engine {
                 self.sleepers.push((at, token));
                 self.files.keep_reply(token, reply);
             }
+            Deferred::Saved => {
+                self.files.keep_reply(token, reply);
+                self.node.asks.ask(ToKeeper::Save, Some(token));
+            }
+            Deferred::Stopped { force } => self.node.asks.ask(ToKeeper::Stop { force }, Some(token)),
             Deferred::Rewrite => self.files.begin_rewrite(token, reply, &self.node, out),
         }
     }

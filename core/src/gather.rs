@@ -165,6 +165,11 @@ impl Engine {
                 out.push(Effect::Send { to: from, message: Message::Noted });
             }
             Message::Noted => self.node.feed.answered(from),
+            Message::ToKeeper(word) => self.heard_as_keeper(from, *word, now, out),
+            Message::Numbered { number } => self.numbered(number),
+            Message::Stored => self.stored(),
+            Message::OfKeeper(word) => self.heard_of_keeper(*word, now, out),
+            Message::Loaded { report } => self.batch_is_loaded(from, report, now, out),
         }
     }
 

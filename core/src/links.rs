@@ -91,6 +91,16 @@ impl Links {
         self.take_or_wait(conn, &others)
     }
 
+    /// Takes a credit of each of these for a word of the core's own, or none.
+    #[must_use]
+    pub fn take_all(&mut self, cores: &[CoreId]) -> bool {
+        let all = cores.iter().all(|core| self.credits[core.index()] > 0);
+        if all {
+            self.take_each(cores);
+        }
+        all
+    }
+
     fn take_each(&mut self, cores: &[CoreId]) {
         for core in cores {
             assert_ne!(*core, self.core, "a core does not send to itself");

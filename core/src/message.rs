@@ -13,6 +13,8 @@ use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Resp;
 use crate::session::ClientId;
 use crate::slowlog::SlowCall;
+use crate::snapshot::load::Report;
+use crate::snapshot::status::{OfKeeper, ToKeeper};
 use crate::txn::intent::Intents;
 use crate::txn::queue::{EntryId, Ticket, UNDRAWN};
 use crate::txn::watch::Watcher;
@@ -226,6 +228,22 @@ pub enum Message {
     },
     /// Answers `Watch` and `Lines`.
     Noted,
+    /// A word for the keeper of snapshots. Answered by `Numbered`, a part of a snapshot by `Stored`, else by `Received`.
+    ToKeeper(Box<ToKeeper>),
+    /// Answers what asks for a snapshot.
+    Numbered {
+        /// Of the snapshot that was asked for.
+        number: u64,
+    },
+    /// Answers a part of a snapshot: it is in the file, or not wanted any more.
+    Stored,
+    /// A word of the keeper. Answered by `Loaded`, if it has keys to be loaded, else by `Received`.
+    OfKeeper(Box<OfKeeper>),
+    /// Answers keys to be loaded.
+    Loaded {
+        /// What became of them.
+        report: Report,
+    },
 }
 
 /// One command as MONITOR shows it.
@@ -247,6 +265,9 @@ impl Message {
                 | Message::InLine { .. }
                 | Message::Serve { .. }
                 | Message::Pass { .. }
+                | Message::Numbered { .. }
+                | Message::Stored
+                | Message::Loaded { .. }
         );
         usize::from(is_answer)
     }

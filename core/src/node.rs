@@ -18,6 +18,8 @@ use crate::random::Random;
 use crate::session::{ClientId, Closing, Session, Sessions};
 use crate::shard::Shard;
 use crate::slowlog::{SlowCall, SlowEntry, Slowlog};
+use crate::snapshot::asks::Asks;
+use crate::snapshot::status::Status;
 use crate::statistics::Statistics;
 use crate::time::{Instant, Now, UnixMillis};
 use crate::txn::coordinator::Coordinator;
@@ -177,6 +179,16 @@ pub struct Node {
     pub links: Links,
     /// What MONITOR shows.
     pub feed: Feed,
+    /// How snapshots and loading stand.
+    pub status: Status,
+    /// What is asked of the keeper of snapshots.
+    pub asks: Asks,
+    /// Snapshots are taken by themselves, and at the end.
+    pub(crate) persists: bool,
+    /// Of [`Status::saves`], how many have been noticed here.
+    pub(crate) saves_seen: u64,
+    /// Some commands are refused now: see [`Node::gate`].
+    pub(crate) is_gated: bool,
     /// Facts of the process.
     pub process: Arc<Process>,
     /// Readings for statistics.
@@ -226,6 +238,15 @@ impl Node {
             latency: LatencyMonitor::default(),
             links: Links::new(config.core, config.cores, config.credits),
             feed: Feed::new(config.core, config.cores),
+            status: Status {
+                is_loading: config.load.is_some(),
+                loading_bytes: config.load.unwrap_or_default(),
+                ..Status::default()
+            },
+            asks: Asks::default(),
+            persists: config.persists,
+            saves_seen: 0,
+            is_gated: false,
             process: config.process,
             instruments: config.instruments,
             random,
@@ -247,9 +268,21 @@ impl Node {
 
     /// Derives again what follows from the settings.
     pub fn settings_changed(&mut self) {
+        self.gate();
         let number = |name| self.settings.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
         let counts = self.settings.get("maxmemory-policy").is_some_and(|policy| policy.ends_with("lfu"));
         self.frequency = counts.then(|| (number("lfu-log-factor"), number("lfu-decay-time")));
+    }
+
+    /// Finds out whether commands are refused because a dump is being loaded or because snapshots fail.
+    pub(crate) fn gate(&mut self) {
+        self.is_gated = self.status.is_loading || self.refuses_writes();
+    }
+
+    /// True while snapshots fail that are to be taken.
+    pub(crate) fn refuses_writes(&self) -> bool {
+        let settings = &self.settings;
+        self.status.has_failed && settings.stop_writes_on_bgsave_error && !settings.save.is_empty()
     }
 
     /// From now on [`Node::take_journal`] tells what ran.
@@ -356,6 +389,14 @@ impl Node {
         self.slowlog.push(entry, self.settings.slowlog_max_len, self.core.0, self.cores);
     }
 
+    /// Unix seconds of the last snapshot that is in the file; before the first, of the start.
+    pub fn last_save(&self) -> u64 {
+        match self.status.last_save {
+            0 => self.started_unix.unwrap_or_default(),
+            seconds => seconds,
+        }
+    }
+
     /// Seconds since the start.
     pub fn uptime_seconds(&self) -> u64 {
         self.now.unix_seconds().saturating_sub(self.started_unix.unwrap_or_default())
@@ -369,6 +410,13 @@ pub enum Deferred {
     Until(Instant),
     /// The configuration file is rewritten first.
     Rewrite,
+    /// It leaves when a snapshot is in the file.
+    Saved,
+    /// The server stops when a snapshot is in the file; there is a reply only if it does not.
+    Stopped {
+        /// Even if the snapshot fails.
+        force: bool,
+    },
 }
 
 /// What a command without keys sees: the client that calls it, and its core.

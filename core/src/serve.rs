@@ -428,6 +428,11 @@ impl Engine {
                 self.wait_in_line(from, wait.0, &wait.1);
                 return Ran::default();
             }
+            Body::Cut { is_final } => {
+                let compresses = self.node.settings.rdb_compression;
+                self.node.shard.begin_saving(compresses, is_final);
+                Ran::default()
+            }
             Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
             Body::Plan(step) => {
                 number = step.orders.first().map_or(0, |order| order.step);

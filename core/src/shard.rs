@@ -12,6 +12,7 @@ use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::mutant::planted;
 use crate::random::Random;
+use crate::snapshot::saving::Saving;
 use crate::time::UnixMillis;
 use crate::trash::Trash;
 use crate::txn::waiters::Waiters;
@@ -52,6 +53,12 @@ pub struct Shard {
     pub(crate) watches: Watches,
     /// Who waits for which keys.
     pub(crate) waiters: Waiters,
+    /// Its share of the snapshot that is under way.
+    pub(crate) saving: Option<Box<Saving>>,
+    /// What `dirty` was at the cut of the last snapshot.
+    pub(crate) dirty_at_cut: u64,
+    /// The same of the last one that is in the file.
+    pub(crate) dirty_at_save: u64,
 }
 
 /// A key of the running command: the place among its arguments and its hash, made once.
@@ -77,6 +84,9 @@ impl Shard {
             active_expire: true,
             watches: Watches::default(),
             waiters: Waiters::default(),
+            saving: None,
+            dirty_at_cut: 0,
+            dirty_at_save: 0,
         }
     }
 
@@ -159,7 +169,7 @@ impl Shard {
         let next = Database::new(self.hasher.clone());
         let old = std::mem::replace(&mut self.databases[database], next);
         self.counters.dirty += old.len() as u64;
-        self.trash.add_database(old);
+        self.discard(old);
         // Who waits for a stream as one of a group is told that it is gone.
         self.waiters.all_changed(database as u16);
     }

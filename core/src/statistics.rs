@@ -240,6 +240,8 @@ pub struct CoreStatistics {
     pub held_clients: u64,
     /// Those of them that wait for CLIENT UNPAUSE.
     pub paused_clients: u64,
+    /// Changes since the last snapshot that is in the file.
+    pub unsaved_changes: u64,
     /// Bytes of keys, values and tables.
     pub data_bytes: u64,
     /// Bytes of the tables alone.
@@ -303,6 +305,7 @@ impl CoreStatistics {
             (&mut self.shard.misses, other.shard.misses),
             (&mut self.shard.expired, other.shard.expired),
             (&mut self.shard.dirty, other.shard.dirty),
+            (&mut self.unsaved_changes, other.unsaved_changes),
         ] {
             *mine += theirs;
         }

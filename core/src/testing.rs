@@ -76,6 +76,8 @@ impl World {
                 settings: settings.clone(),
                 process: Arc::clone(&process),
                 instruments: Instruments::still(),
+                load: None,
+                persists: false,
             })
         };
         World {

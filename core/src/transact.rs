@@ -204,7 +204,7 @@ impl Engine {
     pub(crate) fn begin(
         &mut self,
         session: &mut Session,
-        mut draft: Draft,
+        draft: Draft,
         circumstances: Circumstances,
         now: Now,
         out: &mut Effects,
@@ -216,6 +216,20 @@ impl Engine {
         }
         let token =
             draft.token.unwrap_or_else(|| Token { conn: session.conn, sequence: session.await_reply() });
+        self.launch(token, draft, circumstances, now, out);
+        Verdict::Done
+    }
+
+    /// Begins what was drafted; the credits were taken.
+    pub(crate) fn launch(
+        &mut self,
+        token: Token,
+        mut draft: Draft,
+        circumstances: Circumstances,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let me = self.node.core;
         let mut transaction = Transaction::new(token, circumstances, draft.cores.iter().copied());
         transaction.takes = std::mem::take(&mut draft.takes);
         transaction.is_array = draft.is_array;
@@ -238,7 +252,6 @@ impl Engine {
             }
         }
         let _ = now;
-        Verdict::Done
     }
 
     /// A participant has answered.

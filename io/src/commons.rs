@@ -39,6 +39,8 @@ pub struct Commons {
     clients: AtomicUsize,
     exited: AtomicUsize,
     tickets: Tickets,
+    /// Why the process cannot go on.
+    failure: Mutex<Option<String>>,
 }
 
 impl Commons {
@@ -50,7 +52,18 @@ impl Commons {
             clients: AtomicUsize::new(0),
             exited: AtomicUsize::new(0),
             tickets: Tickets::new(cores),
+            failure: Mutex::new(None),
         }
+    }
+
+    /// The process cannot go on.
+    pub fn fail(&self, why: String) {
+        self.failure.lock().expect("no thread panics here").get_or_insert(why);
+    }
+
+    /// Why it cannot go on, if it cannot.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().expect("no thread panics here").take()
     }
 
     /// How many cores there are.

@@ -3,16 +3,23 @@
 //! It knows paths and bytes, not what files are for.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use darter_core::event::{DiskOutcome, DiskRequest, OperationId};
+
+/// Files that are being written, by their paths.
+type Open = Arc<Mutex<HashMap<String, Arc<File>>>>;
 
 /// Operations that have begun and those that have ended.
 #[derive(Default)]
 pub struct Disk {
+    open: Open,
     running: Rc<Cell<usize>>,
     ended: Rc<RefCell<Vec<(OperationId, DiskOutcome)>>>,
 }
@@ -22,8 +29,10 @@ impl Disk {
     pub fn begin(&self, operation: OperationId, request: DiskRequest, wake: impl FnOnce() + 'static) {
         self.running.set(self.running.get() + 1);
         let (running, ended) = (self.running.clone(), self.ended.clone());
+        let open = Arc::clone(&self.open);
         let work = async move {
-            let outcome = glommio::executor().spawn_blocking(move || carry_out(operation, request)).await;
+            let outcome =
+                glommio::executor().spawn_blocking(move || carry_out(&open, operation, request)).await;
             ended.borrow_mut().push((operation, outcome));
             running.set(running.get() - 1);
             wake();
@@ -47,8 +56,17 @@ impl Disk {
     }
 }
 
-fn carry_out(operation: OperationId, request: DiskRequest) -> DiskOutcome {
+fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskOutcome {
+    let done = |()| DiskOutcome::Done;
     let outcome = match request {
+        DiskRequest::Create { path } => create(open, path).map(done),
+        DiskRequest::Append { path, parts } => append(open, &path, &parts).map(done),
+        DiskRequest::Publish { from, to } => publish(open, &from, &to).map(done),
+        DiskRequest::Remove { path } => {
+            lock(open).remove(&path);
+            fs::remove_file(path).map(done)
+        }
+        DiskRequest::ReadAt { path, at, len } => read_at(open, path, at, len).map(DiskOutcome::Content),
         DiskRequest::Read { path } => fs::read(path).map(DiskOutcome::Content),
         DiskRequest::Replace { path, bytes } => {
             replace(Path::new(&path), &bytes, operation).map(|()| DiskOutcome::Done)
@@ -57,13 +75,70 @@ fn carry_out(operation: OperationId, request: DiskRequest) -> DiskOutcome {
     outcome.unwrap_or_else(|error| DiskOutcome::Failed(error.to_string()))
 }
 
+fn lock(open: &Open) -> MutexGuard<'_, HashMap<String, Arc<File>>> {
+    // Nothing can panic while it is locked.
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn create(open: &Open, path: String) -> io::Result<()> {
+    let file = File::create(&path)?;
+    lock(open).insert(path, Arc::new(file));
+    Ok(())
+}
+
+/// The file, if it was created or read before.
+fn opened(open: &Open, path: &str) -> io::Result<Arc<File>> {
+    lock(open).get(path).cloned().ok_or_else(|| io::Error::other("the file is not open"))
+}
+
+fn append(open: &Open, path: &str, parts: &[Vec<u8>]) -> io::Result<()> {
+    let mut file = &*opened(open, path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))
+}
+
+fn publish(open: &Open, from: &str, to: &str) -> io::Result<()> {
+    let file = opened(open, from)?;
+    file.sync_all()?;
+    lock(open).remove(from);
+    fs::rename(from, to)?;
+    File::open(directory_of(Path::new(to)))?.sync_all()
+}
+
+/// The file stays open until it was read to its end.
+fn read_at(open: &Open, path: String, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    let file = match at {
+        0 => {
+            let file = Arc::new(File::open(&path)?);
+            lock(open).insert(path.clone(), Arc::clone(&file));
+            file
+        }
+        _ => opened(open, &path)?,
+    };
+    let (mut bytes, mut filled) = (vec![0; len], 0);
+    while filled < len {
+        match file.read_at(&mut bytes[filled..], at + filled as u64)? {
+            0 => break,
+            more => filled += more,
+        }
+    }
+    bytes.truncate(filled);
+    if filled == 0 {
+        lock(open).remove(&path);
+    }
+    Ok(bytes)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// After a crash the file has either its old content or all of the new. Its mode stays.
 fn replace(path: &Path, bytes: &[u8], operation: OperationId) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let temporary = directory.join(format!(".{name}.{}-{}.tmp", std::process::id(), operation.0));
     let write = || {
         let mut file = File::create(&temporary)?;

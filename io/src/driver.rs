@@ -148,6 +148,9 @@ impl Driver {
             self.network.await_stop(stop.as_raw_fd());
         }
         self.network.enter(Wait::No);
+        self.now = self.clock.now();
+        self.engine.handle(self.now, Event::Start, &mut self.effects);
+        self.carry_out();
         loop {
             self.turn();
             if self.commons.all_exited() || self.stop_by.is_some_and(|end| end <= self.now.mono) {
@@ -229,7 +232,12 @@ impl Driver {
             Token::Fill(index) => self.clients.filled(index, completion, &mut turn!(self)),
             Token::Send(index) => self.clients.sent(index, completion, &mut turn!(self)),
             Token::Accept(index) => self.accepted(index, completion),
-            Token::Stop => self.stop_all(),
+            Token::Stop => {
+                self.engine.handle(self.now, Event::Asked, &mut self.effects);
+                if let Some(stop) = self.stop.as_ref().filter(|_| self.stop_by.is_none()) {
+                    self.network.await_stop(stop.as_raw_fd());
+                }
+            }
             Token::Timer => self.timer = Instant::NEVER,
             // The core did not hear: it may have exited, else it is called again.
             Token::Ring(core) if self.stop_by.is_none() => {
@@ -327,6 +335,10 @@ impl Driver {
                 self.disk.begin(operation, request, move || bell.ring());
             }
             Effect::Shutdown => self.stop_all(),
+            Effect::Fail { text } => {
+                self.commons.fail(text);
+                self.stop_all();
+            }
             Effect::Log { level, text } => log(level, &text),
             Effect::LogThreshold(level) => (self.log_threshold)(level),
             Effect::Exit => self.exit(),

@@ -63,6 +63,8 @@ pub struct Start {
     pub listeners: Vec<OwnedFd>,
     /// From [`Stop::new`].
     pub stop: Stop,
+    /// Bytes of the dump that is to be loaded, if there is one.
+    pub load: Option<u64>,
     /// Changes the threshold of the log.
     pub log_threshold: Arc<dyn Fn(LogLevel) + Send + Sync>,
     /// Called when clients are about to be accepted.
@@ -101,6 +103,8 @@ pub enum Failure {
     Locked(u64),
     /// A core could not start or go on.
     Core(String),
+    /// What was to be loaded cannot be loaded.
+    Data(String),
 }
 
 impl fmt::Display for Failure {
@@ -119,6 +123,7 @@ impl fmt::Display for Failure {
                 "cannot lock memory for io_uring ({limit} bytes allowed, {LOCKED_MIN} needed): raise `ulimit -l`, \
                  or LimitMEMLOCK=infinity for systemd, or --ulimit memlock=-1 for docker"
             ),
+            Failure::Data(words) => write!(f, "{words}"),
             Failure::Core(words) => write!(f, "a core has failed: {words}"),
         }
     }
@@ -180,6 +185,8 @@ pub fn run(start: Start) -> Result<(), Failure> {
                 settings: start.settings.clone(),
                 process: start.process.clone(),
                 instruments: start.instruments,
+                load: start.load,
+                persists: true,
             },
             clock,
             mesh,
@@ -215,7 +222,7 @@ pub fn run(start: Start) -> Result<(), Failure> {
             Err(error) => return Err(Failure::Core(error.to_string())),
         }
     }
-    Ok(())
+    commons.failure().map_or(Ok(()), |words| Err(Failure::Data(words)))
 }
 
 /// Starts a core that waits for `opened` before it serves anybody. A gate that goes away unopened ends it.
@@ -269,6 +276,7 @@ mod tests {
             listeners: vec![listener.into()],
             stop,
             log_threshold: Arc::new(|_| {}),
+            load: None,
             ready: Box::new(move || ready.send(()).unwrap()),
         };
         let running = std::thread::spawn(|| run(start));

@@ -81,6 +81,8 @@ impl State {
                 settings: settings.clone(),
                 process: Arc::new(Process::default()),
                 instruments: Instruments::still(),
+                load: None,
+                persists: false,
             })
         };
         let places = usize::from(cores);

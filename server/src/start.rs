@@ -43,6 +43,8 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
     }
     let seeds: [[u8; 8]; 4] = std::array::from_fn(|_| host::entropy());
     let unixsocket = settings.unixsocket.clone();
+    let dump = Path::new(&settings.dir).join(&settings.dbfilename);
+    let load = fs::metadata(dump).ok().map(|dump| dump.len());
     let outcome = darter_io::run(Start {
         cores: shards,
         placing,
@@ -54,7 +56,13 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
         listeners,
         stop,
         log_threshold: Arc::new(log::set_threshold),
-        ready: Box::new(|| tracing::info!("Ready to accept connections")),
+        load,
+        // With a dump, the engine says so when it is loaded.
+        ready: Box::new(move || {
+            if load.is_none() {
+                tracing::info!("Ready to accept connections");
+            }
+        }),
     });
     pidfile.remove();
     if let Some(path) = unixsocket {

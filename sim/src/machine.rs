@@ -146,6 +146,9 @@ impl Machine {
             settings: swarm.settings(),
             process: std::sync::Arc::new(Process::default()),
             instruments: Instruments::still(),
+
+            load: None,
+            persists: false,
         });
         engine.node_mut().keep_journal();
         Machine {

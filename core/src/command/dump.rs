@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// How values lie in memory.
-pub(super) fn forms(settings: &Settings, hasher: &KeyHasher) -> Forms {
+pub(crate) fn forms(settings: &Settings, hasher: &KeyHasher) -> Forms {
     Forms {
         fill: Fill(settings.list_max_listpack_size),
         packing: packing_of(settings, hasher),

@@ -44,6 +44,7 @@ mod module;
 mod monitor;
 mod object;
 mod parse;
+mod save;
 mod scan;
 mod server;
 mod set;
@@ -74,6 +75,7 @@ mod zset_sample;
 mod zset_span;
 mod zset_store;
 
+pub(crate) use dump::forms;
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
 
@@ -123,6 +125,7 @@ const FAMILIES: &[&[Command]] = &[
     latency::COMMANDS,
     debug::COMMANDS,
     server::COMMANDS,
+    save::COMMANDS,
     command_info::COMMANDS,
     bit::COMMANDS,
     bit_op::COMMANDS,

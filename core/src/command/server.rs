@@ -4,9 +4,10 @@ use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Run};
 use crate::args::Args;
 use crate::event::{Effect, LogLevel};
-use crate::node::Local;
+use crate::node::{Deferred, Local};
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::session::Closing;
+use crate::snapshot::status::ToKeeper;
 
 const ANYTIME: Flags = Flags::LOADING.or(Flags::STALE);
 const ROW: Command = Command { group: Group::Server, ..Command::DEFAULT };
@@ -53,13 +54,14 @@ fn time(local: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-fn shutdown(local: &mut Local<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
-    let (mut save, mut no_save, mut abort) = (false, false, false);
+fn shutdown(local: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (mut save, mut no_save, mut abort, mut force) = (false, false, false, false);
     for n in 1..args.len() {
         match () {
             () if args.is(n, "save") && !no_save => save = true,
             () if args.is(n, "nosave") && !save => no_save = true,
-            () if args.is(n, "now") || args.is(n, "force") => {}
+            () if args.is(n, "now") => {}
+            () if args.is(n, "force") => force = true,
             () if args.is(n, "abort") => abort = true,
             () => return Err(Failure::SYNTAX),
         }
@@ -68,13 +70,21 @@ fn shutdown(local: &mut Local<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome
         return Err(Failure::SYNTAX);
     }
     if abort {
-        return Err(Failure::new("ERR No shutdown in progress."));
-    }
-    if save {
-        return Err(Failure::new("ERR snapshots are not supported yet: use SHUTDOWN NOSAVE"));
+        if !local.node.status.is_stopping {
+            return Err(Failure::new("ERR No shutdown in progress."));
+        }
+        local.node.asks.ask(ToKeeper::Abort, None);
+        reply.ok();
+        return Ok(());
     }
     let text = "User requested shutdown...".to_string();
     local.out.push(Effect::Log { level: LogLevel::Warning, text });
+    let saves = save || !no_save && !local.node.settings.save.is_empty();
+    if saves && !local.node.status.is_loading {
+        // There is a reply only if the server does not stop.
+        local.deferred = Some(Deferred::Stopped { force });
+        return Ok(());
+    }
     local.out.push(Effect::Shutdown);
     local.session.close(Closing::AfterReplies);
     Ok(())

@@ -6,8 +6,8 @@
 
 use super::parameter::{Check, Form, Parameter};
 use super::special::{
-    append_directory, append_file, dump_file, host_name, keyspace_events, memory_or_percent, oom_scores,
-    replica_of, save, shutdown_options, title_template,
+    append_directory, append_file, host_name, keyspace_events, memory_or_percent, oom_scores, replica_of,
+    shutdown_options, title_template,
 };
 
 const I32_MIN: i64 = i32::MIN as i64;
@@ -135,17 +135,13 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     switch("appendonly", "no"),
     memory("auto-aof-rewrite-min-size", "67108864", 0, SIZE_MAX),
     number("auto-aof-rewrite-percentage", "100", 0, I32_MAX),
-    special("dbfilename", "dump.rdb", dump_file).protected(),
     number("key-load-delay", "0", I32_MIN, I32_MAX).hidden(),
     number("loading-process-events-interval-bytes", "2097152", 1024, I32_MAX).hidden(),
     switch("no-appendfsync-on-rewrite", "no"),
     switch("rdb-del-sync-files", "no"),
     number("rdb-key-save-delay", "0", I32_MIN, I32_MAX).hidden(),
     switch("rdb-save-incremental-fsync", "yes"),
-    switch("rdbchecksum", "yes").immutable(),
     choice("sanitize-dump-payload", "no", &["no", "yes", "clients"]),
-    special("save", "3600 1 300 100 60 10000", save).many().form(Form::Pairs),
-    switch("stop-writes-on-bgsave-error", "yes"),
     // Replication.
     text("masterauth", ""),
     text("masteruser", ""),

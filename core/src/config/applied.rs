@@ -3,6 +3,7 @@
 //! It does not know what the effect is.
 
 use super::parameter::{Form, Parameter};
+use super::special::{dump_file, print_save, save};
 use super::value::{self, ACCESS, LOG_LEVELS};
 use super::{print_bind, set_bind};
 
@@ -82,6 +83,27 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         "rdbcompression",
         |s, v| value::yes_no(v[0]).map(|on| s.rdb_compression = on),
         |s| value::print_yes_no(s.rdb_compression),
+    ),
+    Parameter::applied(
+        "rdbchecksum",
+        |s, v| value::yes_no(v[0]).map(|on| s.rdb_checksum = on),
+        |s| value::print_yes_no(s.rdb_checksum),
+    )
+    .immutable(),
+    Parameter::applied(
+        "dbfilename",
+        |s, v| dump_file(v).map(|name| s.dbfilename = name),
+        |s| s.dbfilename.clone(),
+    )
+    .form(Form::Quoted)
+    .protected(),
+    Parameter::applied("save", |s, v| save(v).map(|points| s.save = points), |s| print_save(&s.save))
+        .many()
+        .form(Form::Pairs),
+    Parameter::applied(
+        "stop-writes-on-bgsave-error",
+        |s, v| value::yes_no(v[0]).map(|on| s.stop_writes_on_bgsave_error = on),
+        |s| value::print_yes_no(s.stop_writes_on_bgsave_error),
     ),
     Parameter::applied(
         "client-query-buffer-limit",
@@ -291,6 +313,10 @@ mod tests {
             ("requirepass", "a \"b\""),
             ("proto-max-bulk-len", "1048577"),
             ("rdbcompression", "no"),
+            ("rdbchecksum", "no"),
+            ("dbfilename", "other.rdb"),
+            ("save", "10 1 20 2"),
+            ("stop-writes-on-bgsave-error", "no"),
             ("client-query-buffer-limit", "1048578"),
             ("client-output-buffer-limit", "normal 1 2 3 slave 4 5 6 pubsub 7 8 9"),
             ("daemonize", "yes"),

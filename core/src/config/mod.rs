@@ -101,6 +101,14 @@ pub struct Settings {
     pub proto_max_bulk_len: u64,
     /// Strings of a dump are compressed where that makes them shorter.
     pub rdb_compression: bool,
+    /// A dump ends with a checksum, which is looked at when it is loaded.
+    pub rdb_checksum: bool,
+    /// The name of the dump in the working directory.
+    pub dbfilename: String,
+    /// When a snapshot is taken by itself: after so many seconds, if there were so many changes.
+    pub save: Vec<(u64, u64)>,
+    /// Nothing may be changed while snapshots fail that are to be taken.
+    pub stop_writes_on_bgsave_error: bool,
     /// The longest unparsed input of a client, bytes.
     pub client_query_buffer_limit: u64,
     /// Of normal, replica and pubsub clients.
@@ -171,6 +179,10 @@ impl Default for Settings {
             maxmemory: 0,
             proto_max_bulk_len: 512 << 20,
             rdb_compression: true,
+            rdb_checksum: true,
+            dbfilename: "dump.rdb".into(),
+            save: vec![(3_600, 1), (300, 100), (60, 10_000)],
+            stop_writes_on_bgsave_error: true,
             client_query_buffer_limit: 1 << 30,
             client_output_buffer_limit: [
                 OutputLimit::default(),

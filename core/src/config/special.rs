@@ -9,21 +9,23 @@ pub(super) fn memory_or_percent(args: &[&str]) -> Result<String, String> {
 }
 
 /// Pairs of seconds and changes.
-pub(super) fn save(args: &[&str]) -> Result<String, String> {
+pub(super) fn save(args: &[&str]) -> Result<Vec<(u64, u64)>, String> {
     let wrong = || String::from("Invalid save parameters");
     if !args.len().is_multiple_of(2) {
         return Err(wrong());
     }
-    let mut words = Vec::with_capacity(args.len());
-    for pair in args.chunks_exact(2) {
-        let seconds: i64 = pair[0].parse().map_err(|_| wrong())?;
-        let changes: i32 = pair[1].parse().map_err(|_| wrong())?;
-        if seconds < 1 || changes < 0 {
-            return Err(wrong());
-        }
-        words.extend([seconds.to_string(), changes.to_string()]);
-    }
-    Ok(words.join(" "))
+    let pair = |pair: &[&str]| {
+        let seconds = pair[0].parse::<i64>().ok().and_then(|seconds| u64::try_from(seconds).ok());
+        let changes = pair[1].parse::<i32>().ok().and_then(|changes| u64::try_from(changes).ok());
+        seconds.filter(|seconds| *seconds > 0).zip(changes).ok_or_else(wrong)
+    };
+    args.chunks_exact(2).map(pair).collect()
+}
+
+/// The same, printed.
+pub(super) fn print_save(points: &[(u64, u64)]) -> String {
+    let words: Vec<String> = points.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
+    words.join(" ")
 }
 
 /// Classes of keyspace events. `A` stands for most of them; they are printed in Redis's order. Unlike Redis

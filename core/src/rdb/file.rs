@@ -162,7 +162,8 @@ impl<'a> Scanner<'a> {
 
     fn take(&mut self, count: u64) -> Scan<&'a [u8]> {
         let rest = &self.bytes[self.at..];
-        let taken = usize::try_from(count).ok().and_then(|count| rest.get(..count)).ok_or(Stop::Incomplete)?;
+        let taken =
+            usize::try_from(count).ok().and_then(|count| rest.get(..count)).ok_or(Stop::Incomplete)?;
         self.at += taken.len();
         Ok(taken)
     }

@@ -117,6 +117,11 @@ pub enum Body {
     Calls(Box<Bundle>),
     /// Runs a step of a plan.
     Plan(Box<PlanStep>),
+    /// What there is now belongs to a snapshot.
+    Cut {
+        /// The server stops after it: nothing may change from now on.
+        is_final: bool,
+    },
 }
 
 /// What came of it.

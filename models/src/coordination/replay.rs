@@ -23,6 +23,9 @@ pub fn config(core: u16, cores: u16, credits: usize) -> EngineConfig {
         settings: Settings { databases: 1, latency_tracking: false, ..Settings::default() },
         process: Arc::new(Process::default()),
         instruments: Instruments::still(),
+
+        load: None,
+        persists: false,
     }
 }
 

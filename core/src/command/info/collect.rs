@@ -35,6 +35,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         monitors: node.feed.monitors() as u64,
         data_bytes: node.shard.used_bytes() as u64,
         shard: node.shard.counters,
+        unsaved_changes: node.shard.unsaved_changes(),
         outstanding: node.links.outstanding() as u64,
         lines_dropped: node.feed.dropped(),
         order: OrderFigures {

@@ -35,10 +35,12 @@ pub(super) fn server(section: &mut Section<'_>) {
     section.field("shards", node.cores);
 }
 
-/// Nothing is saved yet: what Redis says while it rests.
+/// Snapshots and loading. What Redis counts of its child process is zero: there is none.
 pub(super) fn persistence(section: &mut Section<'_>) {
+    let status = section.node.status.clone();
+    let now = section.node.now.unix_seconds();
+    section.field("loading", u8::from(status.is_loading));
     section.fixed(&[
-        ("loading", "0"),
         ("async_loading", "0"),
         ("current_cow_peak", "0"),
         ("current_cow_size", "0"),
@@ -47,17 +49,19 @@ pub(super) fn persistence(section: &mut Section<'_>) {
         ("current_save_keys_processed", "0"),
         ("current_save_keys_total", "0"),
     ]);
-    section.field("rdb_changes_since_last_save", section.sum.shard.dirty);
-    section.field("rdb_bgsave_in_progress", 0);
-    section.field("rdb_last_save_time", section.node.started_unix.unwrap_or_default());
+    let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
+    let current = status.is_saving.then(|| now.saturating_sub(status.saving_began));
+    section.field("rdb_changes_since_last_save", section.sum.unsaved_changes);
+    section.field("rdb_bgsave_in_progress", u8::from(status.is_saving));
+    section.field("rdb_last_save_time", section.node.last_save());
+    section.field("rdb_last_bgsave_status", if status.has_failed { "err" } else { "ok" });
+    section.field("rdb_last_bgsave_time_sec", seconds(status.last_seconds));
+    section.field("rdb_current_bgsave_time_sec", seconds(current));
+    section.field("rdb_saves", status.saves);
+    section.field("rdb_last_cow_size", 0);
+    section.field("rdb_last_load_keys_expired", status.keys_expired);
+    section.field("rdb_last_load_keys_loaded", status.keys_loaded);
     section.fixed(&[
-        ("rdb_last_bgsave_status", "ok"),
-        ("rdb_last_bgsave_time_sec", "-1"),
-        ("rdb_current_bgsave_time_sec", "-1"),
-        ("rdb_saves", "0"),
-        ("rdb_last_cow_size", "0"),
-        ("rdb_last_load_keys_expired", "0"),
-        ("rdb_last_load_keys_loaded", "0"),
         ("aof_enabled", "0"),
         ("aof_rewrite_in_progress", "0"),
         ("aof_rewrite_scheduled", "0"),
@@ -71,6 +75,17 @@ pub(super) fn persistence(section: &mut Section<'_>) {
         ("module_fork_in_progress", "0"),
         ("module_fork_last_cow_size", "0"),
     ]);
+    if status.is_loading {
+        let percent = 100.0 * status.loaded_bytes as f64 / status.loading_bytes.max(1) as f64;
+        let passed = now.saturating_sub(status.loading_began).max(1);
+        let rate = (status.loaded_bytes / passed).max(1);
+        section.field("loading_start_time", status.loading_began);
+        section.field("loading_total_bytes", status.loading_bytes);
+        section.field("loading_rdb_used_mem", 0);
+        section.field("loading_loaded_bytes", status.loaded_bytes);
+        section.field("loading_loaded_perc", format!("{percent:.2}"));
+        section.field("loading_eta_seconds", status.loading_bytes.saturating_sub(status.loaded_bytes) / rate);
+    }
 }
 
 pub(super) fn replication(section: &mut Section<'_>) {

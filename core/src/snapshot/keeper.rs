@@ -1,0 +1,450 @@
+//! The keeper: core 0, which begins snapshots, puts their parts into the file, and says when one is over.
+//!
+//! It takes a snapshot so: create a file of another name; the cut, a transaction over all shards; parts into the file as they come; the end with
+//! the checksum; sync, rename, sync of the directory. Whatever fails on the way, the last snapshot stays where it is. One snapshot at a time;
+//! who asks meanwhile gets the next one.
+//!
+//! It knows parts and the file. It does not know what is in them.
+
+use std::collections::VecDeque;
+
+use crc::{CRC_64_REDIS, Crc, Table};
+
+use crate::engine::Engine;
+use crate::event::{ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
+use crate::files::Purpose;
+use crate::message::{Message, Token};
+use crate::mutant::planted;
+use crate::protocol::reply::Resp;
+use crate::rdb::file::{write_end, write_header};
+use crate::rdb::writer::Writer;
+use crate::session::ClientId;
+use crate::snapshot::load::Loader;
+use crate::snapshot::status::{OfKeeper, Status};
+use crate::time::{Instant, Now};
+use crate::transact::Draft;
+use crate::txn::coordinator::Stage as TxStage;
+use crate::txn::intent::Mode;
+use crate::txn::work::{Body, Circumstances};
+
+/// Who keeps the file.
+pub const KEEPER: CoreId = CoreId(0);
+
+/// No client: what the keeper does, nobody waits for as for a reply.
+pub const NOBODY: ConnId = ConnId { index: u32::MAX, generation: u32::MAX };
+
+/// After a snapshot has failed, the next one that is due by itself waits so long.
+const RETRY_MILLIS: u64 = 5_000;
+
+static SUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+/// The checksum of what came before and these bytes.
+pub fn sum_on(sum: u64, bytes: &[u8]) -> u64 {
+    // The crate takes the state of a reflected sum the other way round.
+    let mut digest = SUM.digest_with_initial(sum.reverse_bits());
+    digest.update(bytes);
+    digest.finalize()
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Stage {
+    #[default]
+    Idle,
+    /// The file is being created.
+    Creating,
+    /// The cut waits for credits.
+    Cutting,
+    /// Parts come and are written.
+    Writing,
+    /// The end is being written.
+    Ending,
+    /// The file gets its name.
+    Publishing,
+    /// It has failed; the shards still have to hear of it.
+    GivingUp,
+    /// What was written is being removed.
+    Removing,
+}
+
+/// What the keeper keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Keeper {
+    stage: Stage,
+    /// The number of the last snapshot that somebody was promised.
+    wanted: u64,
+    /// Parts that are to be written.
+    parts: VecDeque<(CoreId, Vec<u8>)>,
+    /// Whose parts are being written.
+    writing: Vec<CoreId>,
+    is_writing: bool,
+    /// Shards whose last part has come.
+    over: usize,
+    sum: u64,
+    began: Instant,
+    /// The server is to stop after this; `Some(true)`: even if it fails.
+    stops: Option<bool>,
+    /// Changes since the last snapshot that is in the file, as far as cores have told.
+    pub(crate) changes: u64,
+    changes_at_cut: u64,
+    tried: Instant,
+    /// Nobody wants the snapshot any more that is under way.
+    is_aborted: bool,
+    /// Cores that do not know yet how things stand.
+    untold: Vec<CoreId>,
+    /// Cores that do not know yet that the snapshot is not wanted any more.
+    unwarned: Vec<CoreId>,
+}
+
+impl Keeper {
+    /// True if a snapshot is under way, or there is something to say.
+    pub fn is_busy(&self) -> bool {
+        self.stage != Stage::Idle || !self.untold.is_empty()
+    }
+
+    /// The number of the next snapshot to begin, which is wanted from now on.
+    pub(crate) fn want(&mut self, begun: u64) -> u64 {
+        self.wanted = begun + 1;
+        self.wanted
+    }
+
+    /// The server is to stop after the next snapshot.
+    pub(crate) fn want_stop(&mut self, begun: u64, force: bool) -> u64 {
+        self.stops = Some(force);
+        self.want(begun)
+    }
+}
+
+impl Engine {
+    /// Paths of the dump and of the file that becomes it.
+    fn dump_paths(&self) -> (String, String) {
+        let settings = &self.node.settings;
+        let directory = settings.dir.trim_end_matches('/');
+        let temporary = format!("{directory}/temp-{}.rdb", self.node.process.pid);
+        (format!("{directory}/{}", settings.dbfilename), temporary)
+    }
+
+    fn others(&self) -> impl Iterator<Item = CoreId> + use<> {
+        let me = self.node.core;
+        (0..self.node.cores).map(CoreId).filter(move |core| *core != me)
+    }
+
+    /// Every core is to know how things stand.
+    pub(crate) fn tell_all(&mut self, status: Status, now: Now, out: &mut Effects) {
+        self.keeper.untold = self.others().collect();
+        self.learned(status, now, out);
+    }
+
+    /// What snapshots have to say, to whom and about what: the keeper, and every core for its own shard.
+    #[inline]
+    pub(crate) fn speak_of_snapshots(&mut self, now: Now, out: &mut Effects) {
+        let node = &self.node;
+        if node.shard.saving.is_some() || node.asks.has_words() {
+            self.speak_to_keeper(now, out);
+        }
+        if self.keeper.is_busy() || self.keeper.wanted > self.node.status.begun {
+            self.keep(now, out);
+        }
+    }
+
+    /// The core begins: the keeper reads the dump.
+    pub(crate) fn start(&mut self, now: Now, out: &mut Effects) {
+        if self.node.core == KEEPER && self.node.status.is_loading {
+            let (path, _) = self.dump_paths();
+            self.loader = Some(Box::new(Loader::new(path, self.node.cores)));
+            self.read_dump(now, out);
+        }
+    }
+
+    /// Goes on with a snapshot, and says what there is to say.
+    pub(crate) fn keep(&mut self, now: Now, out: &mut Effects) {
+        let is_wanted = self.keeper.wanted > self.node.status.begun;
+        if self.keeper.stage == Stage::Idle && is_wanted && self.stopping.is_none() {
+            self.begin_snapshot(now, out);
+        }
+        if self.keeper.stage == Stage::Cutting {
+            self.cut(now, out);
+        }
+        let mut unwarned = std::mem::take(&mut self.keeper.unwarned);
+        unwarned.retain(|core| {
+            let is_told = self.node.links.take(*core);
+            if is_told {
+                let message = Message::OfKeeper(Box::new(OfKeeper::GiveUp));
+                out.push(Effect::Send { to: *core, message });
+            }
+            !is_told
+        });
+        self.keeper.unwarned = unwarned;
+        let mut untold = std::mem::take(&mut self.keeper.untold);
+        untold.retain(|core| {
+            let is_told = self.node.links.take(*core);
+            if is_told {
+                let status = Box::new(OfKeeper::Status(self.node.status.clone()));
+                out.push(Effect::Send { to: *core, message: Message::OfKeeper(status) });
+            }
+            !is_told
+        });
+        self.keeper.untold = untold;
+    }
+
+    fn begin_snapshot(&mut self, now: Now, out: &mut Effects) {
+        let mut status = self.node.status.clone();
+        status.begun += 1;
+        status.is_saving = true;
+        status.is_stopping = self.keeper.stops.is_some();
+        status.saving_began = now.unix_seconds();
+        self.keeper.stage = Stage::Creating;
+        (self.keeper.began, self.keeper.tried) = (now.mono, now.mono);
+        (self.keeper.over, self.keeper.sum) = (0, 0);
+        let text = "Background saving started".to_string();
+        out.push(Effect::Log { level: LogLevel::Notice, text });
+        let (_, path) = self.dump_paths();
+        self.files.begin(Purpose::Snapshot, DiskRequest::Create { path }, out);
+        self.tell_all(status, now, out);
+    }
+
+    /// All shards at one moment: what has happened before belongs to the snapshot, what comes later does not.
+    fn cut(&mut self, now: Now, out: &mut Effects) {
+        let others: Vec<CoreId> = self.others().collect();
+        if !self.node.links.take_all(&others) {
+            return;
+        }
+        self.keeper.stage = Stage::Writing;
+        self.keeper.changes_at_cut = self.keeper.changes;
+        let mut writer = Writer::new(false);
+        let seconds = now.unix_seconds().to_string();
+        let facts =
+            [("darter-ver", crate::VERSION), ("redis-bits", "64"), ("ctime", &seconds), ("aof-base", "0")];
+        write_header(&facts, &mut writer);
+        self.keeper.parts.push_back((NO_CORE, writer.out));
+        let circumstances = Circumstances {
+            client: ClientId(0),
+            resp: Resp::V2,
+            no_touch: true,
+            unix_micros: now.unix_micros,
+            clock: self.node.clock,
+            round: 0,
+        };
+        let mut draft = Draft::default();
+        let mut bodies = Vec::new();
+        let is_final = self.keeper.stops.is_some();
+        for core in (0..self.node.cores).map(CoreId) {
+            let participant = draft.participant(core);
+            if !planted("the cut is made shard by shard") {
+                draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
+            }
+            bodies.push((participant, Body::Cut { is_final }));
+        }
+        draft.stages.push_back(TxStage::Bodies(bodies));
+        let token = Token { conn: NOBODY, sequence: self.node.status.begun };
+        self.launch(token, draft, circumstances, now, out);
+        self.write_parts(out);
+    }
+
+    /// A shard's part of the snapshot has come.
+    pub(crate) fn part(&mut self, from: CoreId, bytes: Vec<u8>, is_last: bool, now: Now, out: &mut Effects) {
+        self.keeper.over += usize::from(is_last);
+        if self.keeper.stage == Stage::GivingUp {
+            self.part_is_stored(from, out);
+            return self.give_up_if_over(out);
+        }
+        self.keeper.parts.push_back((from, bytes));
+        self.write_parts(out);
+        let _ = now;
+    }
+
+    /// Writes what has come, all at once; behind the last the end.
+    fn write_parts(&mut self, out: &mut Effects) {
+        let keeper = &mut self.keeper;
+        if keeper.is_writing || keeper.stage != Stage::Writing {
+            return;
+        }
+        let mut parts = Vec::with_capacity(keeper.parts.len() + 1);
+        for (core, bytes) in keeper.parts.drain(..) {
+            keeper.sum = sum_on(keeper.sum, &bytes);
+            keeper.writing.push(core);
+            parts.push(bytes);
+        }
+        if keeper.over == usize::from(self.node.cores) {
+            let mut end = Writer::new(false);
+            write_end(&mut end);
+            keeper.sum = sum_on(keeper.sum, &end.out);
+            let sum = if self.node.settings.rdb_checksum { keeper.sum } else { 0 };
+            end.wide(sum);
+            parts.push(end.out);
+            keeper.stage = Stage::Ending;
+        }
+        if parts.is_empty() {
+            return;
+        }
+        keeper.is_writing = true;
+        let (_, path) = self.dump_paths();
+        self.files.begin(Purpose::Snapshot, DiskRequest::Append { path, parts }, out);
+    }
+
+    fn part_is_stored(&mut self, from: CoreId, out: &mut Effects) {
+        if from == NO_CORE {
+        } else if from == self.node.core {
+            self.stored();
+        } else {
+            out.push(Effect::Send { to: from, message: Message::Stored });
+        }
+    }
+
+    /// An operation on the snapshot's file has ended.
+    pub(crate) fn snapshot_file(&mut self, outcome: DiskOutcome, now: Now, out: &mut Effects) {
+        self.keeper.is_writing = false;
+        for core in std::mem::take(&mut self.keeper.writing) {
+            self.part_is_stored(core, out);
+        }
+        let (path, temporary) = self.dump_paths();
+        if let DiskOutcome::Failed(why) = outcome {
+            return match self.keeper.stage {
+                Stage::Removing => self.snapshot_is_over(false, now, out),
+                Stage::GivingUp => self.give_up_if_over(out),
+                stage => {
+                    let text = format!("Error saving the DB to {temporary}: {why}");
+                    out.push(Effect::Log { level: LogLevel::Warning, text });
+                    self.give_up(stage, now, out);
+                }
+            };
+        }
+        match self.keeper.stage {
+            Stage::Creating => self.keeper.stage = Stage::Cutting,
+            Stage::Writing => self.write_parts(out),
+            Stage::Ending => {
+                self.keeper.stage = Stage::Publishing;
+                let publish = DiskRequest::Publish { from: temporary, to: path };
+                self.files.begin(Purpose::Snapshot, publish, out);
+            }
+            Stage::Publishing => {
+                let text = "DB saved on disk".to_string();
+                out.push(Effect::Log { level: LogLevel::Notice, text });
+                self.snapshot_is_over(true, now, out);
+            }
+            Stage::Removing => self.snapshot_is_over(false, now, out),
+            Stage::GivingUp => self.give_up_if_over(out),
+            Stage::Idle | Stage::Cutting => {}
+        }
+    }
+
+    /// Nothing more is written. If the cut was made, shards are on their way.
+    fn give_up(&mut self, stage: Stage, now: Now, out: &mut Effects) {
+        if stage == Stage::Creating {
+            return self.snapshot_is_over(false, now, out);
+        }
+        self.keeper.stage = Stage::GivingUp;
+        for (core, _) in std::mem::take(&mut self.keeper.parts) {
+            self.part_is_stored(core, out);
+        }
+        self.node.shard.give_up_saving();
+        self.keeper.unwarned = self.others().collect();
+        self.give_up_if_over(out);
+    }
+
+    /// When all shards have sent their last part, what was written is removed.
+    fn give_up_if_over(&mut self, out: &mut Effects) {
+        if self.keeper.stage == Stage::GivingUp
+            && self.keeper.over == usize::from(self.node.cores)
+            && !self.keeper.is_writing
+        {
+            self.keeper.stage = Stage::Removing;
+            let (_, path) = self.dump_paths();
+            self.files.begin(Purpose::Snapshot, DiskRequest::Remove { path }, out);
+        }
+    }
+
+    fn snapshot_is_over(&mut self, is_saved: bool, now: Now, out: &mut Effects) {
+        let keeper = &mut self.keeper;
+        keeper.stage = Stage::Idle;
+        keeper.unwarned.clear();
+        let mut status = self.node.status.clone();
+        status.ended = status.begun;
+        status.ended_well = is_saved;
+        status.has_failed = !is_saved && !std::mem::take(&mut keeper.is_aborted);
+        status.last_seconds = Some(now.mono.millis_since(keeper.began) / 1_000);
+        status.is_saving = keeper.wanted > status.begun;
+        status.is_stopping = false;
+        if is_saved {
+            status.saves += 1;
+            status.last_save = now.unix_seconds();
+            keeper.changes -= keeper.changes_at_cut;
+        }
+        let text = match is_saved {
+            true => "Background saving terminated with success",
+            false => "Background saving error",
+        };
+        out.push(Effect::Log { level: LogLevel::Notice, text: text.to_string() });
+        if let Some(force) = keeper.stops.take() {
+            if is_saved || force {
+                // Nothing that changes runs any more: the shards stay held.
+                status.is_stopping = true;
+                out.push(Effect::Shutdown);
+            } else {
+                let text = "Error trying to save the DB, can't exit.".to_string();
+                out.push(Effect::Log { level: LogLevel::Warning, text });
+            }
+        }
+        self.tell_all(status, now, out);
+    }
+
+    /// The server is not to stop after all.
+    pub(crate) fn abort_stop(&mut self, now: Now, out: &mut Effects) {
+        if self.keeper.stops.take().is_none() {
+            return;
+        }
+        let text = "Shutdown manually aborted.".to_string();
+        out.push(Effect::Log { level: LogLevel::Warning, text });
+        self.keeper.wanted = self.keeper.wanted.min(self.node.status.begun);
+        match self.keeper.stage {
+            Stage::Idle | Stage::GivingUp | Stage::Removing => {}
+            stage => {
+                self.keeper.is_aborted = true;
+                self.give_up(stage, now, out);
+            }
+        }
+    }
+
+    /// The process ends while a snapshot is under way: what was written is removed first.
+    pub(crate) fn stop_keeping(&mut self, out: &mut Effects) {
+        if !matches!(self.keeper.stage, Stage::Idle | Stage::Removing) {
+            self.keeper.stage = Stage::Removing;
+            let (_, path) = self.dump_paths();
+            self.files.begin(Purpose::Snapshot, DiskRequest::Remove { path }, out);
+        }
+    }
+
+    /// Asks for a snapshot if one is due by `save`.
+    pub(crate) fn judge_save_points(&mut self, now: Now, out: &mut Effects) {
+        let (status, keeper) = (&self.node.status, &self.keeper);
+        if status.is_saving || status.has_failed && now.mono.millis_since(keeper.tried) < RETRY_MILLIS {
+            return;
+        }
+        let last = status.last_save.max(self.node.started_unix.unwrap_or_default());
+        let passed = now.unix_seconds().saturating_sub(last);
+        let is_due =
+            |(seconds, changes): &&(u64, u64)| keeper.changes >= (*changes).max(1) && passed > *seconds;
+        if let Some((seconds, changes)) = self.node.settings.save.iter().find(is_due) {
+            let text = format!("{changes} changes in {seconds} seconds. Saving...");
+            out.push(Effect::Log { level: LogLevel::Notice, text });
+            let begun = status.begun;
+            self.keeper.want(begun);
+        }
+    }
+}
+
+/// Stands for nobody's part: the header.
+const NO_CORE: CoreId = CoreId(u16::MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_goes_on_where_it_stopped() {
+        let bytes = b"123456789";
+        for n in 0..=bytes.len() {
+            assert_eq!(sum_on(sum_on(0, &bytes[..n]), &bytes[n..]), 0xe9c6_d914_c4b8_d9ca);
+        }
+    }
+}

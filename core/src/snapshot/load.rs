@@ -1,0 +1,364 @@
+//! Loading a dump: the keeper reads the file, finds where each key ends, and hands keys to the shards that own them, which decode the values.
+//!
+//! Reading goes ahead of finding, and finding ahead of the shards, each by a bounded amount. Until the end was seen and the checksum agrees
+//! nothing counts as loaded: a file that is wrong anywhere stops the server, and says where and why.
+
+use crate::command::forms;
+use crate::database::Key;
+use crate::engine::Engine;
+use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
+use crate::files::Purpose;
+use crate::message::Message;
+use crate::mutant::planted;
+use crate::rdb::file::{self, Item, Stop};
+use crate::rdb::reader::Reader;
+use crate::rdb::value::read;
+use crate::shard::Deadline;
+use crate::snapshot::batch::Batch;
+use crate::snapshot::keeper::sum_on;
+use crate::snapshot::status::OfKeeper;
+use crate::time::{Instant, Now};
+use crate::value::access::AccessRule;
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 1 << 20;
+/// Bytes that were read and not looked at, above which reading pauses.
+const AHEAD_MAX: usize = 4 << 20;
+/// A batch is sent from this size on, bytes.
+const BATCH_BYTES: usize = 64 << 10;
+/// Batches that one shard may have unanswered.
+const BATCHES_MAX: usize = 4;
+/// Bytes that a step of background work looks at.
+const STEP_BYTES: usize = 4 << 10;
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Report {
+    /// Keys that are there now.
+    pub keys: u64,
+    /// Keys whose time had come.
+    pub expired: u64,
+    /// What is wrong, and at which byte of the file.
+    pub failure: Option<(u64, String)>,
+}
+
+/// A dump on its way in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Loader {
+    path: String,
+    /// Where the next read begins.
+    read_to: u64,
+    is_reading: bool,
+    /// There is no more to be read.
+    is_read: bool,
+    /// Read and not looked at, from `start` on.
+    buffer: Vec<u8>,
+    start: usize,
+    /// So many bytes must be there before it is worth looking again.
+    needs: usize,
+    /// Where `start` is in the file.
+    at: u64,
+    version: Option<u32>,
+    /// Where entries belong that come next.
+    database: u16,
+    sum: u64,
+    /// The end was seen.
+    is_over: bool,
+    batches: Vec<Batch>,
+    /// By core.
+    in_flight: Vec<usize>,
+    skipped: u64,
+    began: Instant,
+}
+
+impl Loader {
+    /// Before anything was read.
+    pub fn new(path: String, cores: u16) -> Loader {
+        let cores = usize::from(cores);
+        Loader {
+            path,
+            read_to: 0,
+            is_reading: false,
+            is_read: false,
+            buffer: Vec::new(),
+            start: 0,
+            needs: 1,
+            at: 0,
+            version: None,
+            database: 0,
+            sum: 0,
+            is_over: false,
+            batches: vec![Batch::default(); cores],
+            in_flight: vec![0; cores],
+            skipped: 0,
+            began: Instant(0),
+        }
+    }
+
+    fn left(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// True if a step of background work would bring it on.
+    pub(crate) fn wants_step(&self) -> bool {
+        let is_stuck = self
+            .batches
+            .iter()
+            .zip(&self.in_flight)
+            .any(|(batch, in_flight)| batch.len_bytes() >= BATCH_BYTES && *in_flight >= BATCHES_MAX);
+        !self.is_over && !is_stuck && (self.left() >= self.needs || self.is_read)
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.sum = sum_on(self.sum, &self.buffer[self.start..self.start + len]);
+        self.start += len;
+        self.at += len as u64;
+    }
+}
+
+/// Why a dump is not taken, and at which byte.
+type Wrong = (u64, String);
+
+impl Engine {
+    /// Reads on, if there is room.
+    pub(crate) fn read_dump(&mut self, now: Now, out: &mut Effects) {
+        let Some(loader) = &mut self.loader else { return };
+        if loader.read_to == 0 && !loader.is_reading {
+            loader.began = now.mono;
+            self.node.status.loading_began = now.unix_seconds();
+        }
+        let is_needed = loader.left() < AHEAD_MAX.max(loader.needs);
+        if !loader.is_reading && !loader.is_read && !loader.is_over && is_needed {
+            loader.is_reading = true;
+            let (path, at) = (loader.path.clone(), loader.read_to);
+            self.files.begin(Purpose::Load, DiskRequest::ReadAt { path, at, len: READ_BYTES }, out);
+        }
+    }
+
+    /// A piece of the dump was read.
+    pub(crate) fn dump_was_read(&mut self, outcome: DiskOutcome, now: Now, out: &mut Effects) {
+        let Some(loader) = &mut self.loader else { return };
+        loader.is_reading = false;
+        match outcome {
+            DiskOutcome::Content(bytes) => {
+                loader.is_read = bytes.is_empty();
+                loader.read_to += bytes.len() as u64;
+                let start = std::mem::take(&mut loader.start);
+                loader.buffer.drain(..start);
+                loader.buffer.extend_from_slice(&bytes);
+                self.node.status.loaded_bytes = loader.read_to;
+            }
+            DiskOutcome::Done => {}
+            DiskOutcome::Failed(why) => {
+                let at = loader.read_to;
+                return self.dump_is_wrong((at, why), out);
+            }
+        }
+        self.read_dump(now, out);
+    }
+
+    fn dump_is_wrong(&mut self, (at, why): Wrong, out: &mut Effects) {
+        let Some(loader) = self.loader.take() else { return };
+        let text = format!("The dump {} cannot be loaded: at byte {at}: {why}", loader.path);
+        out.push(Effect::Fail { text });
+    }
+
+    /// Looks at so many steps' worth of what was read.
+    pub(crate) fn load_some(&mut self, steps: usize, now: Now, out: &mut Effects) {
+        let mut left = steps * STEP_BYTES;
+        while left > 0 && self.loader.as_ref().is_some_and(|loader| loader.wants_step()) {
+            match self.load_one(out) {
+                Ok(taken) => left = left.saturating_sub(taken),
+                Err(wrong) => return self.dump_is_wrong(wrong, out),
+            }
+        }
+        self.end_load_if_over(now, out);
+        self.read_dump(now, out);
+    }
+
+    /// Takes one thing out of what was read; how many bytes.
+    fn load_one(&mut self, out: &mut Effects) -> Result<usize, Wrong> {
+        let Some(loader) = &mut self.loader else { return Ok(0) };
+        let bytes = &loader.buffer[loader.start..];
+        let at = loader.at;
+        let found = match loader.version {
+            None => file::header(bytes).map(|(version, len)| {
+                loader.version = Some(version);
+                (Item::Ignored, len)
+            }),
+            Some(_) => file::item(bytes),
+        };
+        let (item, len) = match found {
+            Ok(found) => found,
+            Err(Stop::Incomplete) if loader.is_read => {
+                let end = at + bytes.len() as u64;
+                return Err((end, "the file ends too early: it was not written to its end".into()));
+            }
+            Err(Stop::Incomplete) => {
+                // A long value is not looked at again for every piece of it that comes.
+                loader.needs = 2 * loader.left().max(1);
+                return Ok(0);
+            }
+            Err(Stop::Corrupt(wrong)) => return Err((at + wrong.at as u64, wrong.why.into())),
+        };
+        loader.needs = 1;
+        let mut ready = None;
+        match item {
+            Item::Entry(entry) => {
+                let hash = self.node.shard.hasher().hash(&entry.key);
+                let core = CoreId(hash.shard(self.node.cores));
+                // The value is the last of the entry.
+                let offset = at + (len - entry.value.len()) as u64;
+                let batch = &mut loader.batches[core.index()];
+                batch.push(loader.database, &entry, offset);
+                ready = (batch.len_bytes() >= BATCH_BYTES).then_some(core);
+            }
+            Item::Select(number) => {
+                let databases = self.node.settings.databases;
+                loader.database =
+                    u16::try_from(number).ok().filter(|number| *number < databases).ok_or_else(|| {
+                        (
+                            at,
+                            format!(
+                                "it has a database {number}, and there are only {databases} (`databases`)"
+                            ),
+                        )
+                    })?;
+            }
+            Item::Function | Item::Module => {
+                loader.skipped += 1;
+                let what = if item == Item::Module { "data of a module" } else { "a library of functions" };
+                let text = format!("Loading a dump: {what} at byte {at} is not kept.");
+                out.push(Effect::Log { level: LogLevel::Warning, text });
+            }
+            Item::End => {
+                let sum_len = file::sum_len(loader.version.unwrap_or_default());
+                let Some(sum) = bytes[len..].get(..sum_len) else {
+                    if loader.is_read {
+                        return Err((at, "the checksum at its end is missing".into()));
+                    }
+                    loader.needs = len + sum_len;
+                    return Ok(0);
+                };
+                let written = sum.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+                loader.consume(len);
+                loader.is_over = true;
+                // Redis writes zero where checksums are switched off.
+                if self.node.settings.rdb_checksum && written != 0 && written != loader.sum {
+                    return Err((at + len as u64, "the checksum is another: the file was changed".into()));
+                }
+                return Ok(len);
+            }
+            Item::Aux(..) | Item::Resize(_) | Item::Ignored => {}
+        }
+        loader.consume(len);
+        if let Some(core) = ready {
+            self.send_batch(core, out)?;
+        }
+        Ok(len)
+    }
+
+    fn send_batch(&mut self, core: CoreId, out: &mut Effects) -> Result<(), Wrong> {
+        let Some(loader) = &mut self.loader else { return Ok(()) };
+        let place = core.index();
+        if loader.batches[place].is_empty() {
+            return Ok(());
+        }
+        if core == self.node.core {
+            let batch = std::mem::take(&mut loader.batches[place]);
+            let report = self.load_batch(&batch);
+            return self.reported(report);
+        }
+        if loader.in_flight[place] >= BATCHES_MAX || !self.node.links.take(core) {
+            return Ok(());
+        }
+        loader.in_flight[place] += 1;
+        let batch = std::mem::take(&mut loader.batches[place]);
+        let message = Message::OfKeeper(Box::new(OfKeeper::Load(batch)));
+        out.push(Effect::Send { to: core, message });
+        Ok(())
+    }
+
+    fn reported(&mut self, report: Report) -> Result<(), Wrong> {
+        self.node.status.keys_loaded += report.keys;
+        self.node.status.keys_expired += report.expired;
+        match report.failure {
+            Some(wrong) if !planted("a shard's failure to load is not heard") => Err(wrong),
+            _ => Ok(()),
+        }
+    }
+
+    /// A shard has answered a batch.
+    pub(crate) fn batch_is_loaded(&mut self, from: CoreId, report: Report, now: Now, out: &mut Effects) {
+        let Some(loader) = &mut self.loader else { return };
+        loader.in_flight[from.index()] -= 1;
+        if let Err(wrong) = self.reported(report) {
+            return self.dump_is_wrong(wrong, out);
+        }
+        self.end_load_if_over(now, out);
+    }
+
+    /// When the file is at its end, the last batches leave; when all are answered, clients may come.
+    fn end_load_if_over(&mut self, now: Now, out: &mut Effects) {
+        if !self.loader.as_ref().is_some_and(|loader| loader.is_over) {
+            return;
+        }
+        for core in (0..self.node.cores).map(CoreId) {
+            if let Err(wrong) = self.send_batch(core, out) {
+                return self.dump_is_wrong(wrong, out);
+            }
+        }
+        let is_quiet = |loader: &mut Box<Loader>| {
+            loader.in_flight.iter().all(|count| *count == 0) && loader.batches.iter().all(Batch::is_empty)
+        };
+        let Some(loader) = self.loader.take_if(is_quiet) else { return };
+        let mut status = self.node.status.clone();
+        status.is_loading = false;
+        let seconds = now.mono.millis_since(loader.began) as f64 / 1_000.0;
+        let (keys, expired) = (status.keys_loaded, status.keys_expired);
+        for text in [
+            format!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}."),
+            format!("DB loaded from disk: {seconds:.3} seconds"),
+            "Ready to accept connections".into(),
+        ] {
+            out.push(Effect::Log { level: LogLevel::Notice, text });
+        }
+        self.tell_all(status, now, out);
+    }
+
+    /// Decodes keys of a dump into this shard.
+    pub(crate) fn load_batch(&mut self, batch: &Batch) -> Report {
+        let mut report = Report::default();
+        let now = self.node.now.unix();
+        let shard = &mut self.node.shard;
+        let hasher = shard.hasher().clone();
+        let forms = forms(&self.node.settings, &hasher);
+        for loaded in batch.iter() {
+            if loaded.deadline.is_some_and(|at| at <= now) {
+                report.expired += 1;
+                continue;
+            }
+            let mut reader = Reader::new(loaded.value);
+            let value = match read(loaded.kind, &mut reader, &forms) {
+                Ok(value) => value,
+                Err(wrong) => {
+                    report.failure = Some((loaded.offset + wrong.at as u64, wrong.why.into()));
+                    break;
+                }
+            };
+            let key = Key { bytes: loaded.key, hash: hasher.hash(loaded.key) };
+            let database = &mut shard.databases[usize::from(loaded.database)];
+            if database.get(key).is_some() {
+                report.failure = Some((loaded.offset, "a key is there twice".into()));
+                break;
+            }
+            let deadline = loaded.deadline.map_or(Deadline::Clear, Deadline::At);
+            let access = AccessRule::Recency { seconds: self.node.now.unix_seconds() };
+            value.store(|value| drop(database.store(key, value, deadline, access)));
+            report.keys += 1;
+        }
+        report
+    }
+}
+
+const _: () = assert!(AHEAD_MAX > READ_BYTES);

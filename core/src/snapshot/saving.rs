@@ -1,0 +1,180 @@
+//! A shard on its way into a snapshot: its databases one after the other, in steps, into parts of bounded size.
+//!
+//! It knows databases and bytes. It does not know files or other shards.
+
+use std::collections::VecDeque;
+
+use crate::database::Database;
+use crate::shard::Shard;
+use crate::snapshot::walk::Walk;
+use crate::txn::queue::EntryId;
+
+/// A part is sent from this size on, bytes.
+pub const PART_BYTES: usize = 256 << 10;
+/// Parts of one shard that may be under way to the file.
+const PARTS_MAX: usize = 2;
+/// The walk pauses while this much waits, bytes.
+const AHEAD_MAX: usize = 2 * PART_BYTES;
+/// While more than this waits because clients change more than the disk takes, nobody changes anything: bytes.
+const WAITING_MAX: usize = 8 << 20;
+/// They go on below this.
+const WAITING_LOW: usize = WAITING_MAX / 2;
+/// What a step of background work may write, bytes.
+const STEP_BYTES: usize = 1 << 10;
+
+/// A shard's share of a snapshot.
+#[derive(Clone, Default)]
+pub struct Saving {
+    /// Flushed meanwhile, but not walked through yet.
+    aside: Vec<Database>,
+    /// Written, not sent; oldest first.
+    ready: VecDeque<Vec<u8>>,
+    ready_bytes: usize,
+    /// Parts that were sent and not answered, and their bytes.
+    sent: usize,
+    sent_bytes: VecDeque<usize>,
+    last_is_sent: bool,
+    /// Holds the shard against changes.
+    pub(crate) holds: Option<EntryId>,
+    /// It stays held: the server stops after this.
+    pub(crate) is_final: bool,
+    /// There is nothing left to walk through.
+    is_walked: bool,
+    /// Its last part was taken care of.
+    pub(crate) is_stored: bool,
+}
+
+impl Saving {
+    fn waiting_bytes(&self) -> usize {
+        self.ready_bytes + self.sent_bytes.iter().sum::<usize>()
+    }
+}
+
+impl Shard {
+    /// A snapshot begins: what there is now belongs to it.
+    pub(crate) fn begin_saving(&mut self, compresses: bool, is_final: bool) {
+        debug_assert!(self.saving.is_none(), "one snapshot at a time");
+        for (number, database) in self.databases.iter_mut().enumerate() {
+            database.begin_walk(number as u16, compresses);
+        }
+        self.saving = Some(Box::new(Saving { is_final, ..Saving::default() }));
+        self.dirty_at_cut = self.counters.dirty;
+        self.note_walked();
+    }
+
+    /// The snapshot is not wanted any more.
+    pub(crate) fn give_up_saving(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        self.databases.iter_mut().chain(&mut saving.aside).for_each(Database::give_up_walk);
+        saving.ready.clear();
+        saving.ready_bytes = 0;
+    }
+
+    /// A database that was flushed goes where it is freed, if need be after it was walked through.
+    pub(crate) fn discard(&mut self, database: Database) {
+        match &mut self.saving {
+            Some(saving) if database.walk().is_some() => saving.aside.push(database),
+            _ => self.trash.add_database(database),
+        }
+    }
+
+    /// True if a step of background work would bring the snapshot on.
+    pub(crate) fn wants_walk(&self) -> bool {
+        self.saving.as_ref().is_some_and(|saving| !saving.is_walked && saving.ready_bytes < AHEAD_MAX)
+    }
+
+    /// Goes on with the snapshot for about so many steps.
+    pub(crate) fn walk_some(&mut self, steps: usize) {
+        if !self.wants_walk() {
+            return;
+        }
+        let Some(saving) = &mut self.saving else { return };
+        let unfinished = |database: &&mut Database| database.walk().is_some_and(|walk| !walk.is_over());
+        let next = self.databases.iter_mut().chain(&mut saving.aside).find(unfinished);
+        if let Some(database) = next {
+            database.walk_some(steps, steps * STEP_BYTES);
+        }
+        self.collect_parts();
+    }
+
+    /// Takes what is worth a part out of the walks.
+    pub(crate) fn collect_parts(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        if saving.is_walked {
+            return;
+        }
+        for database in self.databases.iter_mut().chain(&mut saving.aside) {
+            let is_part = |walk: &Walk| walk.is_over() || walk.pending_bytes() >= PART_BYTES;
+            if database.walk().is_some_and(is_part)
+                && let Some(bytes) = database.take_walked()
+            {
+                saving.ready_bytes += bytes.len();
+                saving.ready.push_back(bytes);
+            }
+        }
+        let aside = std::mem::take(&mut saving.aside);
+        let (walked, left) = aside.into_iter().partition(|database| database.walk().is_none());
+        saving.aside = left;
+        let walked: Vec<Database> = walked;
+        walked.into_iter().for_each(|database| self.trash.add_database(database));
+        self.note_walked();
+    }
+
+    fn note_walked(&mut self) {
+        let is_walked = self.databases.iter().all(|database| database.walk().is_none());
+        if let Some(saving) = &mut self.saving {
+            saving.is_walked = is_walked && saving.aside.is_empty();
+        }
+    }
+
+    /// True if there is a part to be sent.
+    pub(crate) fn has_part(&self) -> bool {
+        self.saving.as_ref().is_some_and(|saving| {
+            saving.sent < PARTS_MAX && !saving.last_is_sent && (!saving.ready.is_empty() || saving.is_walked)
+        })
+    }
+
+    /// The next part, and whether it is the last. To be sent.
+    pub(crate) fn take_part(&mut self) -> Option<(Vec<u8>, bool)> {
+        if !self.has_part() {
+            return None;
+        }
+        let saving = self.saving.as_mut()?;
+        let bytes = saving.ready.pop_front().unwrap_or_default();
+        saving.ready_bytes -= bytes.len();
+        saving.sent += 1;
+        saving.sent_bytes.push_back(bytes.len());
+        saving.last_is_sent = saving.is_walked && saving.ready.is_empty();
+        Some((bytes, saving.last_is_sent))
+    }
+
+    /// A part that was sent has been taken care of.
+    pub(crate) fn part_is_stored(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        saving.sent -= 1;
+        saving.sent_bytes.pop_front();
+        saving.is_stored = saving.sent == 0 && saving.last_is_sent;
+    }
+
+    /// Whether the shard is to be held against changes now, if that is to change.
+    pub(crate) fn holds_against_changes(&self) -> Option<bool> {
+        let saving = self.saving.as_ref()?;
+        let waiting = saving.waiting_bytes();
+        match saving.holds.is_some() {
+            false if waiting > WAITING_MAX || saving.is_final => Some(true),
+            true if waiting < WAITING_LOW && !saving.is_final => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Bytes of buffers that a snapshot takes.
+    pub fn saving_bytes(&self) -> usize {
+        let walks = self.databases.iter().filter_map(Database::walk).map(Walk::pending_bytes).sum::<usize>();
+        walks + self.saving.as_ref().map_or(0, |saving| saving.waiting_bytes())
+    }
+
+    /// Changes since the last snapshot that is in the file.
+    pub fn unsaved_changes(&self) -> u64 {
+        self.counters.dirty - self.dirty_at_save
+    }
+}

@@ -1,0 +1,76 @@
+//! What every core knows of snapshots and of loading, and what cores and the keeper say to each other.
+//!
+//! The *keeper* is core 0: it owns the file. Others learn from it what is going on, a moment later.
+
+use crate::snapshot::batch::Batch;
+
+/// What every core knows. The keeper's is the truth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Status {
+    /// A dump is being loaded: clients are told to wait.
+    pub is_loading: bool,
+    /// Bytes of the dump that is loaded, and how many of them have been read.
+    pub loading_bytes: u64,
+    /// See above.
+    pub loaded_bytes: u64,
+    /// Unix seconds at which loading began.
+    pub loading_began: u64,
+    /// A snapshot is under way, or was asked for.
+    pub is_saving: bool,
+    /// Unix seconds at which it began.
+    pub saving_began: u64,
+    /// The server stops when it is over.
+    pub is_stopping: bool,
+    /// Snapshots that have begun so far, the failed ones included; each has its number, from 1.
+    pub begun: u64,
+    /// Those that are over.
+    pub ended: u64,
+    /// Those that are in the file.
+    pub saves: u64,
+    /// Unix seconds of the last that is in the file; 0: none.
+    pub last_save: u64,
+    /// The last one is in the file, or nobody wanted it any more.
+    pub ended_well: bool,
+    /// The last one failed.
+    pub has_failed: bool,
+    /// How many seconds the last one took.
+    pub last_seconds: Option<u64>,
+    /// Keys in the dump that was loaded at the start.
+    pub keys_loaded: u64,
+    /// Keys in it whose time had come.
+    pub keys_expired: u64,
+}
+
+/// What a core says to the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ToKeeper {
+    /// Take a snapshot. Answered by its number.
+    Save,
+    /// Take a snapshot and stop the server. Answered by its number.
+    Stop {
+        /// Stop even if it fails.
+        force: bool,
+    },
+    /// Do not stop after all.
+    Abort,
+    /// So many changes since the last time.
+    Changes(u64),
+    /// A part of the snapshot. Answered when it is in the file, or not wanted any more.
+    Part {
+        /// Entries of the dump; they begin with their database.
+        bytes: Vec<u8>,
+        /// It is this shard's last.
+        is_last: bool,
+    },
+}
+
+/// What the keeper says to a core.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum OfKeeper {
+    /// What there is to know.
+    Status(Status),
+    /// The snapshot is not wanted any more: send no parts of it but that it is over.
+    GiveUp,
+    /// Keys of a dump that belong to this shard. Answered by what became of them.
+    Load(Batch),
+}
