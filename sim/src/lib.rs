@@ -36,6 +36,7 @@ mod clients;
 pub mod decoder;
 pub mod dialogue;
 pub mod dice;
+pub mod disk;
 pub mod machine;
 pub mod plan;
 pub mod reference;

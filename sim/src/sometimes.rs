@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 88] = [
+pub const ALL: [&str; 93] = [
+    "a snapshot was loaded",
+    "a snapshot failed",
+    "a key was saved before it was changed",
+    "a flushed database was walked through",
+    "the disk refused something",
     "a reply waited for a remote one",
     "credits ran out and a client was parked",
     "a parked client went on",

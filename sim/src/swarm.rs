@@ -35,6 +35,8 @@ pub struct Faults {
     pub late_limit: bool,
     /// One core is slow.
     pub slow: bool,
+    /// The disk refuses operations.
+    pub disk: bool,
 }
 
 impl Faults {
@@ -53,6 +55,7 @@ impl Faults {
         stall_pushes: false,
         late_limit: false,
         slow: false,
+        disk: false,
     };
 }
 
@@ -107,8 +110,10 @@ impl Swarm {
             stall_pushes: on(400),
             late_limit: on(300),
             slow: on(200),
+            // Drawn last: what a seed had before stays.
+            disk: false,
         };
-        Swarm {
+        let mut swarm = Swarm {
             cores,
             clients: dice.between(1, 8) as usize,
             credits: *dice.pick(&[1, 1, 2, 3, 8, 64]),
@@ -122,7 +127,9 @@ impl Swarm {
             families: Families::of_seed(seed),
             faults,
             tight: dice.chance(500),
-        }
+        };
+        swarm.faults.disk = dice.chance(300);
+        swarm
     }
 
     /// A small world without faults, for sequences of commands that matter for themselves.
@@ -141,6 +148,8 @@ impl Swarm {
     /// The settings of its engines.
     pub fn settings(&self) -> Settings {
         let mut settings = Settings { databases: self.databases, ..Settings::default() };
+        // Snapshots are taken when somebody asks for one.
+        settings.save.clear();
         // Where a page of a stream ends is told by entries alone.
         (settings.stream_node_max_bytes, settings.stream_node_max_entries) = (0, PAGE_ENTRIES as u64);
         if self.tight {

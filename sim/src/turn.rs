@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 use darter_core::Engine;
-use darter_core::event::{ConnId, DiskOutcome, Effect, Event, Origin, Peer};
+use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::time::Now;
 
@@ -71,6 +71,7 @@ impl World<'_> {
             }
             is_busy = true;
         }
+        self.look_at_walks(core);
         if self.machines[core].engine.has_background() {
             if self.swarm.faults.no_slices && !self.calm {
                 self.sometimes.met("background work was withheld");
@@ -224,6 +225,40 @@ impl World<'_> {
             }
             _ => {}
         }
+    }
+
+    fn look_at_walks(&mut self, core: usize) {
+        let node = self.machines[core].engine.node();
+        let mut walks = node.shard.databases().iter().filter_map(|database| database.walk());
+        let (is_saved, is_aside) = (walks.any(|walk| walk.saved() > 0), node.shard.aside() > 0);
+        let has_failed = node.status.has_failed;
+        for (is_so, situation) in [
+            (is_saved, "a key was saved before it was changed"),
+            (is_aside, "a flushed database was walked through"),
+            (has_failed, "a snapshot failed"),
+        ] {
+            if is_so {
+                self.sometimes.met(situation);
+            }
+        }
+        if self.witness.snapshots.has_files() {
+            self.compare_snapshots();
+        }
+    }
+
+    fn touch_files(&mut self, core: usize, request: DiskRequest) -> DiskOutcome {
+        let is_refused = self.swarm.faults.disk && !self.calm && self.schedule.chance(150);
+        let done = self.disk.carry_out(request, is_refused);
+        if is_refused {
+            self.sometimes.met("the disk refused something");
+        }
+        if let Some(file) = done.published {
+            let engines = self.machines.iter().map(|machine| machine.engine.node().shard.judged().0);
+            let latest = engines.max().unwrap_or_default().max(self.clocks().unix().0);
+            let number = self.machines[core].engine.node().status.begun;
+            self.witness.snapshots.published(number, file, latest);
+        }
+        done.outcome
     }
 
     fn take_in(&mut self, core: usize, input: Input) {
@@ -398,13 +433,13 @@ impl World<'_> {
                     sent += 1;
                     pushed_at = pushed_at.max(self.push(core, to.index(), begun_at, message));
                 }
-                Effect::Disk { operation, .. } => {
-                    // There are no files in this world.
-                    let outcome = DiskOutcome::Failed("no such file".into());
+                Effect::Disk { operation, request } => {
+                    let outcome = self.touch_files(core, request);
                     let delay = self.span(10_000, 5_000_000);
                     self.at(self.now + delay, Happening::Ready(core, Input::Disk { operation, outcome }));
                 }
                 Effect::Exit => self.machines[core].exited = true,
+                Effect::Fail { text } => self.fail(text),
                 Effect::Shutdown => self.fail("nobody has asked for a shutdown".into()),
                 Effect::Log { text, .. } if text.contains("output buffer limits") => {
                     self.sometimes.met("a client was closed over its output limit");

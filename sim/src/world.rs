@@ -16,6 +16,7 @@ use crate::check::witness::Witness;
 use crate::check::{accounting, content, rest};
 use crate::client::{Client, Op};
 use crate::dice::{Concern, Dice};
+use crate::disk::Disk;
 use crate::machine::{Input, Machine};
 use crate::plan::{Deed, Plan};
 use crate::ring::Ring;
@@ -96,6 +97,8 @@ pub struct World<'p> {
     pub(crate) failure: Option<String>,
     /// When a client has heard a reply last.
     pub(crate) heard_at: u64,
+    /// Files.
+    pub(crate) disk: Disk,
     /// Faults have stopped.
     pub(crate) calm: bool,
     /// The server was told to stop.
@@ -139,6 +142,7 @@ impl<'p> World<'p> {
             sometimes: Sometimes::default(),
             failure: None,
             heard_at: 0,
+            disk: Disk::default(),
             calm: false,
             stopping: false,
         };
@@ -192,13 +196,31 @@ impl<'p> World<'p> {
         }
     }
 
+    /// Compares the files of snapshots whose place in the order is known.
+    pub(crate) fn compare_snapshots(&mut self) {
+        let (witness, databases) = (&mut self.witness, self.swarm.databases);
+        let before = witness.snapshots.compared;
+        let placement = witness.placement().clone();
+        let outcome = witness.snapshots.compare(&mut witness.replay, databases, &placement);
+        if witness.snapshots.compared > before {
+            self.sometimes.met("a snapshot was loaded");
+        }
+        if let Err(text) = outcome {
+            self.fail(text);
+        }
+    }
+
     /// At rest: the shards hold what the reference holds, and whoever waits does so for what is not there.
     fn compare(&mut self) {
+        self.compare_snapshots();
         if self.failure.is_none() {
             let engines = self.machines.iter().map(|machine| &machine.engine);
             let (witness, databases) = (&self.witness, self.swarm.wild_database());
             let same = match witness.replay.waiting() {
-                0 => content::check(engines, witness.replay.store(), databases, witness.placement()),
+                0 => {
+                    let expected = &witness.replay.store().all.databases;
+                    content::check(engines, expected, databases, witness.placement(), false)
+                }
                 left => witness.replay.has_an_order().and(Err(format!("{left} requests have no place"))),
             };
             let engines = self.machines.iter().map(|machine| &machine.engine);

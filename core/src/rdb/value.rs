@@ -135,10 +135,13 @@ pub fn read(kind: u8, reader: &mut Reader<'_>, forms: &Forms) -> Read<Detached> 
         }
         _ => return Err(reader.corrupt("a value of unknown type")),
     };
-    match container.is_empty() {
-        true => Err(start.corrupt(EMPTY)),
-        false => Ok(Detached::Container(Box::new(container))),
+    match container {
+        // A stream is a key even if there never was anything in it.
+        Container::Stream(_) => {}
+        _ if container.is_empty() => return Err(start.corrupt(EMPTY)),
+        _ => {}
     }
+    Ok(Detached::Container(Box::new(container)))
 }
 
 fn string(bytes: &[u8]) -> Detached {

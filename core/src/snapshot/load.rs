@@ -329,8 +329,8 @@ impl Engine {
     /// Decodes keys of a dump into this shard.
     pub(crate) fn load_batch(&mut self, batch: &Batch) -> Report {
         let mut report = Report::default();
-        let now = self.node.now.unix();
         let shard = &mut self.node.shard;
+        let now = shard.judge(self.node.now.unix());
         let hasher = shard.hasher().clone();
         let forms = forms(&self.node.settings, &hasher);
         for loaded in batch.iter() {

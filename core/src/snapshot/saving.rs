@@ -167,6 +167,11 @@ impl Shard {
         }
     }
 
+    /// Databases that were flushed and are still to be walked through.
+    pub fn aside(&self) -> usize {
+        self.saving.as_ref().map_or(0, |saving| saving.aside.len())
+    }
+
     /// Bytes of buffers that a snapshot takes.
     pub fn saving_bytes(&self) -> usize {
         let walks = self.databases.iter().filter_map(Database::walk).map(Walk::pending_bytes).sum::<usize>();

@@ -27,15 +27,16 @@ pub struct Walk {
     /// What is written is not wanted any more; only marks are taken away.
     is_given_up: bool,
     writer: Writer,
-    /// Records written.
+    /// Records written, and how many of them because they were about to change.
     written: u64,
+    saved: u64,
 }
 
 impl Walk {
     /// At the cut.
     pub fn new(number: u16, compresses: bool) -> Walk {
         let writer = Writer::new(compresses);
-        Walk { number, at: Cursor::START, is_over: false, is_given_up: false, writer, written: 0 }
+        Walk { number, at: Cursor::START, is_over: false, is_given_up: false, writer, written: 0, saved: 0 }
     }
 
     /// True if everything was written.
@@ -56,6 +57,11 @@ impl Walk {
     /// Records that were written so far.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Those of them that were about to be changed.
+    pub fn saved(&self) -> u64 {
+        self.saved
     }
 
     /// Nothing more is written.
@@ -79,6 +85,7 @@ impl Walk {
     pub fn save(&mut self, record: &mut Record) {
         if !record.is_passed_by() && !planted("a record is changed before it is saved") {
             self.write(record);
+            self.saved += 1;
             record.pass_by(true);
         }
     }

@@ -13,6 +13,7 @@
 //! | [`expiry`] | no shard judges by another instant than the rules say, so no key is seen late or goes early |
 //! | [`scan`] | a full scan returns every key that was there throughout |
 //! | [`content`] | at rest the shards hold what the reference holds |
+//! | [`snapshots`] | a file holds what the store held at its cut |
 //! | [`accounting`] | counted bytes and keys equal a recount; tables are well formed |
 //! | [`rest`] | when all is said nothing remains, and memory is back where it was |
 //!
@@ -29,6 +30,7 @@ pub mod rest;
 pub mod scan;
 pub mod serial;
 pub mod session;
+pub mod snapshots;
 pub mod under_way;
 pub mod waits;
 pub mod witness;

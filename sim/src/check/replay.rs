@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::serial::{Access, Op, Said, Serial};
+use super::snapshots::Content;
 use super::waits::Standing;
 use crate::decoder::Reply;
 use crate::dialogue::spoken;
@@ -36,6 +37,8 @@ pub enum Deed {
     },
     /// Nobody's request: a shard has removed keys, each of a database, because their time had come.
     Expired(Vec<(usize, Vec<u8>)>),
+    /// The cut of the snapshot of this number.
+    Cut(u64),
 }
 
 /// A request that has no place in the order yet.
@@ -67,6 +70,8 @@ pub struct Replay {
     watched: BTreeMap<Op, Vec<Watched>>,
     /// From where who waits for news reads, by key; by connection and request.
     ends: BTreeMap<(u64, u64), BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// By a snapshot's number: what lay in the store at its cut.
+    pub cuts: BTreeMap<u64, Content>,
     /// Replies that were compared.
     pub compared: u64,
     /// Situations that only the order shows.
@@ -91,7 +96,8 @@ impl Replay {
     pub fn new(store: Store) -> Replay {
         let (requests, watched) = (BTreeMap::new(), BTreeMap::new());
         let (serial, situations) = (Serial::default(), Vec::new());
-        Replay { serial, store, requests, watched, ends: BTreeMap::new(), compared: 0, situations }
+        let (ends, cuts) = (BTreeMap::new(), BTreeMap::new());
+        Replay { serial, store, requests, watched, ends, cuts, compared: 0, situations }
     }
 
     /// A request was taken by its core, with this database selected.
@@ -232,6 +238,12 @@ impl Replay {
         let answer = match &request.deed {
             Deed::Expired(keys) => {
                 keys.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
+                return Ok(());
+            }
+            Deed::Cut(number) => {
+                // The last database belongs to clients that are not followed.
+                let followed = &self.store.all.databases;
+                self.cuts.insert(*number, followed.clone());
                 return Ok(());
             }
             Deed::Command(words) => {
@@ -428,6 +440,7 @@ fn said(deed: &Deed) -> String {
     match deed {
         Deed::Command(words) => spoken(words),
         Deed::Look(words) => format!("{}, in vain", spoken(words)),
+        Deed::Cut(number) => format!("(the cut of snapshot {number})"),
         Deed::Watch(keys) => format!("WATCH {}", spoken(keys)),
         Deed::Exec { commands, .. } => {
             let commands: Vec<String> = commands.iter().map(|words| spoken(words)).collect();

@@ -96,6 +96,9 @@ impl Session {
                 self.resp3 = words[1] == b"3";
                 return Ok(Meaning::Alone(Expect::Any));
             }
+            b"save" | b"bgsave" | b"lastsave" if self.queue.is_none() => {
+                return Ok(Meaning::Alone(Expect::Any));
+            }
             b"scan" if self.queue.is_none() => return Ok(Meaning::Scan),
             b"client" if self.queue.is_none() && words.len() > 2 => {
                 let id = std::str::from_utf8(&words[2]).ok().and_then(|text| text.parse().ok());

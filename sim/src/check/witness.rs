@@ -21,6 +21,7 @@ use super::replay::{Deed, Part, Replay, TRIES_BITS};
 use super::scan::{Scan, living};
 use super::serial::{Access, Op, Said};
 use super::session::Meaning;
+use super::snapshots::Snapshots;
 use super::under_way::{Taking, UnderWay};
 use super::waits::Waits;
 use crate::decoder::Reply;
@@ -31,7 +32,7 @@ use crate::sometimes::Sometimes;
 /// Requests between two looks for a cycle.
 const LOOK_EVERY: u64 = 500;
 /// The connection of what nobody has asked for.
-const NOBODY: u64 = u64::MAX;
+pub(super) const NOBODY: u64 = u64::MAX;
 
 /// All connections, and what is under way.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub struct Witness {
     pub replay: Replay,
     /// Scans under way, by connection.
     pub scans: BTreeMap<usize, Scan>,
+    /// What files hold.
+    pub snapshots: Snapshots,
     /// Who waits for what.
     pub(super) waits: Waits,
     /// By client and whether with an error: waits that CLIENT UNBLOCK has ended and nobody was told of yet.
@@ -54,7 +57,7 @@ pub struct Witness {
     pub(super) awaited: BTreeMap<(u16, Token), Taking>,
     pub(super) transactions: BTreeMap<(u16, TxId), Token>,
     pub(super) under_way: BTreeMap<Op, UnderWay>,
-    nobodys: u64,
+    pub(super) nobodys: u64,
     compared: u64,
     /// Requests that were taken.
     pub runs: u64,
@@ -94,6 +97,7 @@ impl Witness {
             dialogues: Vec::new(),
             replay: Replay::new(Store::new(usize::from(databases), shards, home)),
             scans: BTreeMap::new(),
+            snapshots: Snapshots::default(),
             waits: Waits::default(),
             unblocked: BTreeMap::new(),
             clocks: Clocks::new(placement.shards),
@@ -131,6 +135,9 @@ impl Witness {
         }
         let mut ran = BTreeMap::new();
         for Noted { applied, judged } in lines {
+            if Snapshots::reads(self, turn, applied, judged.0)? {
+                continue;
+            }
             let taking = match applied {
                 Applied::Here { conn, refused } => Some(self.here(turn, *conn, *refused, judged.0)?),
                 Applied::Taken { conn, sequence } => {
@@ -335,7 +342,7 @@ impl Witness {
         let is_one_step = match &deed {
             Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
             Deed::Watch(_) => true,
-            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) => false,
+            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Cut(_) => false,
         };
         let said = Said { connection: dialogue as u64, number: number_of(request, 0) };
         let op = self.replay.taken(said, database, deed.clone(), turn.moment);
@@ -363,7 +370,7 @@ impl Witness {
         match deed {
             Deed::Watch(keys) => session.watches(op, keys),
             Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
-            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) => {}
+            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) | Deed::Cut(_) => {}
         }
         let under_way = UnderWay { is_exec, ..UnderWay::new(taking, footprint, is_one_step) };
         self.under_way.insert(op, under_way);
@@ -574,8 +581,7 @@ impl Witness {
             }
         }
         if !left.is_empty() {
-            self.nobodys += 1;
-            let said = Said { connection: NOBODY, number: self.nobodys };
+            let said = self.nobodys();
             let op = self.replay.taken(said, 0, Deed::Expired(left.clone()), turn.moment);
             let unix_millis = turn.engine.node().shard.judged().0;
             for (database, key) in &left {

@@ -387,6 +387,11 @@ impl<'a> Author<'a> {
         }
     }
 
+    /// A request about snapshots.
+    pub fn snapshot(&mut self) -> Vec<Vec<u8>> {
+        words(&[self.word(&["BGSAVE", "BGSAVE", "BGSAVE", "SAVE", "LASTSAVE"])])
+    }
+
     /// A request about a large value.
     pub fn big(&mut self) -> Vec<Vec<u8>> {
         let key = format!("big{}", self.dice.below(2));

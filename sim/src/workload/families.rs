@@ -168,6 +168,12 @@ pub const ALL: &[Family] = &[
         weight: 14,
         draw: |author, _| author.waiting_for_entries(),
     },
+    Family {
+        name: "snapshots",
+        worlds: 400,
+        weight: 2,
+        draw: |author, client| Saying::Deed(Deed::Say { client, words: author.snapshot() }),
+    },
 ];
 
 /// Which families a world has, one bit each.
