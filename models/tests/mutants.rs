@@ -72,6 +72,11 @@ mod planted {
         "a command joins others that an earlier message holds",
         "a key is looked for where that of the first request ahead lies",
         "a byte that was received in place is not counted",
+        "a record is changed before it is saved",
+        "the walk does not know what it has passed",
+        "what is made ahead of the walk is written",
+        "the cut is made shard by shard",
+        "a flushed database is forgotten by the walk",
     ];
 
     /// What a line says of a simulator that does not find this fault.

@@ -10,6 +10,7 @@ mod process;
 mod random;
 pub mod reply;
 pub mod rest;
+pub mod values;
 
 pub use client::Client;
 pub use process::{Server, binary, cpu_time, free_port, repository};

@@ -73,7 +73,24 @@ impl Server {
         }
         Server::ready(|port| {
             let mut command = Command::new(binary());
-            command.args(["--port", &port.to_string(), "--shards", &shards.to_string()]).args(flags);
+            command.args(["--port", &port.to_string(), "--shards", &shards.to_string()]);
+            // What is not asked for is not left behind.
+            command.args(["--save", ""]).args(flags);
+            command
+        })
+    }
+
+    /// Starts where a dump may lie, saves only when told to, and waits until it is loaded.
+    pub fn start_in(directory: &Path, shards: u16) -> Server {
+        let directory = directory.to_str().expect("a path is text");
+        Server::start_with(shards, &["--dir", directory])
+    }
+
+    /// The same of redis-server.
+    pub fn redis_in(directory: &Path) -> Server {
+        Server::ready(|port| {
+            let mut command = other("redis-server", port);
+            command.arg("--dir").arg(directory);
             command
         })
     }

@@ -1,98 +1,20 @@
 //! Values that travel between Darter and redis-server by DUMP and RESTORE, in every form that either writes.
 
-use std::io::{BufReader, Write};
-use std::net::TcpStream;
-
-use darter_tests::reply::{Reply, encode};
+use darter_tests::reply::Reply;
+use darter_tests::values::{Connection, call, connect, fill, seen};
 use darter_tests::{Random, Server};
 
-/// A connection whose words may be any bytes.
-type Client = BufReader<TcpStream>;
-
-fn connect(server: &Server) -> Client {
-    BufReader::new(TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens"))
-}
-
-fn call(client: &mut Client, words: &[&[u8]]) -> Reply {
-    let mut request = Vec::new();
-    encode(&mut request, words);
-    client.get_mut().write_all(&request).expect("the server reads");
-    Reply::read(client).expect("a reply")
-}
-
-fn dump(client: &mut Client, key: &str) -> Vec<u8> {
+fn dump(client: &mut Connection, key: &str) -> Vec<u8> {
     match call(client, &[b"DUMP", key.as_bytes()]) {
         Reply::Bulk(payload) => payload,
         other => panic!("{key}: {other:?}"),
     }
 }
 
-/// All that can be seen of a value, in an order that does not depend on how it lies in memory.
-fn seen(client: &mut Client, key: &str) -> Vec<String> {
-    let kind = format!("{:?}", call(client, &[b"TYPE", key.as_bytes()]));
-    let look: &[&[u8]] = match &kind {
-        kind if kind.contains("string") => &[b"GET", key.as_bytes()],
-        kind if kind.contains("list") => &[b"LRANGE", key.as_bytes(), b"0", b"-1"],
-        kind if kind.contains("zset") => &[b"ZRANGE", key.as_bytes(), b"0", b"-1", b"WITHSCORES"],
-        kind if kind.contains("hash") => &[b"HGETALL", key.as_bytes()],
-        _ => &[b"SMEMBERS", key.as_bytes()],
-    };
-    let mut seen = match call(client, look) {
-        Reply::Array(elements) if kind.contains("hash") => {
-            let mut pairs: Vec<String> = elements.chunks(2).map(|pair| format!("{pair:?}")).collect();
-            pairs.sort();
-            pairs
-        }
-        Reply::Array(elements) => elements.iter().map(|element| format!("{element:?}")).collect(),
-        other => vec![format!("{other:?}")],
-    };
-    if kind.contains("set") && !kind.contains("zset") {
-        seen.sort();
-    }
-    seen.push(kind);
-    seen
-}
-
-/// A text that is a number, short, long, repeats itself, or is any bytes.
-fn text(random: &mut Random) -> Vec<u8> {
-    match random.below(6) {
-        0 => random.below(200).to_string().into_bytes(),
-        1 => format!("-{}", random.next() >> random.below(64)).into_bytes(),
-        2 => b"ab".repeat(random.below(60) as usize),
-        3 => (0..random.below(30)).map(|_| random.next() as u8).collect(),
-        4 => b"text ".repeat(random.below(2_000) as usize),
-        _ => format!("member:{}", random.below(1_000)).into_bytes(),
-    }
-}
-
-/// Makes a value under a key on both servers; small ones and large ones.
-fn fill(clients: &mut [Client; 2], key: &str, random: &mut Random) {
-    let count = if random.one_in(3) { 600 } else { 1 + random.below(20) };
-    let command: &[u8] = [&b"SET"[..], b"RPUSH", b"SADD", b"ZADD", b"HSET"][random.below(5) as usize];
-    let only_numbers = random.one_in(3);
-    let element = |random: &mut Random| match only_numbers {
-        true => (random.next() >> (40 + random.below(24))).to_string().into_bytes(),
-        false => text(random),
-    };
-    let mut words = vec![command.to_vec(), key.as_bytes().to_vec()];
-    match command {
-        b"SET" => words.push(element(random)),
-        b"ZADD" => (0..count).for_each(|_| {
-            let score = (random.below(2_000) as f64 - 1_000.0) / 8.0;
-            words.extend([score.to_string().into_bytes(), element(random)]);
-        }),
-        b"HSET" => (0..count).for_each(|_| words.extend([element(random), element(random)])),
-        _ => (0..count).for_each(|_| words.push(element(random))),
-    }
-    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    let made = clients.each_mut().map(|client| format!("{:?}", call(client, &words)));
-    assert_eq!(made[0], made[1]);
-}
-
 #[test]
 fn values_travel_both_ways() {
     let servers = [Server::start(2), Server::redis()];
-    let mut clients = servers.each_ref().map(connect);
+    let mut clients = servers.each_ref().map(|server| connect(server.port()));
     let mut random = Random::new(11);
     for n in 0..150 {
         let key = format!("key:{n}");
@@ -111,7 +33,7 @@ fn values_travel_both_ways() {
 #[test]
 fn streams_travel_with_their_groups() {
     let servers = [Server::start(2), Server::redis()];
-    let mut clients = servers.each_ref().map(connect);
+    let mut clients = servers.each_ref().map(|server| connect(server.port()));
     let mut random = Random::new(12);
     for n in 0..40 {
         let key = format!("stream:{n}");
@@ -145,7 +67,7 @@ fn streams_travel_with_their_groups() {
             "XPENDING @ two",
             "XADD @ 1-1 too late",
         ];
-        let look = |client: &mut Client, key: &str| -> Vec<Reply> {
+        let look = |client: &mut Connection, key: &str| -> Vec<Reply> {
             let call_of = |look: &&str| {
                 let look = look.replace('@', key);
                 let words: Vec<&[u8]> = look.split(' ').map(str::as_bytes).collect();
@@ -166,7 +88,7 @@ fn streams_travel_with_their_groups() {
 #[test]
 fn options_mean_what_they_mean_to_redis() {
     let servers = [Server::start(2), Server::redis()];
-    let mut clients = servers.each_ref().map(connect);
+    let mut clients = servers.each_ref().map(|server| connect(server.port()));
     for client in &mut clients {
         call(client, &[b"SET", b"a", b"text"]);
         let payload = dump(client, "a");

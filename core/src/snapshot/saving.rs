@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::database::Database;
+use crate::mutant::planted;
 use crate::shard::Shard;
 use crate::snapshot::walk::Walk;
 use crate::txn::queue::EntryId;
@@ -73,7 +74,11 @@ impl Shard {
     /// A database that was flushed goes where it is freed, if need be after it was walked through.
     pub(crate) fn discard(&mut self, database: Database) {
         match &mut self.saving {
-            Some(saving) if database.walk().is_some() => saving.aside.push(database),
+            Some(saving)
+                if database.walk().is_some() && !planted("a flushed database is forgotten by the walk") =>
+            {
+                saving.aside.push(database);
+            }
             _ => self.trash.add_database(database),
         }
     }

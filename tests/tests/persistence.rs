@@ -1,0 +1,234 @@
+//! Snapshots of the real process: what was saved is there again, here and on redis-server, and what redis-server has saved is there here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use darter_tests::reply::Reply;
+use darter_tests::values::{Connection, call, connect, fill, seen};
+use darter_tests::{Random, Server, binary, free_port};
+
+/// An empty directory of this test's own.
+fn directory(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
+fn run(client: &mut Connection, line: &str) -> Reply {
+    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    call(client, &words)
+}
+
+fn field(client: &mut Connection, name: &str) -> String {
+    let Reply::Bulk(text) = run(client, "INFO persistence") else { panic!("INFO answers with text") };
+    let text = String::from_utf8(text).expect("INFO is text");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.unwrap_or_else(|| panic!("{name} is missing")).to_string()
+}
+
+/// The lines in which a stream and its groups can be seen.
+const STREAM: [&str; 4] = ["XRANGE s - +", "XINFO GROUPS s", "XPENDING s g", "XLEN s"];
+
+#[test]
+fn a_dump_goes_to_redis_and_back() {
+    let directory = directory("dump-travels");
+    let mut random = Random::new(21);
+    let keys: Vec<String> = (0..120).map(|n| format!("key:{n}")).collect();
+    let redis = Server::redis_in(&directory);
+    let mut client = connect(redis.port());
+    for key in &keys {
+        fill(std::slice::from_mut(&mut client), key, &mut random);
+    }
+    for line in [
+        "XADD s 1-1 f v g w",
+        "XADD s 2-1 f v",
+        "XGROUP CREATE s g 0",
+        "XREADGROUP GROUP g alice COUNT 1 STREAMS s >",
+        "PEXPIREAT key:0 99999999999999",
+        "SELECT 3",
+        "SET three 3",
+        "SELECT 0",
+        "SAVE",
+    ] {
+        assert_eq!(run(&mut client, line).error(), None, "{line}");
+    }
+    let all = |client: &mut Connection| -> Vec<Vec<String>> {
+        let mut all: Vec<Vec<String>> = keys.iter().map(|key| seen(client, key)).collect();
+        let lines =
+            STREAM.iter().chain(&["DBSIZE", "PEXPIRETIME key:0", "SELECT 3", "GET three", "SELECT 0"]);
+        all.push(lines.map(|line| format!("{:?}", run(client, line))).collect());
+        all
+    };
+    let expected = all(&mut client);
+    drop(redis);
+    for shards in [1, 2] {
+        let darter = Server::start_in(&directory, shards);
+        let mut client = connect(darter.port());
+        assert_eq!(all(&mut client), expected, "what redis-server has written, on {shards} shards");
+        assert_eq!(field(&mut client, "rdb_last_load_keys_loaded"), "122");
+        assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
+        drop(darter);
+        let check = Command::new("redis-check-rdb").arg(directory.join("dump.rdb")).output();
+        assert!(check.expect("redis-check-rdb is installed").status.success());
+        let redis = Server::redis_in(&directory);
+        assert_eq!(all(&mut connect(redis.port())), expected, "what {shards} shards have written");
+    }
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+/// Starts with the default of `save`, as a user does.
+fn plain(directory: &Path, port: u16) -> Command {
+    let mut command = Command::new(binary());
+    command.args(["--port", &port.to_string(), "--shards", "2", "--dir"]).arg(directory);
+    command
+}
+
+#[test]
+fn a_clean_stop_saves_and_the_next_start_loads() {
+    let directory = directory("clean-stop");
+    for (signal, n) in [(true, 0), (false, 1)] {
+        let port = free_port();
+        let mut server = Server::spawn(plain(&directory, port), port);
+        assert!(server.wait_for("Ready to accept connections"));
+        let mut client = connect(port);
+        assert_eq!(
+            run(&mut client, "GET count"),
+            match n {
+                0 => Reply::Nil,
+                n => Reply::Bulk(n.to_string().into_bytes()),
+            }
+        );
+        assert_eq!(run(&mut client, "INCR count"), Reply::Integer(n + 1));
+        match signal {
+            true => server.signal(libc::SIGTERM),
+            false => assert_eq!(client_end(&mut client, "SHUTDOWN"), None),
+        }
+        assert!(server.wait().success());
+    }
+    let port = free_port();
+    let mut server = Server::spawn(plain(&directory, port), port);
+    assert!(server.wait_for("Ready to accept connections"));
+    let mut client = connect(port);
+    assert_eq!(run(&mut client, "INCR count"), Reply::Integer(3));
+    assert_eq!(client_end(&mut client, "SHUTDOWN NOSAVE"), None);
+    assert!(server.wait().success());
+    let server = Server::start_in(&directory, 1);
+    assert_eq!(run(&mut connect(server.port()), "GET count"), Reply::Bulk(b"2".to_vec()));
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+/// Says words; the error, if the connection does not end.
+fn client_end(client: &mut Connection, line: &str) -> Option<String> {
+    use std::io::{Read, Write};
+    client.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("the server reads");
+    let mut rest = String::new();
+    // It ends without a reply.
+    let _ = client.read_to_string(&mut rest);
+    Some(rest).filter(|rest| !rest.is_empty())
+}
+
+#[test]
+fn a_file_that_is_wrong_is_refused_with_the_place() {
+    let directory = directory("wrong-file");
+    let server = Server::start_in(&directory, 2);
+    let mut client = connect(server.port());
+    for n in 0..100 {
+        run(&mut client, &format!("SET key:{n} value:{n}"));
+    }
+    assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
+    drop(server);
+    let path = directory.join("dump.rdb");
+    let whole = std::fs::read(&path).expect("it was saved");
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 0x20;
+    for (bytes, words) in [
+        (&whole[..whole.len() - 200], "the file ends too early"),
+        (&whole[..whole.len() - 3], "the checksum at its end is missing"),
+        (&changed[..], "at byte"),
+        (b"no dump at all", "it does not begin as a dump does"),
+    ] {
+        std::fs::write(&path, bytes).expect("it is ours");
+        let port = free_port();
+        let mut command = plain(&directory, port);
+        let mut server = Server::spawn(command.args(["--save", ""]).into_command(), port);
+        assert!(!server.wait().success(), "{words}");
+        let said = server.stderr();
+        assert!(said.contains("dump.rdb cannot be loaded: at byte") && said.contains(words), "{said}");
+        assert_eq!(std::fs::read(&path).expect("it stays"), bytes, "the file is left alone");
+    }
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+/// A command that was put together by reference.
+trait IntoCommand {
+    fn into_command(&mut self) -> Command;
+}
+
+impl IntoCommand for Command {
+    fn into_command(&mut self) -> Command {
+        let mut whole = Command::new(self.get_program());
+        whole.args(self.get_args());
+        whole
+    }
+}
+
+#[test]
+fn who_cannot_save_says_so_and_changes_nothing_any_more() {
+    let directory = directory("cannot-save");
+    let server = Server::start_with(2, &["--dir", directory.to_str().expect("text"), "--save", "3600 1"]);
+    let mut client = connect(server.port());
+    assert_eq!(run(&mut client, "SET a 1").text(), Some("OK"));
+    std::fs::remove_dir_all(&directory).expect("it is ours");
+    let failed = run(&mut client, "SAVE");
+    assert!(failed.error().is_some_and(|error| error.starts_with("ERR")), "{failed:?}");
+    assert_eq!(field(&mut client, "rdb_last_bgsave_status"), "err");
+    let refused = run(&mut client, "SET a 2");
+    assert!(refused.error().is_some_and(|error| error.starts_with("MISCONF")), "{refused:?}");
+    assert_eq!(run(&mut client, "GET a"), Reply::Bulk(b"1".to_vec()));
+    let stop = run(&mut client, "SHUTDOWN");
+    assert_eq!(stop.error(), Some("ERR Errors trying to SHUTDOWN. Check logs."));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
+    assert_eq!(run(&mut client, "SET a 2").text(), Some("OK"));
+    assert_eq!(field(&mut client, "rdb_last_bgsave_status"), "ok");
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+#[test]
+fn a_snapshot_is_one_moment_while_everything_changes() {
+    // Two counters on different shards that are always changed together, and many keys around them, so that it takes a while.
+    let directory = directory("one-moment");
+    let server = Server::start_in(&directory, 2);
+    let mut client = connect(server.port());
+    for n in 0..20_000 {
+        use std::io::Write;
+        let line = format!("SET filler:{n} {}\r\n", "x".repeat(100));
+        client.get_mut().write_all(line.as_bytes()).expect("the server reads");
+    }
+    for _ in 0..20_000 {
+        assert_eq!(Reply::read(&mut client).expect("a reply").text(), Some("OK"));
+    }
+    let mut saver = connect(server.port());
+    let mut n = 0;
+    for round in 0..5 {
+        assert_eq!(run(&mut saver, "BGSAVE").text(), Some("Background saving started"));
+        while field(&mut saver, "rdb_bgsave_in_progress") == "1" {
+            for _ in 0..50 {
+                n += 1;
+                let set = format!("MSET a {n} b {n} c {n} d {n} filler:{} {n}", n % 20_000);
+                assert_eq!(run(&mut client, &set).text(), Some("OK"));
+            }
+        }
+        assert_eq!(field(&mut saver, "rdb_last_bgsave_status"), "ok");
+        let loaded = Server::start_in(&directory, 1);
+        let Reply::Array(counters) = run(&mut connect(loaded.port()), "MGET a b c d") else {
+            panic!("MGET answers with an array")
+        };
+        assert!(counters.iter().all(|counter| *counter == counters[0]), "round {round}: {counters:?}");
+    }
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
