@@ -87,9 +87,25 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.bind(&address.into())?;
+    bind_patiently(&socket, &address.into())?;
     socket.listen(backlog)?;
     Ok(socket.into())
+}
+
+/// How long an address may be in use by a process that has just ended.
+const LEFTOVER: Duration = Duration::from_secs(1);
+
+/// A process that was killed leaves its rings to the kernel, which lets go of their sockets a moment after the process is gone.
+fn bind_patiently(socket: &Socket, address: &SockAddr) -> io::Result<()> {
+    let until = std::time::Instant::now() + LEFTOVER;
+    loop {
+        match socket.bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && std::time::Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Replaces a socket file that an earlier process has left, as Redis does.

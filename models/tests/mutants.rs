@@ -73,7 +73,6 @@ mod planted {
         "a key is looked for where that of the first request ahead lies",
         "a byte that was received in place is not counted",
         "a record is changed before it is saved",
-        "the walk does not know what it has passed",
         "what is made ahead of the walk is written",
         "the cut is made shard by shard",
         "a flushed database is forgotten by the walk",

@@ -8,7 +8,7 @@ use darter_tests::repository;
 
 /// What each package may depend on, in production code.
 const WALLS: [(&str, &[&str]); 7] = [
-    ("core", &["ahash", "crc", "itoa", "memchr", "rand_chacha", "smallvec", "xxhash-rust"]),
+    ("core", &["ahash", "crc-fast", "itoa", "memchr", "rand_chacha", "smallvec", "xxhash-rust"]),
     ("io", &["darter-core", "glommio", "io-uring", "libc", "rtrb", "socket2", "tracing"]),
     ("sim", &["darter-core", "rand_chacha"]),
     ("models", &["darter-core", "stateright"]),

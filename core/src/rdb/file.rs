@@ -10,6 +10,8 @@
 
 use std::borrow::Cow;
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 use super::reader::Reader;
 use super::value::write;
 use super::writer::Writer;
@@ -41,6 +43,13 @@ const VERSION_WITH_SUM: u32 = 5;
 const HEADER_LEN: usize = 9;
 /// Bytes of the checksum.
 pub const SUM_LEN: usize = 8;
+
+/// The checksum of everything before, and of these bytes.
+pub fn sum_on(sum: u64, bytes: &[u8]) -> u64 {
+    let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc64Redis, sum);
+    digest.update(bytes);
+    digest.finalize()
+}
 
 /// The beginning of a file, and what programs like to know of it.
 pub fn write_header(facts: &[(&str, &str)], writer: &mut Writer) {
@@ -378,5 +387,98 @@ impl<'a> Scanner<'a> {
                 scanner.times(pending, |scanner| scanner.take(16).map(drop))
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_redis_and_goes_on_where_it_stopped() {
+        let bytes = b"123456789";
+        for n in 0..=bytes.len() {
+            // The known value of Redis's own test.
+            assert_eq!(sum_on(sum_on(0, &bytes[..n]), &bytes[n..]), 0xe9c6_d914_c4b8_d9ca);
+        }
+    }
+
+    /// Items of every kind, and how they are told.
+    fn whole() -> Vec<u8> {
+        let mut writer = Writer::new(false);
+        write_header(&[("ctime", "1700000000")], &mut writer);
+        write_select(300, &mut writer);
+        writer.byte(mark::RESIZE);
+        writer.length(70_000);
+        writer.length(0);
+        writer.byte(mark::DEADLINE_SECONDS);
+        writer.out.extend_from_slice(&7u32.to_le_bytes());
+        writer.byte(mark::IDLE);
+        writer.length(9);
+        writer.byte(kind::STRING);
+        writer.string(b"key");
+        writer.string(b"12");
+        writer.byte(mark::FUNCTION);
+        writer.string(b"#!lua name=lib");
+        writer.byte(MODULE_VALUE);
+        writer.string(b"of a module");
+        writer.length(1 << 40);
+        [2, 77, 5].into_iter().for_each(|part| writer.length(part));
+        writer.string(b"text");
+        writer.byte(4);
+        writer.wide(1);
+        writer.length(0);
+        write_end(&mut writer);
+        writer.out
+    }
+
+    #[test]
+    fn items_are_told_apart_and_skipped() {
+        let bytes = whole();
+        let (version, mut at) = header(&bytes).expect("it is a dump");
+        assert_eq!((version, sum_len(version)), (10, 8));
+        let mut items = Vec::new();
+        while at < bytes.len() {
+            let (item, len) = item(&bytes[at..]).expect("it is whole");
+            items.push(item);
+            at += len;
+        }
+        let entry = Entry {
+            key: Cow::Borrowed(b"key"),
+            deadline: Some(UnixMillis(7_000)),
+            kind: kind::STRING,
+            value: &[0xc0, 12],
+        };
+        let ctime = Item::Aux(Cow::Borrowed(b"ctime"), Cow::Owned(b"1700000000".to_vec()));
+        let (select, resize) = (Item::Select(300), Item::Resize(70_000));
+        let expected = [ctime, select, resize, Item::Entry(entry), Item::Function, Item::Module, Item::End];
+        assert_eq!(items, expected);
+    }
+
+    #[test]
+    fn what_is_cut_anywhere_is_incomplete_and_never_believed() {
+        let bytes = whole();
+        for end in 0..bytes.len() {
+            let mut at = match header(&bytes[..end]) {
+                Ok((_, len)) => len,
+                Err(stop) => {
+                    assert_eq!(stop, Stop::Incomplete, "{end}");
+                    continue;
+                }
+            };
+            let stop = loop {
+                match item(&bytes[at..end]) {
+                    Ok((_, len)) => at += len,
+                    Err(stop) => break stop,
+                }
+            };
+            assert_eq!(stop, Stop::Incomplete, "{end}");
+        }
+        for wrong in [&b"RODIS0010"[..], b"REDIS0000", b"REDIS0999", b"REDIS-001", b"x"] {
+            assert!(matches!(header(wrong), Err(Stop::Corrupt(_))), "{wrong:?}");
+        }
+        assert!(matches!(item(&[0xfc, 1, 2, 3, 4, 5, 6, 7, 8, 0xff]), Err(Stop::Corrupt(_))));
+        assert!(matches!(item(&[99, 1, b'k']), Err(Stop::Corrupt(_))));
+        assert_eq!(item(&[1, 1, b'k', 0x81, 255, 255, 255, 255, 255, 255, 255, 255]), Err(Stop::Incomplete));
     }
 }

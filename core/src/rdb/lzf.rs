@@ -27,7 +27,12 @@ pub struct Lzf {
     out: Vec<u8>,
 }
 
-fn slot(bytes: &[u8]) -> usize {
+/// Where nothing has repeated itself for so many bytes (as a power of two), every second place is looked at only, after twice as many every
+/// third, and so on.
+const PATIENCE_BITS: u32 = 5;
+
+#[inline]
+fn slot(bytes: &[u8; REPEAT_MIN]) -> usize {
     let three = u32::from(bytes[0]) | u32::from(bytes[1]) << 8 | u32::from(bytes[2]) << 16;
     (three.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
@@ -48,9 +53,8 @@ impl Lzf {
         self.before += len;
         self.out.clear();
         let (mut at, mut literal_from) = (0, 0);
-        while at + REPEAT_MIN <= text.len() {
-            let slot = slot(&text[at..]);
-            let place = std::mem::replace(&mut self.seen[slot], base + at as u32);
+        while let Some(three) = text.get(at..).and_then(<[u8]>::first_chunk) {
+            let place = std::mem::replace(&mut self.seen[slot(three)], base + at as u32);
             let earlier = place.checked_sub(base).map(|earlier| earlier as usize);
             let repeats = earlier.filter(|earlier| at - earlier <= DISTANCE_MAX).map(|earlier| {
                 let most = REPEAT_MAX.min(text.len() - at);
@@ -58,7 +62,7 @@ impl Lzf {
                 (at - earlier, (0..most).take_while(same).count())
             });
             let Some((distance, len)) = repeats.filter(|(_, len)| *len >= REPEAT_MIN) else {
-                at += 1;
+                at += 1 + ((at - literal_from) >> PATIENCE_BITS);
                 continue;
             };
             self.literals(&text[literal_from..at]);

@@ -8,15 +8,13 @@
 
 use std::collections::VecDeque;
 
-use crc::{CRC_64_REDIS, Crc, Table};
-
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::protocol::reply::Resp;
-use crate::rdb::file::{write_end, write_header};
+use crate::rdb::file::{sum_on, write_end, write_header};
 use crate::rdb::writer::Writer;
 use crate::session::ClientId;
 use crate::snapshot::load::Loader;
@@ -35,16 +33,6 @@ pub const NOBODY: ConnId = ConnId { index: u32::MAX, generation: u32::MAX };
 
 /// After a snapshot has failed, the next one that is due by itself waits so long.
 const RETRY_MILLIS: u64 = 5_000;
-
-static SUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
-
-/// The checksum of what came before and these bytes.
-pub fn sum_on(sum: u64, bytes: &[u8]) -> u64 {
-    // The crate takes the state of a reflected sum the other way round.
-    let mut digest = SUM.digest_with_initial(sum.reverse_bits());
-    digest.update(bytes);
-    digest.finalize()
-}
 
 /// How far a snapshot is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -435,16 +423,3 @@ impl Engine {
 
 /// Stands for nobody's part: the header.
 const NO_CORE: CoreId = CoreId(u16::MAX);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sum_goes_on_where_it_stopped() {
-        let bytes = b"123456789";
-        for n in 0..=bytes.len() {
-            assert_eq!(sum_on(sum_on(0, &bytes[..n]), &bytes[n..]), 0xe9c6_d914_c4b8_d9ca);
-        }
-    }
-}

@@ -9,12 +9,11 @@ use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::message::Message;
-use crate::rdb::file::{self, Item, Stop};
+use crate::rdb::file::{self, Item, Stop, sum_on};
 use crate::rdb::reader::Reader;
 use crate::rdb::value::read;
 use crate::shard::Deadline;
 use crate::snapshot::batch::Batch;
-use crate::snapshot::keeper::sum_on;
 use crate::snapshot::status::OfKeeper;
 use crate::time::{Instant, Now};
 use crate::value::access::AccessRule;
@@ -22,7 +21,7 @@ use crate::value::access::AccessRule;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 20;
 /// Bytes that were read and not looked at, above which reading pauses.
-const AHEAD_MAX: usize = 4 << 20;
+const AHEAD_MAX: usize = 2 << 20;
 /// A batch is sent from this size on, bytes.
 const BATCH_BYTES: usize = 64 << 10;
 /// Batches that one shard may have unanswered.
@@ -61,6 +60,8 @@ pub struct Loader {
     /// Where entries belong that come next.
     database: u16,
     sum: u64,
+    /// Bytes of the buffer that are in the sum.
+    summed: usize,
     /// The end was seen.
     is_over: bool,
     batches: Vec<Batch>,
@@ -86,6 +87,7 @@ impl Loader {
             version: None,
             database: 0,
             sum: 0,
+            summed: 0,
             is_over: false,
             batches: vec![Batch::default(); cores],
             in_flight: vec![0; cores],
@@ -109,9 +111,24 @@ impl Loader {
     }
 
     fn consume(&mut self, len: usize) {
-        self.sum = sum_on(self.sum, &self.buffer[self.start..self.start + len]);
         self.start += len;
         self.at += len as u64;
+    }
+
+    /// Adds what was looked at since the last time to the sum.
+    fn sum_up(&mut self) {
+        self.sum = sum_on(self.sum, &self.buffer[self.summed..self.start]);
+        self.summed = self.start;
+    }
+
+    /// Adds what was read; what was looked at makes room for it.
+    fn add(&mut self, bytes: &[u8]) {
+        if self.start >= self.buffer.len() / 2 {
+            self.sum_up();
+            self.buffer.drain(..self.start);
+            (self.start, self.summed) = (0, 0);
+        }
+        self.buffer.extend_from_slice(bytes);
     }
 }
 
@@ -142,9 +159,7 @@ impl Engine {
             DiskOutcome::Content(bytes) => {
                 loader.is_read = bytes.is_empty();
                 loader.read_to += bytes.len() as u64;
-                let start = std::mem::take(&mut loader.start);
-                loader.buffer.drain(..start);
-                loader.buffer.extend_from_slice(&bytes);
+                loader.add(&bytes);
                 self.node.status.loaded_bytes = loader.read_to;
             }
             DiskOutcome::Done => {}
@@ -241,6 +256,7 @@ impl Engine {
                 };
                 let written = sum.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
                 loader.consume(len);
+                loader.sum_up();
                 loader.is_over = true;
                 // Redis writes zero where checksums are switched off.
                 if self.node.settings.rdb_checksum && written != 0 && written != loader.sum {

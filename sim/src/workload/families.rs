@@ -1,6 +1,6 @@
 //! The families of requests, one row each. A world has each of them or not, so that rare things meet often.
 //!
-//! Whoever adds a family adds a row, at the end: which rows a seed has must not change with what comes later.
+//! Whoever adds a family adds a row, at the end.
 
 use super::author::Author;
 use super::bits;
@@ -194,6 +194,11 @@ impl Families {
         let mut bits = 0;
         for (n, family) in ALL.iter().enumerate() {
             bits |= u64::from(dice.chance(family.worlds)) << n;
+        }
+        // With many families few requests are about the same thing: some worlds have three of those at the most.
+        if dice.chance(350) {
+            let places: Vec<u64> = (0..ALL.len() as u64).filter(|n| bits >> n & 1 == 1).collect();
+            bits = (0..3).fold(0, |few, _| few | 1 << dice.pick(&places));
         }
         Families(bits)
     }
