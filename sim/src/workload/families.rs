@@ -197,8 +197,10 @@ impl Families {
         }
         // With many families few requests are about the same thing: some worlds have three of those at the most.
         if dice.chance(350) {
-            let places: Vec<u64> = (0..ALL.len() as u64).filter(|n| bits >> n & 1 == 1).collect();
-            bits = (0..3).fold(0, |few, _| few | 1 << dice.pick(&places));
+            let is_drawn = |n: &usize| bits >> n & 1 == 1 && ALL[*n].weight > 0;
+            let places: Vec<usize> = (0..ALL.len()).filter(is_drawn).collect();
+            // Strings always: there must be something to say one by one.
+            bits = (0..3).fold(1, |few, _| few | 1 << dice.pick(&places));
         }
         Families(bits)
     }
