@@ -6,6 +6,7 @@
 //! Without a section all are measured. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
 
 mod blocking;
+mod elements;
 mod load;
 mod memory;
 mod operations;
@@ -21,7 +22,7 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 5] = ["memory", "operations", "transactions", "multikey", "blocking"];
+const SECTIONS: [&str; 6] = ["memory", "elements", "operations", "transactions", "multikey", "blocking"];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     {
         match section {
             "memory" => memory::measure(),
+            "elements" => elements::measure(),
             "operations" => operations::measure(&SERVERS.map(start)),
             "transactions" => transactions::measure_exec(&SERVERS.map(start)),
             "multikey" => transactions::measure_many(&SERVERS.map(start)),
