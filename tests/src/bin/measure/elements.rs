@@ -6,11 +6,15 @@ use darter_tests::{Client, Random};
 use super::start;
 
 /// Elements of each figure, at least: of small values there are as many keys as that takes.
-const ELEMENTS: u64 = 400_000;
+const ELEMENTS: u64 = 1_000_000;
 /// Elements of a value.
 const SIZES: [u64; 9] = [5, 10, 50, 100, 128, 500, 1_000, 10_000, 1_000_000];
 /// Elements that come with one command, at most.
 const TOGETHER: u64 = 20;
+/// Commands that are sent at once.
+const DEPTH: u64 = 50;
+/// Commands before the first figure is taken.
+const WARMING: u64 = 20_000;
 const TYPES: [&str; 5] = ["list", "hash", "set", "zset", "stream"];
 
 /// What elements look like.
@@ -62,9 +66,17 @@ fn resident(shards: Option<u16>, name: &str, kind: Kind, size: u64) -> f64 {
     let keys = ELEMENTS.div_ceil(size);
     let server = start(shards);
     let mut client = server.client();
-    let before = server.resident_bytes();
     let mut random = Random::new(42);
     let (mut request, mut waiting) = (Vec::new(), 0);
+    // What a server touches when it is first spoken to belongs to no element.
+    for n in 0..WARMING {
+        encode(&mut request, &[&b"ECHO"[..], &[b'x'; 2_000]]);
+        waiting += 1;
+        if n % DEPTH == 0 {
+            exchange(&mut client, &mut request, &mut waiting);
+        }
+    }
+    let before = server.resident_bytes();
     for key in 0..keys {
         let key = format!("key:{key:08}");
         let mut from = 0;
@@ -73,7 +85,7 @@ fn resident(shards: Option<u16>, name: &str, kind: Kind, size: u64) -> f64 {
             add(&mut request, name, key.as_bytes(), kind, from..from + together, &mut random);
             waiting += 1;
             from += together;
-            if waiting == 500 {
+            if waiting == DEPTH {
                 exchange(&mut client, &mut request, &mut waiting);
             }
         }
@@ -113,7 +125,7 @@ fn add(
     encode(request, &words);
 }
 
-fn exchange(client: &mut Client, request: &mut Vec<u8>, waiting: &mut usize) {
+fn exchange(client: &mut Client, request: &mut Vec<u8>, waiting: &mut u64) {
     client.send(request);
     for _ in 0..*waiting {
         let reply = client.reply();

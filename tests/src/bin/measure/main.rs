@@ -12,6 +12,7 @@ mod memory;
 mod operations;
 mod table;
 mod transactions;
+mod types;
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -22,7 +23,7 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 6] = ["memory", "elements", "operations", "transactions", "multikey", "blocking"];
+const SECTIONS: [&str; 7] = ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking"];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             "memory" => memory::measure(),
             "elements" => elements::measure(),
             "operations" => operations::measure(&SERVERS.map(start)),
+            "types" => types::measure(&[None, Some(1)].map(start)),
             "transactions" => transactions::measure_exec(&SERVERS.map(start)),
             "multikey" => transactions::measure_many(&SERVERS.map(start)),
             _ => blocking::measure(&SERVERS.map(start)),
