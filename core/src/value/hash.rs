@@ -487,7 +487,8 @@ impl Hash {
             return;
         }
         for n in 0..self.members().buckets() {
-            let deadlines = self.members().spots(n).filter_map(|spot| deadline_of(self.members().entry(spot)));
+            let deadlines =
+                self.members().spots(n).filter_map(|spot| deadline_of(self.members().entry(spot)));
             let bound = Bound::of_optional(deadlines.min());
             self.members_mut().set_bound(n, bound);
         }

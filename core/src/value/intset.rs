@@ -85,13 +85,17 @@ impl IntSet {
         let (count, width) = self.head();
         let numbers = self.0.get(HEAD..HEAD + count * width.bytes()).unwrap_or_default();
         match width {
-            Width::Short => {
-                numbers.as_chunks().0.binary_search_by_key(&number, |word| i64::from(i16::from_le_bytes(*word)))
+            Width::Short => numbers
+                .as_chunks()
+                .0
+                .binary_search_by_key(&number, |word| i64::from(i16::from_le_bytes(*word))),
+            Width::Middle => numbers
+                .as_chunks()
+                .0
+                .binary_search_by_key(&number, |word| i64::from(i32::from_le_bytes(*word))),
+            Width::Long => {
+                numbers.as_chunks().0.binary_search_by_key(&number, |word| i64::from_le_bytes(*word))
             }
-            Width::Middle => {
-                numbers.as_chunks().0.binary_search_by_key(&number, |word| i64::from(i32::from_le_bytes(*word)))
-            }
-            Width::Long => numbers.as_chunks().0.binary_search_by_key(&number, |word| i64::from_le_bytes(*word)),
         }
     }
 

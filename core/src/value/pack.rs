@@ -89,7 +89,8 @@ impl Pack {
     }
 
     fn set_used(&mut self, used: usize) {
-        self.used = u32::try_from(used).expect("a request, and so what lies in a pack, is below four gigabytes");
+        self.used =
+            u32::try_from(used).expect("a request, and so what lies in a pack, is below four gigabytes");
     }
 
     /// The element that begins at an offset, and where the next begins; `None` at the end.

@@ -23,7 +23,8 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 7] = ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking"];
+const SECTIONS: [&str; 7] =
+    ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking"];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
