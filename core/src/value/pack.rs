@@ -93,6 +93,18 @@ impl Pack {
             u32::try_from(used).expect("a request, and so what lies in a pack, is below four gigabytes");
     }
 
+    /// The element that begins at an offset, the one behind it, and where the next begins; `None` at the end.
+    #[inline]
+    pub fn pair_at(&self, offset: usize) -> Option<(Element<'_>, Element<'_>, usize)> {
+        let rest = &self.elements()[offset..];
+        if rest.is_empty() {
+            return None;
+        }
+        let (element, len) = first(rest);
+        let (other, more) = first(&rest[len..]);
+        Some((element, other, offset + len + more))
+    }
+
     /// The element that begins at an offset, and where the next begins; `None` at the end.
     #[inline]
     pub fn at(&self, offset: usize) -> Option<(Element<'_>, usize)> {
