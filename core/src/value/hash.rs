@@ -580,18 +580,26 @@ mod tests {
     proptest! {
         #[test]
         fn a_hash_agrees_with_a_model(
-            steps in prop::collection::vec((0..8u8, 0..120u16, value(), prop::option::of(0..40u64)), 1..250),
+            steps in prop::collection::vec((0..32u8, 0..120u16, value(), prop::option::of(0..40u64)), 1..250),
             entries in prop_oneof![0..10usize, 30..60usize],
             bytes in prop_oneof![Just(5usize), Just(1_000)],
         ) {
-            let packing = Packing { entries, bytes, seeds: [1, 2, 3, 4] };
+            let mut packing = Packing { entries, bytes, seeds: [1, 2, 3, 4] };
             let (mut hash, mut model) = (Hash::default(), Model::new());
             for (what, field, value, deadline) in steps {
+                // What is kept as one bucket is configured anew.
+                if what == 31 {
+                    packing = Packing { entries: usize::from(field) / 2, bytes: value.len(), ..packing };
+                    if field % 4 == 0 {
+                        (hash, model) = (Hash::default(), Model::new());
+                    }
+                    continue;
+                }
                 let field = name(field);
                 // Units of the bounds, so that some are in one and others are not.
                 let deadline = deadline.map(|units| 1_700_000_000_000 + units * 100);
                 let now = UnixMillis(deadline.unwrap_or(1_700_000_000_000));
-                match what {
+                match what % 8 {
                     0 | 1 => prop_assert_eq!(hash.remove(&field), model.remove(&field).is_some()),
                     2 => {
                         let due = model.values().filter(|(_, at)| at.is_some_and(|at| at <= now.0)).count();
