@@ -306,7 +306,9 @@ mod tests {
             assert_eq!(world.call(client, call), reply, "{call}");
         }
         world.call(client, "SADD s a");
-        for (call, reply) in [("WATCH s", "+OK\r\n"), ("SADD s a a", ":0\r\n"), ("MULTI", "+OK\r\n"), ("EXEC", "*0\r\n")] {
+        for (call, reply) in
+            [("WATCH s", "+OK\r\n"), ("SADD s a a", ":0\r\n"), ("MULTI", "+OK\r\n"), ("EXEC", "*0\r\n")]
+        {
             assert_eq!(world.call(client, call), reply, "who adds nothing changes nothing: {call}");
         }
         world.call(client, "HELLO 3");
