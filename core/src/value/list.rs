@@ -215,7 +215,7 @@ impl List {
 
     /// Removes the element at an end, if there is one.
     pub fn drop_end(&mut self, side: Side, fill: Fill) {
-        if self.len() == 0 {
+        if self.is_empty() {
             return;
         }
         self.count_out(1);
