@@ -74,7 +74,7 @@ mod tests {
                 // SAFETY: the blocks are given back with the layout with which they were allocated.
                 let blocks: Vec<*mut u8> = (0..1_000).map(|_| unsafe { Allocator.alloc(layout) }).collect();
                 for block in blocks {
-                    assert!(!block.is_null() && block as usize % align == 0);
+                    assert!(!block.is_null() && (block as usize).is_multiple_of(align));
                     // SAFETY: the block is allocated.
                     let usable = unsafe { libmimalloc_sys::mi_usable_size(block.cast()) };
                     // SAFETY: any size may be asked about.
