@@ -18,6 +18,7 @@ use crate::trash::Trash;
 use crate::txn::waiters::Waiters;
 use crate::txn::watch::{Watcher, Watches};
 use crate::value::access::AccessRule;
+use crate::value::container::Container;
 use crate::value::detached::Detached;
 use crate::value::record::{Record, Value};
 
@@ -413,6 +414,11 @@ impl<'a> Cx<'a> {
             self.shard.trash.add_container(old);
         }
         self.changed(database, key);
+    }
+
+    /// Frees what a command has taken out of a value, in steps if it is much.
+    pub fn discard(&mut self, container: Container) {
+        self.shard.trash.add_container(Box::new(container));
     }
 
     /// Stores a value that came from another key; a container is not copied.

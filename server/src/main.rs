@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of tables, transactions and commands.
 
+mod allocator;
 mod daemon;
 mod descriptors;
 mod flags;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use flags::Invocation;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     let outcome = flags::parse(std::env::args().skip(1)).and_then(|invocation| match invocation {

@@ -19,8 +19,12 @@ pub fn repository() -> PathBuf {
     package.parent().expect("the package lies in the repository").to_path_buf()
 }
 
-/// The binary under test, built by the same `cargo test`; built now if only this package was asked for.
+/// The binary under test, built by the same `cargo test`; built now if only this package was asked for. `BINARY_UNDER_TEST` names another one, so that
+/// two versions can be measured.
 pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("BINARY_UNDER_TEST") {
+        return path.into();
+    }
     static BUILD: Once = Once::new();
     let test = std::env::current_exe().expect("a test has a path");
     // Tests lie in target/<profile>/deps, binaries in target/<profile>.

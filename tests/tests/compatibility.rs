@@ -1,6 +1,7 @@
 //! The table of what is there of the commands of Redis, Valkey and Dragonfly is current: it is made of three lists, the commands of the
 //! binary (`--print-commands`), those of the others (`tests/compatibility/commands.tsv`), and how some of ours differ
-//! (`tests/compatibility/differences.tsv`). `DARTER_BLESS=1` writes it anew.
+//! (`tests/compatibility/differences.tsv`); behind them stands what of Redis's own suite passes (`tests/conformance/expected`).
+//! `DARTER_BLESS=1` writes it anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -45,7 +46,7 @@ fn page(ours: &BTreeSet<String>) -> String {
     let mut page = String::from(
         "# Compatibility\n\nMade by `DARTER_BLESS=1 cargo test -p darter-tests --test compatibility` from the command table and the lists in \
          `tests/compatibility/`; do not edit. Every command of Redis 8 with its modules, of Valkey 9 and of Dragonfly: whether it is there, \
-         and how it differs where it does. What Redis's own test suite finds is in `tests/conformance/expected`.\n\n",
+         and how it differs where it does. Which tests of Redis's own suite do not pass, and why, stands [at the end](#rediss-own-test-suite).\n\n",
     );
     let count = |rows: &[Vec<String>]| rows.iter().filter(|row| ours.contains(&row[0])).count();
     // Writing to a string does not fail.
@@ -64,6 +65,29 @@ fn page(ours: &BTreeSet<String>) -> String {
             let dragonfly = if row[3] == "y" { "yes" } else { "no" };
             let _ = writeln!(page, "| {} | {here} | {} | {dragonfly} |", row[0], row[2]);
         }
+    }
+    page + &suite()
+}
+
+/// What of Redis's own suite passes, and why the rest does not.
+fn suite() -> String {
+    let path = repository().join("tests/conformance/expected");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut page = String::from(
+        "\n## Redis's own test suite\n\nTests of redis 7.0.15's suite that pass against one server in its external mode, as \
+         `tests/conformance/run` finds them, and those that do not, each with the reason.\n\n| unit | pass | do not |\n|---|---|---|\n",
+    );
+    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).peekable();
+    while let Some(line) = lines.next() {
+        let (unit, pass) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}: a unit and a number"));
+        let mut failing = Vec::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with(' ')) {
+            let (name, reason) =
+                line.trim().rsplit_once(" -- ").unwrap_or_else(|| panic!("{line:?}: a test and the reason"));
+            failing.push(format!("{}: {reason}", name.replace('|', "\\|")));
+        }
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "| {unit} | {pass} | {} |", failing.join("<br>"));
     }
     page
 }

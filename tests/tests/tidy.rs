@@ -22,7 +22,6 @@ const WALLS: [(&str, &[&str]); 7] = [
             "getrandom",
             "libc",
             "libmimalloc-sys",
-            "mimalloc",
             "tracing",
             "tracing-subscriber",
         ],

@@ -256,6 +256,58 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn a_bitmap_is_a_row_of_bits_whatever_form_its_string_has(
+            steps in proptest::collection::vec((0u8..12, 0usize..40_000, 0usize..200, any::<bool>()), 1..60),
+        ) {
+            let mut world = World::new(1);
+            let client = world.connect(0);
+            let mut model: Vec<u8> = Vec::new();
+            let bit = |model: &[u8], n: usize| model.get(n / 8).is_some_and(|byte| byte >> (7 - n % 8) & 1 == 1);
+            for (what, far, near, one) in steps {
+                // A number, a short string within its record, a long one in a buffer of its own: each becomes another.
+                match what {
+                    0 => {
+                        let number = (far * near).to_string();
+                        world.call(client, &format!("SET b {number}"));
+                        model = number.into_bytes();
+                    }
+                    1 => {
+                        let text = "x".repeat(near * 15);
+                        world.call(client, &format!("SETRANGE b {near} {text}x"));
+                        model.resize(model.len().max(near), 0);
+                        let end = model.len().min(near + text.len() + 1);
+                        model.splice(near..end, vec![b'x'; text.len() + 1]);
+                    }
+                    2 => {
+                        world.call(client, &format!("APPEND b {near}"));
+                        model.extend_from_slice(near.to_string().as_bytes());
+                    }
+                    3 => {
+                        world.call(client, "DEL b");
+                        model.clear();
+                    }
+                    _ => {
+                        let n = if what < 6 { far } else { near };
+                        let before = format!(":{}\r\n", u8::from(bit(&model, n)));
+                        prop_assert_eq!(world.call(client, &format!("SETBIT b {n} {}", u8::from(one))), before);
+                        model.resize(model.len().max(n / 8 + 1), 0);
+                        let mask = 1 << (7 - n % 8);
+                        if one { model[n / 8] |= mask } else { model[n / 8] &= !mask }
+                    }
+                }
+                let is = |bits: u32| format!(":{bits}\r\n");
+                prop_assert_eq!(world.call(client, "STRLEN b"), is(model.len() as u32));
+                prop_assert_eq!(world.call(client, "BITCOUNT b"), is(model.iter().map(|byte| byte.count_ones()).sum()));
+                for n in [near, far, model.len() * 8] {
+                    prop_assert_eq!(world.call(client, &format!("GETBIT b {n}")), is(bit(&model, n).into()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn one_bit_is_set_wherever_the_string_lies() {
         let mut world = World::with(2, |settings| settings.proto_max_bulk_len = 1 << 20);

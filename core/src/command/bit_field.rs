@@ -24,7 +24,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bitfield",
         flags: Flags::WRITE.or(Flags::DENYOOM),
-        touch: Touch::Update,
+        touch: Touch::Fields,
         since: "3.2.0",
         summary: "Performs arbitrary bitfield integer operations on strings.",
         syntax: "key [operation:<GET encoding offset | OVERFLOW behaviour | SET encoding offset value:integer | INCRBY encoding \

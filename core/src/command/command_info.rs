@@ -143,6 +143,7 @@ fn touch_flags(touch: Touch) -> &'static [&'static str] {
         Touch::Read => &["RO", "access"],
         Touch::Update => &["RW", "access", "update"],
         Touch::Overwrite => &["OW", "update"],
+        Touch::Replace | Touch::Fields => &["RW", "access", "update", "variable_flags"],
         Touch::Delete => &["RW", "delete"],
         Touch::Insert => &["RW", "insert"],
         Touch::Change => &["RW", "update"],
@@ -154,6 +155,38 @@ fn touch_flags(touch: Touch) -> &'static [&'static str] {
 /// What becomes of the `n`-th key.
 fn touch_of(row: &Command, n: usize) -> Touch {
     if row.touch == Touch::Move && n > 0 { Touch::Insert } else { row.touch }
+}
+
+/// What becomes of the `n`-th key in this call.
+fn touch_in_call(row: &Command, n: usize, call: Args<'_>) -> Touch {
+    let has =
+        |from: usize, words: &[&str]| (from..call.len()).any(|n| words.iter().any(|word| call.is(n, word)));
+    match (row.keys, touch_of(row, n)) {
+        (Keys::WithOption { .. }, _) => {
+            if n == 0 {
+                Touch::Read
+            } else {
+                Touch::Overwrite
+            }
+        }
+        (Keys::FirstAndCounted { .. }, _) if n > 0 => Touch::Read,
+        (Keys::FirstAndNamed { .. }, _) if n == 0 => Touch::Read,
+        (_, Touch::Replace) => {
+            if has(3, &["get"]) {
+                Touch::Update
+            } else {
+                Touch::Overwrite
+            }
+        }
+        (_, Touch::Fields) => {
+            if has(2, &["set", "incrby"]) {
+                Touch::Update
+            } else {
+                Touch::Read
+            }
+        }
+        (_, touch) => touch,
+    }
 }
 
 fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
@@ -368,7 +401,7 @@ fn get_keys(args: Args<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Outcome 
         }
         reply.bulk(call.at(place));
         if with_flags {
-            simple_set(touch_flags(touch_of(row, n)), reply);
+            simple_set(touch_flags(touch_in_call(row, n, call)), reply);
         }
     }
     Ok(())

@@ -330,6 +330,10 @@ pub enum Touch {
     Update,
     /// Puts another value in its place.
     Overwrite,
+    /// Puts another value in its place; with the word GET it reads it before.
+    Replace,
+    /// Reads it; with one of the words SET and INCRBY it changes it as well.
+    Fields,
     /// Removes it, or parts of it.
     Delete,
     /// Adds to it, and says nothing of what is there.

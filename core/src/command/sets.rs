@@ -164,14 +164,25 @@ pub(super) fn limits_of(settings: &Settings, hasher: &KeyHasher) -> SetLimits {
     }
 }
 
-/// Redis counts those as well that are there; what nobody adds makes no key.
+/// Where all members are there already, nothing is changed, and nobody who watches the key is told.
 fn add(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let limits = limits(cx);
     let members = args.skip(2);
-    let added = cx.grow_held(cx.key(args, 0), |set: &mut Set| {
+    let add = |set: &mut Set| {
+        // Redis counts those as well that are there.
         set.expect(members.len(), &limits);
         members.iter().filter(|member| set.add(member, &limits)).count()
+    };
+    let mut added = None;
+    cx.change_held(cx.key(args, 0), |set: &mut Set| {
+        let count = add(set);
+        added = Some(count);
+        (count > 0).then_some(())
     })?;
+    let added = match added {
+        Some(added) => added,
+        None => cx.grow_held(cx.key(args, 0), add)?,
+    };
     reply.count(added);
     Ok(())
 }
@@ -295,6 +306,11 @@ mod tests {
             assert_eq!(world.call(client, call), reply, "{call}");
         }
         world.call(client, "SADD s a");
+        for (call, reply) in
+            [("WATCH s", "+OK\r\n"), ("SADD s a a", ":0\r\n"), ("MULTI", "+OK\r\n"), ("EXEC", "*0\r\n")]
+        {
+            assert_eq!(world.call(client, call), reply, "who adds nothing changes nothing: {call}");
+        }
         world.call(client, "HELLO 3");
         assert_eq!(world.call(client, "SMEMBERS s"), "~1\r\n$1\r\na\r\n");
     }

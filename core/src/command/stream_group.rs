@@ -7,6 +7,7 @@ use super::stream::{ROW as STREAM, change_stream, store_stream, strict_id};
 use crate::args::Args;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
+use crate::value::container::Held;
 use crate::value::stream::{Stream, StreamId};
 
 const ROW: Command = Command {
@@ -218,10 +219,15 @@ fn set_id(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn destroy(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let destroyed = change_stream(cx, cx.key(args, 0), |stream| {
-        let destroyed = stream.remove_group(args.at(3));
-        Ok((destroyed, destroyed))
+        let removed = stream.remove_group(args.at(3));
+        let is_changed = removed.is_some();
+        Ok((removed, is_changed))
     })?;
-    reply.integer(i64::from(destroyed.ok_or(NO_STREAM)?));
+    let removed = destroyed.ok_or(NO_STREAM)?;
+    reply.integer(i64::from(removed.is_some()));
+    if let Some(removed) = removed {
+        cx.discard(removed.contained());
+    }
     Ok(())
 }
 

@@ -35,6 +35,10 @@ pub fn double_text(value: f64) -> String {
     if value == 0.0 {
         return "-0".into();
     }
+    // Most are neither large nor small: these are the same digits, without the way over an exponent.
+    if (0.001..10_000.0).contains(&value.abs()) {
+        return value.to_string();
+    }
     let scientific = format!("{:e}", value.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");

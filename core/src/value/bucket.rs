@@ -1,7 +1,7 @@
 //! A bucket: the entries of a few keys in one block of memory, found by fingerprints that are compared eight at a time.
 //!
 //! ```text
-//! count 4 | bytes of entries 4 | entries, one behind the other, in the order in which they came | free | pairs, the first one last
+//! bytes of entries 4 | [list of large entries 8] | entries, one behind the other, in the order in which they came | free | pairs, the first one last
 //! pair: fingerprint 1 | bytes of its entry 1, or `LARGE`: the entry lies in a block of its own
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! key in it, which a [`Form`] tells.
 
 use super::block::block_size;
+use super::thin::Thin;
 
 /// How entries are made.
 pub trait Form {
@@ -16,8 +17,10 @@ pub trait Form {
     fn key(entry: &[u8]) -> &[u8];
 }
 
-/// Count and bytes.
-const HEAD: usize = 8;
+/// The number of bytes.
+const HEAD: usize = 4;
+/// The address of the list of large entries, if there are any.
+const ADDRESS: usize = 8;
 const PAIR: usize = 2;
 /// Pairs that are looked at together, and their bytes.
 const GROUP: usize = 8;
@@ -27,14 +30,24 @@ const LARGE: u8 = 255;
 /// A longer entry lies in a block of its own, so that a bucket stays small.
 pub(super) const INLINE_MAX: usize = 160;
 
-/// Entries in one block.
+/// Entries in one block. Small, since there is one in the record of every small hash and set.
 #[derive(Default)]
 pub(super) struct Bucket {
-    block: Box<[u8]>,
-    /// The long ones, in the order of their pairs.
-    #[allow(clippy::box_collection, clippy::vec_box)]
-    large: Option<Box<Vec<Box<[u8]>>>>,
+    block: Thin,
+    count: u32,
+    kind: Kind,
 }
+
+/// Whether the block begins with the address of a list of large entries, which is the bucket's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Plain,
+    WithLarge,
+}
+
+/// Long entries, in the order of their pairs.
+type Large = Vec<Box<[u8]>>;
 
 /// Where an entry lies. It holds as long as the bucket is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,46 +78,107 @@ impl Bucket {
     /// How many entries.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.number(0)
+        self.count as usize
     }
 
     /// Bytes of the entries that lie in the block.
     #[inline]
     pub(super) fn used(&self) -> usize {
-        self.number(4)
+        self.block.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+    }
+
+    /// Where the entries begin.
+    #[inline]
+    fn head(&self) -> usize {
+        match self.kind {
+            Kind::Plain => HEAD,
+            Kind::WithLarge => HEAD + ADDRESS,
+        }
+    }
+
+    #[inline]
+    fn address(&self) -> *mut Large {
+        let mut word = [0; ADDRESS];
+        word.copy_from_slice(&self.block[HEAD..HEAD + ADDRESS]);
+        std::ptr::with_exposed_provenance_mut(usize::from_le_bytes(word))
+    }
+
+    #[inline]
+    fn large_entries(&self) -> Option<&Large> {
+        match self.kind {
+            Kind::Plain => None,
+            // SAFETY: the kind says that the address is one that `keep_large` has written, of a list that is this bucket's own until `forget_large`
+            // takes the kind back; `&self` excludes changes.
+            Kind::WithLarge => Some(unsafe { &*self.address() }),
+        }
+    }
+
+    #[inline]
+    fn large_entries_mut(&mut self) -> Option<&mut Large> {
+        match self.kind {
+            Kind::Plain => None,
+            // SAFETY: as in `large_entries`; `&mut self` makes this the only reference.
+            Kind::WithLarge => Some(unsafe { &mut *self.address() }),
+        }
+    }
+
+    /// Begins a list of large entries.
+    fn keep_large(&mut self) {
+        assert!(self.kind == Kind::Plain, "a bucket has one list");
+        let (count, used) = (self.len(), self.used());
+        let needed = HEAD + ADDRESS + used + PAIR * count;
+        if needed > self.block.len() {
+            self.resize(needed);
+        }
+        self.block.copy_within(HEAD..HEAD + used, HEAD + ADDRESS);
+        let address = Box::into_raw(Box::new(Large::new())).expose_provenance();
+        self.block[HEAD..HEAD + ADDRESS].copy_from_slice(&address.to_le_bytes());
+        self.kind = Kind::WithLarge;
+    }
+
+    /// Gives up the list of large entries.
+    fn forget_large(&mut self) -> Large {
+        if self.kind == Kind::Plain {
+            return Large::new();
+        }
+        // SAFETY: as in `large_entries`: the list came out of a box; nobody finds it once the kind is another.
+        let entries = unsafe { Box::from_raw(self.address()) };
+        self.kind = Kind::Plain;
+        let used = self.used();
+        self.block.copy_within(HEAD + ADDRESS..HEAD + ADDRESS + used, HEAD);
+        *entries
     }
 
     /// Entries that lie in blocks of their own.
     #[inline]
     pub(super) fn large(&self) -> usize {
-        self.large.as_ref().map_or(0, |large| large.len())
+        self.large_entries().map_or(0, Vec::len)
     }
 
     /// Bytes of memory that it owns besides itself.
     #[inline]
     pub(super) fn owned_bytes(&self) -> usize {
-        self.block.len() + self.large.as_ref().map_or(0, |large| large_bytes(large))
+        self.block.owned_bytes() + self.large_entries().map_or(0, large_bytes)
     }
 
     #[inline]
-    fn number(&self, at: usize) -> usize {
-        match self.block.get(at..at + 4) {
-            Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize,
-            None => 0,
-        }
-    }
-
     fn set_head(&mut self, count: usize, used: usize) {
-        self.block[..4].copy_from_slice(&(count as u32).to_le_bytes());
-        self.block[4..8].copy_from_slice(&(used as u32).to_le_bytes());
+        self.count = count as u32;
+        self.block[..HEAD].copy_from_slice(&(used as u32).to_le_bytes());
     }
 
     /// Pairs from `8 * group` on: in each 16 bits, from the lowest, a fingerprint above a length. Beyond the last pair stands anything.
     #[inline]
     fn group(&self, group: usize) -> [u64; 2] {
         let end = self.block.len() - group * GROUP_BYTES;
-        let mut bytes = [0; GROUP_BYTES];
-        bytes.copy_from_slice(&self.block[end - GROUP_BYTES..end]);
+        let bytes = match self.block[..end].last_chunk() {
+            Some(bytes) => *bytes,
+            None => {
+                let mut bytes = [0; GROUP_BYTES];
+                bytes[GROUP_BYTES - end..].copy_from_slice(&self.block[..end]);
+                bytes
+            }
+        };
         let word = u128::from_be_bytes(bytes);
         [word as u64, (word >> 64) as u64]
     }
@@ -164,18 +238,20 @@ impl Bucket {
     /// The entry at a place.
     #[inline]
     pub(super) fn entry(&self, place: Place) -> &[u8] {
-        match (place.len, &self.large) {
-            (LARGE, Some(large)) => &large[place.at],
-            _ => &self.block[HEAD + place.at..HEAD + place.at + usize::from(place.len)],
+        if place.len == LARGE
+            && let Some(large) = self.large_entries()
+        {
+            return &large[place.at];
         }
+        let at = self.head() + place.at;
+        &self.block[at..at + usize::from(place.len)]
     }
 
     /// The same, to be changed without changing its length.
     fn entry_mut(&mut self, place: Place) -> &mut [u8] {
-        match (place.len, &mut self.large) {
-            (LARGE, Some(large)) => &mut large[place.at],
-            _ => &mut self.block[HEAD + place.at..HEAD + place.at + usize::from(place.len)],
-        }
+        assert!(place.len != LARGE, "a large entry is not changed where it lies");
+        let at = self.head() + place.at;
+        &mut self.block[at..at + usize::from(place.len)]
     }
 
     #[inline]
@@ -197,7 +273,7 @@ impl Bucket {
     /// Makes room for so many more entries of so many bytes together.
     pub(super) fn reserve(&mut self, entries: usize, bytes: usize) {
         let (count, used) = (self.len(), self.used());
-        let needed = HEAD + used + bytes + PAIR * (count + entries);
+        let needed = self.head() + used + bytes + PAIR * (count + entries);
         if needed > self.block.len() {
             self.resize(needed);
         }
@@ -207,14 +283,18 @@ impl Bucket {
     #[inline]
     pub(super) fn push(&mut self, fingerprint: u8, len: usize, write: impl FnOnce(&mut [u8])) {
         let inline = if len > INLINE_MAX { 0 } else { len };
+        if len > INLINE_MAX && self.kind == Kind::Plain {
+            self.keep_large();
+        }
         self.reserve(1, inline);
         let (count, used) = (self.len(), self.used());
-        if len > INLINE_MAX {
+        if let Some(large) = self.large_entries_mut().filter(|_| len > INLINE_MAX) {
             let mut entry = vec![0; len].into_boxed_slice();
             write(&mut entry);
-            self.large.get_or_insert_default().push(entry);
+            large.push(entry);
         } else {
-            write(&mut self.block[HEAD + used..HEAD + used + len]);
+            let at = self.head() + used;
+            write(&mut self.block[at..at + len]);
         }
         let at = self.pair_at(count);
         self.block[at] = fingerprint;
@@ -243,7 +323,7 @@ impl Bucket {
         if was_large && len > INLINE_MAX {
             let mut entry = vec![0; len].into_boxed_slice();
             write(&mut entry);
-            if let Some(large) = &mut self.large {
+            if let Some(large) = self.large_entries_mut() {
                 large[place.at] = entry;
             }
             return;
@@ -251,25 +331,29 @@ impl Bucket {
         // All that is in the way of an entry that grows is the end of the block: the entries behind it make room.
         let old = if was_large { 0 } else { usize::from(place.len) };
         let new = if len > INLINE_MAX { 0 } else { len };
+        if len > INLINE_MAX && self.kind == Kind::Plain {
+            self.keep_large();
+        }
         self.reserve(0, new.saturating_sub(old));
         let (count, used) = (self.len(), self.used());
         let (offset, rank) = self.before(place.slot);
-        let tail = HEAD + offset + old;
-        self.block.copy_within(tail..HEAD + used, HEAD + offset + new);
+        let from = self.head() + offset;
+        let end = self.head() + used;
+        self.block.copy_within(from + old..end, from + new);
+        self.set_head(count, used + new - old);
         let pair = self.pair_at(place.slot);
+        if let Some(large) = self.large_entries_mut().filter(|_| len > INLINE_MAX) {
+            let mut entry = vec![0; len].into_boxed_slice();
+            write(&mut entry);
+            large.insert(rank, entry);
+            self.block[pair + 1] = LARGE;
+        } else {
+            write(&mut self.block[from..from + new]);
+            self.block[pair + 1] = len as u8;
+        }
         if was_large {
             self.drop_large(rank);
         }
-        if len > INLINE_MAX {
-            let mut entry = vec![0; len].into_boxed_slice();
-            write(&mut entry);
-            self.large.get_or_insert_default().insert(rank, entry);
-            self.block[pair + 1] = LARGE;
-        } else {
-            write(&mut self.block[HEAD + offset..HEAD + offset + new]);
-            self.block[pair + 1] = len as u8;
-        }
-        self.set_head(count, used + new - old);
         self.tighten();
     }
 
@@ -287,15 +371,16 @@ impl Bucket {
             return;
         }
         let used = self.used();
-        let end = HEAD + place.at + usize::from(place.len);
-        self.block.copy_within(end..HEAD + used, HEAD + place.at);
+        let head = self.head();
+        let end = head + place.at + usize::from(place.len);
+        self.block.copy_within(end..head + used, head + place.at);
     }
 
     fn drop_large(&mut self, rank: usize) {
-        if let Some(large) = &mut self.large {
+        if let Some(large) = self.large_entries_mut() {
             large.remove(rank);
             if large.is_empty() {
-                self.large = None;
+                self.forget_large();
             } else if large.len() <= large.capacity() / 4 {
                 large.shrink_to(2 * large.len());
             }
@@ -309,8 +394,8 @@ impl Bucket {
             *self = Bucket::default();
             return;
         }
-        let needed = HEAD + used + PAIR * count;
-        if 3 * block_size(needed) <= 2 * self.block.len() {
+        let needed = self.head() + used + PAIR * count;
+        if 3 * Thin::room(needed) <= 2 * self.block.len() {
             self.resize(needed);
         }
     }
@@ -319,11 +404,11 @@ impl Bucket {
     fn resize(&mut self, needed: usize) {
         let (count, used) = (self.len(), self.used());
         assert!(u32::try_from(needed).is_ok(), "a bucket is below four gigabytes");
-        let mut block = vec![0; block_size(needed)].into_boxed_slice();
-        if count > 0 {
-            let pairs = PAIR * count;
+        let mut block = Thin::zeros(needed);
+        if !self.block.is_empty() {
+            let (pairs, end) = (PAIR * count, self.head() + used);
             let (from, to) = (self.block.len() - pairs, block.len() - pairs);
-            block[..HEAD + used].copy_from_slice(&self.block[..HEAD + used]);
+            block[..end].copy_from_slice(&self.block[..end]);
             block[to..].copy_from_slice(&self.block[from..]);
         }
         self.block = block;
@@ -339,12 +424,12 @@ impl Bucket {
         for (slot, place) in self.iter().enumerate() {
             assert_eq!(self.place(slot), place);
         }
-        assert_eq!(self.block.len(), block_size(self.block.len()), "blocks have the size of their class");
+        assert_eq!(self.kind == Kind::WithLarge, self.large() > 0);
         assert_eq!(self.block.is_empty(), self.len() == 0);
     }
 }
 
-fn large_bytes(large: &Vec<Box<[u8]>>) -> usize {
+fn large_bytes(large: &Large) -> usize {
     block_size(size_of::<Vec<Box<[u8]>>>())
         + block_size(large.capacity() * size_of::<Box<[u8]>>())
         + large.iter().map(|entry| block_size(entry.len())).sum::<usize>()
@@ -353,12 +438,22 @@ fn large_bytes(large: &Vec<Box<[u8]>>) -> usize {
 impl Clone for Bucket {
     /// Owns as many bytes.
     fn clone(&self) -> Bucket {
-        let large = self.large.as_ref().map(|large| {
+        let mut block = self.block.clone();
+        if let Some(large) = self.large_entries() {
             let mut copy = Vec::with_capacity(large.capacity());
             copy.extend(large.iter().cloned());
-            Box::new(copy)
-        });
-        Bucket { block: self.block.clone(), large }
+            let address = Box::into_raw(Box::new(copy)).expose_provenance();
+            block[HEAD..HEAD + ADDRESS].copy_from_slice(&address.to_le_bytes());
+        }
+        Bucket { block, count: self.count, kind: self.kind }
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        if self.kind == Kind::WithLarge {
+            self.forget_large();
+        }
     }
 }
 

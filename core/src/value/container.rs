@@ -2,7 +2,6 @@
 //!
 //! A record points to one of these. Adding a type adds a variant here, and the compiler asks for the rest.
 
-use super::block::block_size;
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
@@ -51,16 +50,15 @@ impl Container {
         }
     }
 
-    /// Bytes of memory of everything that it owns, the block included in which it lies itself.
+    /// Bytes of memory that it owns besides itself.
     pub fn owned_bytes(&self) -> usize {
-        let inner = match self {
+        match self {
             Container::List(list) => list.owned_bytes(),
             Container::SortedSet(set) => set.owned_bytes(),
             Container::Hash(hash) => hash.owned_bytes(),
             Container::Set(set) => set.owned_bytes(),
             Container::Stream(stream) => stream.owned_bytes(),
-        };
-        block_size(size_of::<Container>()) + inner
+        }
     }
 
     /// True without elements: such a container has no key, unless it is a stream.

@@ -183,6 +183,18 @@ pub(crate) fn tail_len(len: usize) -> usize {
 /// The element at the beginning of `bytes`, and how many of them it takes.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> (Element<'_>, usize) {
+    match bytes[0] {
+        head @ 0..=0x7f => (Element::Integer(i64::from(head)), 2),
+        head @ 0x80..=0xbf => {
+            let end = usize::from(head & 0x3f) + 1;
+            (Element::Bytes(&bytes[1..end]), end + 1)
+        }
+        _ => first_of_others(bytes),
+    }
+}
+
+/// The same of what is longer than most.
+fn first_of_others(bytes: &[u8]) -> (Element<'_>, usize) {
     let head = bytes[0];
     let wide = |width: usize| {
         let mut word = [0; 8];
@@ -192,9 +204,7 @@ pub(super) fn first(bytes: &[u8]) -> (Element<'_>, usize) {
     let text =
         |head_len: usize, len: usize| (Element::Bytes(&bytes[head_len..head_len + len]), head_len + len);
     let (element, len) = match head {
-        0..=0x7f => (Element::Integer(i64::from(head)), 1),
-        0x80..=0xbf => text(1, usize::from(head & 0x3f)),
-        0xc0..=0xdf => {
+        0..=0xdf => {
             let bits = u16::from(head & 0x1f) << 8 | u16::from(bytes[1]);
             // The thirteenth bit is the sign.
             (Element::Integer(i64::from((bits << 3) as i16 >> 3)), 2)

@@ -444,16 +444,19 @@ mod tests {
         fn both_forms_hold_the_same_registers(
             changes in proptest::collection::vec((0usize..REGISTERS, 1u8..=51), 0..300),
             near in proptest::collection::vec((0usize..20, 1u8..=4), 0..60),
-            sparse_max in prop_oneof![Just(0usize), Just(100), Just(3_000)],
+            limits in (prop_oneof![Just(100usize), Just(3_000)], prop_oneof![Just(0usize), Just(300), Just(3_000)]),
+            turns in 0usize..400,
         ) {
             let (mut model, mut bytes) = (vec![0u8; REGISTERS], empty());
             let changes = near.into_iter().chain(changes.into_iter().map(|(index, value)| (index, value.min(40))));
-            for (index, value) in changes {
+            for (n, (index, value)) in changes.enumerate() {
+                // The bound of the sparse form is configured anew; one that was allowed before stays until it is changed.
+                let sparse_max = if n < turns { limits.0 } else { limits.1 };
                 let raised = raise(&mut bytes, index, value, sparse_max);
                 prop_assert_eq!(raised, Ok(model[index] < value));
                 model[index] = model[index].max(value);
                 prop_assert_eq!(register(&bytes, index), Ok(model[index]));
-                prop_assert!(is_one(&bytes) && (is_dense(&bytes) || bytes.len() <= sparse_max.max(18)));
+                prop_assert!(is_one(&bytes) && (is_dense(&bytes) || bytes.len() <= limits.0.max(limits.1).max(18)));
             }
             let mut merged = vec![0; REGISTERS];
             prop_assert_eq!(merge(&bytes, &mut merged), Ok(()));

@@ -1,94 +1,66 @@
 //! A set of whole numbers: sorted, each of two, four or eight bytes, as wide as the widest needs.
 //!
+//! ```text
+//! count and width 4 | numbers
+//! ```
+//!
 //! It knows numbers. It does not know how many there may be before a set takes another form.
 
-use super::block::block_size;
+use super::thin::Thin;
 
-/// Sorted numbers, each once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum IntSet {
-    /// Two bytes each.
-    Short(Numbers<i16>),
-    /// Four.
-    Middle(Numbers<i32>),
-    /// Eight.
-    Long(Numbers<i64>),
+/// Count and width, in one word: the width's logarithm in its highest bits.
+const HEAD: usize = 4;
+const COUNT_BITS: u32 = 30;
+
+/// Sorted numbers, each once, in one block.
+#[derive(Clone, Default)]
+pub struct IntSet(Thin);
+
+/// Two bytes, four or eight.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Width {
+    Short,
+    Middle,
+    Long,
 }
 
-/// Numbers of one width.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Numbers<T>(Vec<T>);
-
-impl<T: Clone> Clone for Numbers<T> {
-    /// Owns as many bytes.
-    fn clone(&self) -> Numbers<T> {
-        let mut copy = Vec::with_capacity(self.0.capacity());
-        copy.extend_from_slice(&self.0);
-        Numbers(copy)
-    }
-}
-
-impl<T: Copy + Ord + TryFrom<i64> + Into<i64>> Numbers<T> {
-    fn wide<U: From<T>>(&self) -> Numbers<U> {
-        let mut wide = Vec::with_capacity(room::<U>(self.0.len() + 1));
-        wide.extend(self.0.iter().map(|number| U::from(*number)));
-        Numbers(wide)
+impl Width {
+    fn bytes(self) -> usize {
+        2 << self as usize
     }
 
-    fn place(&self, number: i64) -> Option<Result<usize, usize>> {
-        T::try_from(number).ok().map(|number| self.0.binary_search(&number))
-    }
-
-    fn insert(&mut self, at: usize, number: i64) {
-        let Ok(number) = T::try_from(number) else { return };
-        if self.0.len() == self.0.capacity() {
-            let mut next = Vec::with_capacity(room::<T>(self.0.len() + 1));
-            next.extend_from_slice(&self.0[..at]);
-            next.push(number);
-            next.extend_from_slice(&self.0[at..]);
-            self.0 = next;
-        } else {
-            self.0.insert(at, number);
+    fn of(number: i64) -> Width {
+        match number {
+            -0x8000..=0x7fff => Width::Short,
+            -0x8000_0000..=0x7fff_ffff => Width::Middle,
+            _ => Width::Long,
         }
     }
-
-    fn remove(&mut self, at: usize) {
-        self.0.remove(at);
-        if room::<T>(self.0.len()) <= self.0.capacity() / 2 {
-            let mut next = Vec::with_capacity(room::<T>(self.0.len()));
-            next.extend_from_slice(&self.0);
-            self.0 = next;
-        }
-    }
-}
-
-/// As many numbers as a block of the class has room for that so many need.
-fn room<T>(numbers: usize) -> usize {
-    block_size(numbers * size_of::<T>()) / size_of::<T>()
-}
-
-impl Default for IntSet {
-    fn default() -> IntSet {
-        IntSet::Short(Numbers(Vec::new()))
-    }
-}
-
-/// The same of any width.
-macro_rules! each {
-    ($set:expr, $numbers:ident => $what:expr) => {
-        match $set {
-            IntSet::Short($numbers) => $what,
-            IntSet::Middle($numbers) => $what,
-            IntSet::Long($numbers) => $what,
-        }
-    };
 }
 
 impl IntSet {
+    #[inline]
+    fn head(&self) -> (usize, Width) {
+        let word = self.0.first_chunk().map_or(0, |head| u32::from_le_bytes(*head));
+        let width = match word >> COUNT_BITS {
+            0 => Width::Short,
+            1 => Width::Middle,
+            _ => Width::Long,
+        };
+        ((word & ((1 << COUNT_BITS) - 1)) as usize, width)
+    }
+
+    fn set_head(&mut self, count: usize, width: Width) {
+        assert!(count < 1 << COUNT_BITS, "a set of so many numbers has taken another form long ago");
+        if let Some(head) = self.0.first_chunk_mut() {
+            *head = (count as u32 | (width as u32) << COUNT_BITS).to_le_bytes();
+        }
+    }
+
     /// How many numbers.
     #[inline]
     pub fn len(&self) -> usize {
-        each!(self, numbers => numbers.0.len())
+        self.head().0
     }
 
     /// True without numbers.
@@ -99,35 +71,58 @@ impl IntSet {
 
     /// Bytes of memory that it owns besides itself.
     pub fn owned_bytes(&self) -> usize {
-        match self {
-            IntSet::Short(numbers) => block_size(numbers.0.capacity() * 2),
-            IntSet::Middle(numbers) => block_size(numbers.0.capacity() * 4),
-            IntSet::Long(numbers) => block_size(numbers.0.capacity() * 8),
-        }
+        self.0.owned_bytes()
     }
 
     /// Bytes of each number.
     pub fn width(&self) -> usize {
-        match self {
-            IntSet::Short(_) => 2,
-            IntSet::Middle(_) => 4,
-            IntSet::Long(_) => 8,
+        self.head().1.bytes()
+    }
+
+    /// Where the number stands, or where it would.
+    #[inline]
+    fn place(&self, number: i64) -> Result<usize, usize> {
+        let (count, width) = self.head();
+        let numbers = self.0.get(HEAD..HEAD + count * width.bytes()).unwrap_or_default();
+        match width {
+            Width::Short => numbers
+                .as_chunks()
+                .0
+                .binary_search_by_key(&number, |word| i64::from(i16::from_le_bytes(*word))),
+            Width::Middle => numbers
+                .as_chunks()
+                .0
+                .binary_search_by_key(&number, |word| i64::from(i32::from_le_bytes(*word))),
+            Width::Long => {
+                numbers.as_chunks().0.binary_search_by_key(&number, |word| i64::from_le_bytes(*word))
+            }
         }
     }
 
     /// True if the number is in it.
     #[inline]
     pub fn has(&self, number: i64) -> bool {
-        matches!(each!(self, numbers => numbers.place(number)), Some(Ok(_)))
+        self.place(number).is_ok()
     }
 
     /// The number with `n` lower ones.
+    #[inline]
     pub fn get(&self, n: usize) -> Option<i64> {
-        match self {
-            IntSet::Short(numbers) => numbers.0.get(n).map(|number| i64::from(*number)),
-            IntSet::Middle(numbers) => numbers.0.get(n).map(|number| i64::from(*number)),
-            IntSet::Long(numbers) => numbers.0.get(n).copied(),
+        let (count, width) = self.head();
+        if n >= count {
+            return None;
         }
+        let bytes = &self.0[HEAD + n * width.bytes()..];
+        Some(match width {
+            Width::Short => i64::from(i16::from_le_bytes(*bytes.first_chunk()?)),
+            Width::Middle => i64::from(i32::from_le_bytes(*bytes.first_chunk()?)),
+            Width::Long => i64::from_le_bytes(*bytes.first_chunk()?),
+        })
+    }
+
+    fn put(&mut self, n: usize, number: i64, width: Width) {
+        let (at, len) = (HEAD + n * width.bytes(), width.bytes());
+        self.0[at..at + len].copy_from_slice(&number.to_le_bytes()[..len]);
     }
 
     /// From the lowest on.
@@ -137,31 +132,46 @@ impl IntSet {
 
     /// Adds a number; false if it was there.
     pub fn insert(&mut self, number: i64) -> bool {
-        loop {
-            match each!(self, numbers => numbers.place(number)) {
-                Some(Ok(_)) => return false,
-                Some(Err(at)) => {
-                    each!(self, numbers => numbers.insert(at, number));
-                    return true;
-                }
-                None => self.widen(),
+        let Err(at) = self.place(number) else { return false };
+        let (count, before) = self.head();
+        let width = if count == 0 { Width::of(number) } else { before.max(Width::of(number)) };
+        let needed = HEAD + (count + 1) * width.bytes();
+        if width != before || needed > self.0.len() {
+            let mut next = IntSet(Thin::zeros(needed));
+            next.set_head(count + 1, width);
+            if width == before {
+                let (split, end) = (HEAD + at * width.bytes(), HEAD + count * width.bytes());
+                // An empty one has no head yet.
+                let old = self.0.get(HEAD..end).unwrap_or_default();
+                next.0[HEAD..split].copy_from_slice(&old[..split - HEAD]);
+                next.0[split + width.bytes()..needed].copy_from_slice(&old[split - HEAD..]);
+            } else {
+                self.iter().enumerate().for_each(|(n, old)| next.put(n + usize::from(n >= at), old, width));
             }
+            *self = next;
+        } else {
+            let (from, end) = (HEAD + at * width.bytes(), HEAD + count * width.bytes());
+            self.0.copy_within(from..end, from + width.bytes());
+            self.set_head(count + 1, width);
         }
+        self.put(at, number, width);
+        true
     }
 
     /// Removes a number; false if it was not there. What has become wide stays so.
     pub fn remove(&mut self, number: i64) -> bool {
-        let Some(Ok(at)) = each!(self, numbers => numbers.place(number)) else { return false };
-        each!(self, numbers => numbers.remove(at));
+        let Ok(at) = self.place(number) else { return false };
+        let (count, width) = self.head();
+        let (from, end) = (HEAD + at * width.bytes(), HEAD + count * width.bytes());
+        self.0.copy_within(from + width.bytes()..end, from);
+        self.set_head(count - 1, width);
+        let needed = end - width.bytes();
+        if 2 * Thin::room(needed) <= self.0.len() {
+            let mut next = Thin::zeros(needed);
+            next[..needed].copy_from_slice(&self.0[..needed]);
+            self.0 = next;
+        }
         true
-    }
-
-    fn widen(&mut self) {
-        *self = match self {
-            IntSet::Short(numbers) => IntSet::Middle(numbers.wide()),
-            IntSet::Middle(numbers) => IntSet::Long(numbers.wide()),
-            IntSet::Long(_) => unreachable!("every number has eight bytes"),
-        };
     }
 }
 
@@ -186,6 +196,7 @@ mod tests {
                 prop_assert!(!set.has(number.wrapping_add(1)) || model.contains(&number.wrapping_add(1)));
                 prop_assert_eq!(set.clone().owned_bytes(), set.owned_bytes());
                 prop_assert!(set.owned_bytes() >= set.len() * set.width());
+                prop_assert!(set.owned_bytes() <= 32 + 5 * set.len() * set.width() / 2);
             }
         }
     }

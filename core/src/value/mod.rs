@@ -15,4 +15,5 @@ pub mod pack;
 pub mod record;
 pub mod set;
 pub mod stream;
+mod thin;
 pub mod zset;

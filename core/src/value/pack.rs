@@ -1,11 +1,15 @@
 //! A pack: elements one behind the other in one block of memory, walked from either end, with room at both.
 //!
+//! ```text
+//! where the elements begin 4 | free | elements | free
+//! ```
+//!
 //! It knows bytes and how many elements there are. It does not know how large a pack should become: that is for who owns it.
 
 use smallvec::SmallVec;
 
-use super::block::block_size;
 use super::element::{Element, Encoded, first, first_len, last_len};
+use super::thin::Thin;
 
 /// One end of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,14 +20,16 @@ pub enum Side {
     Right,
 }
 
-/// Elements in one block. Offsets count from the first element's first byte.
-#[derive(Default)]
+/// Where the elements begin, counted from what is behind it.
+const HEAD: usize = 4;
+
+/// Elements in one block. Offsets count from the first element's first byte. Small, since there is one in the record of every small value.
+#[derive(Clone, Default)]
 pub struct Pack {
-    /// Free room, then the elements, up to its length; then free room up to its capacity.
-    block: Vec<u8>,
-    /// Where the elements begin.
-    start: u32,
+    block: Thin,
     count: u32,
+    /// Bytes of the elements. A request, and so what is larger than what a pack should become, is below four gigabytes.
+    used: u32,
 }
 
 impl Pack {
@@ -42,18 +48,61 @@ impl Pack {
     /// Bytes of the elements.
     #[inline]
     pub fn used(&self) -> usize {
-        self.block.len() - self.start as usize
+        self.used as usize
     }
 
     /// Bytes of memory that the block takes.
     #[inline]
     pub fn owned_bytes(&self) -> usize {
-        block_size(self.block.capacity())
+        self.block.owned_bytes()
+    }
+
+    /// Free bytes before the elements.
+    #[inline]
+    fn start(&self) -> usize {
+        self.block.first_chunk().map_or(0, |start| u32::from_le_bytes(*start) as usize)
+    }
+
+    fn set_start(&mut self, start: usize) {
+        let start = u32::try_from(start).expect("the room before the elements is below four gigabytes");
+        if let Some(place) = self.block.first_chunk_mut() {
+            *place = start.to_le_bytes();
+        }
+    }
+
+    /// Bytes for elements, used or free.
+    #[inline]
+    fn room(&self) -> usize {
+        self.block.len().saturating_sub(HEAD)
     }
 
     #[inline]
     fn elements(&self) -> &[u8] {
-        &self.block[self.start as usize..]
+        let from = HEAD + self.start();
+        self.block.get(from..from + self.used()).unwrap_or_default()
+    }
+
+    #[inline]
+    fn elements_mut(&mut self) -> &mut [u8] {
+        let (from, used) = (HEAD + self.start(), self.used());
+        self.block.get_mut(from..from + used).unwrap_or_default()
+    }
+
+    fn set_used(&mut self, used: usize) {
+        self.used =
+            u32::try_from(used).expect("a request, and so what lies in a pack, is below four gigabytes");
+    }
+
+    /// The element that begins at an offset, the one behind it, and where the next begins; `None` at the end.
+    #[inline]
+    pub fn pair_at(&self, offset: usize) -> Option<(Element<'_>, Element<'_>, usize)> {
+        let rest = &self.elements()[offset..];
+        if rest.is_empty() {
+            return None;
+        }
+        let (element, len) = first(rest);
+        let (other, more) = first(&rest[len..]);
+        Some((element, other, offset + len + more))
     }
 
     /// The element that begins at an offset, and where the next begins; `None` at the end.
@@ -128,15 +177,15 @@ impl Pack {
         match side {
             Side::Left => {
                 self.make_room(Side::Left, len);
-                self.start -= len as u32;
-                let start = self.start as usize;
-                encoded.write(&mut self.block[start..start + len]);
+                self.set_start(self.start() - len);
+                self.set_used(self.used() + len);
+                encoded.write(&mut self.elements_mut()[..len]);
             }
             Side::Right => {
                 self.make_room(Side::Right, len);
-                let end = self.block.len();
-                self.block.resize(end + len, 0);
-                encoded.write(&mut self.block[end..]);
+                let end = self.used();
+                self.set_used(end + len);
+                encoded.write(&mut self.elements_mut()[end..]);
             }
         }
         self.count += 1;
@@ -148,11 +197,12 @@ impl Pack {
         match side {
             Side::Left => {
                 let Some((_, len)) = self.at(0) else { return };
-                self.start += len as u32;
+                self.set_start(self.start() + len);
+                self.set_used(used - len);
             }
             Side::Right => {
                 let Some(last) = self.before(used) else { return };
-                self.block.truncate(self.start as usize + last);
+                self.set_used(last);
             }
         }
         self.count -= 1;
@@ -163,8 +213,7 @@ impl Pack {
     pub fn insert(&mut self, offset: usize, bytes: &[u8]) {
         let encoded = Encoded::of(bytes);
         self.open(offset, 0, encoded.len());
-        let at = self.start as usize + offset;
-        encoded.write(&mut self.block[at..at + encoded.len()]);
+        encoded.write(&mut self.elements_mut()[offset..offset + encoded.len()]);
         self.count += 1;
     }
 
@@ -173,19 +222,18 @@ impl Pack {
         let Some((_, next)) = self.at(offset) else { return };
         let encoded = Encoded::of(bytes);
         self.open(offset, next - offset, encoded.len());
-        let at = self.start as usize + offset;
-        encoded.write(&mut self.block[at..at + encoded.len()]);
+        encoded.write(&mut self.elements_mut()[offset..offset + encoded.len()]);
         self.give_back();
     }
 
     /// Removes `count` elements that lie between two offsets.
     pub fn remove(&mut self, from: usize, to: usize, count: usize) {
         if from == 0 {
-            self.start += to as u32;
+            self.set_start(self.start() + to);
         } else {
-            let start = self.start as usize;
-            self.block.drain(start + from..start + to);
+            self.elements_mut().copy_within(to.., from);
         }
+        self.set_used(self.used() - (to - from));
         self.count -= count as u32;
         self.give_back();
     }
@@ -193,10 +241,10 @@ impl Pack {
     /// Takes out the elements from `offset` on, which are all but the first `keep`.
     pub fn split(&mut self, offset: usize, keep: usize) -> Pack {
         let rest = &self.elements()[offset..];
-        let mut block = Vec::with_capacity(block_size(rest.len()));
-        block.extend_from_slice(rest);
-        let right = Pack { block, start: 0, count: self.count - keep as u32 };
-        self.block.truncate(self.start as usize + offset);
+        let mut right = Pack { block: Pack::block_for(rest.len()), count: self.count - keep as u32, used: 0 };
+        right.set_used(rest.len());
+        right.elements_mut().copy_from_slice(rest);
+        self.set_used(offset);
         self.count = keep as u32;
         self.give_back();
         right
@@ -205,7 +253,9 @@ impl Pack {
     /// Adds another's elements at the end.
     pub fn append(&mut self, other: &Pack) {
         self.make_room(Side::Right, other.used());
-        self.block.extend_from_slice(other.elements());
+        let end = self.used();
+        self.set_used(end + other.used());
+        self.elements_mut()[end..].copy_from_slice(other.elements());
         self.count += other.count;
     }
 
@@ -238,14 +288,13 @@ impl Pack {
             }
         }
         let Some(&(first, _)) = found.first() else { return 0 };
-        let start = self.start as usize;
         let ends = found.iter().skip(1).map(|(offset, _)| *offset).chain([self.used()]);
         let mut to = first;
         for ((_, from), until) in found.iter().copied().zip(ends) {
-            self.block.copy_within(start + from..start + until, start + to);
+            self.elements_mut().copy_within(from..until, to);
             to += until - from;
         }
-        self.block.truncate(start + to);
+        self.set_used(to);
         self.count -= found.len() as u32;
         self.give_back();
         found.len()
@@ -253,23 +302,25 @@ impl Pack {
 
     /// Makes `len` bytes of the `old` that lie at an offset.
     fn open(&mut self, offset: usize, old: usize, len: usize) {
-        let start = self.start as usize;
-        if len <= old {
-            self.block.drain(start + offset + len..start + offset + old);
-            return;
+        let used = self.used();
+        if len > old {
+            self.make_room(Side::Right, len - old);
+            self.set_used(used + len - old);
         }
-        let more = len - old;
-        self.make_room(Side::Right, more);
-        let (start, end) = (self.start as usize, self.block.len());
-        self.block.resize(end + more, 0);
-        self.block.copy_within(start + offset + old..end, start + offset + len);
+        self.elements_mut().copy_within(offset + old..used, offset + len);
+        self.set_used(used + len - old);
+    }
+
+    /// A block for so many bytes of elements.
+    fn block_for(bytes: usize) -> Thin {
+        Thin::zeros(if bytes == 0 { 0 } else { HEAD + bytes })
     }
 
     /// Sees to it that `len` bytes are free at an end. What is moved for that is paid for by the pushes before or after: a block is
     /// moved within itself only if that gains a quarter of what is moved, and grows by a size class else.
     fn make_room(&mut self, side: Side, len: usize) {
-        let (used, start) = (self.used(), self.start as usize);
-        let behind = self.block.capacity() - self.block.len();
+        let (used, start) = (self.used(), self.start());
+        let behind = self.room() - start - used;
         if len <= if side == Side::Left { start } else { behind } {
             return;
         }
@@ -278,28 +329,23 @@ impl Pack {
         if free >= len && free - len >= used / 4 {
             // The other end keeps a part, lest two ends that grow in turn move everything each time.
             let kept = ((free - len) / 4).min(other);
-            let start = if side == Side::Left { free - kept } else { kept };
-            self.slide(start);
+            let to = if side == Side::Left { free - kept } else { kept };
+            self.block.copy_within(HEAD + start..HEAD + start + used, HEAD + to);
+            self.set_start(to);
             return;
         }
-        let capacity = block_size(used + len);
-        let mut block = Vec::with_capacity(capacity);
-        let start = if side == Side::Left { capacity - used } else { 0 };
-        block.resize(start, 0);
-        block.extend_from_slice(self.elements());
-        self.block = block;
-        self.start = offset_of(start);
+        let block = Pack::block_for(used + len);
+        let start = if side == Side::Left { block.len() - HEAD - used } else { 0 };
+        let start = start.min(u32::MAX as usize);
+        self.move_to(block, start);
     }
 
-    /// Moves the elements within the block.
-    fn slide(&mut self, to: usize) {
-        let (used, start) = (self.used(), self.start as usize);
-        if to + used > self.block.len() {
-            self.block.resize(to + used, 0);
-        }
-        self.block.copy_within(start..start + used, to);
-        self.block.truncate(to + used);
-        self.start = offset_of(to);
+    /// Takes another block, where the elements begin behind so many bytes.
+    fn move_to(&mut self, mut block: Thin, start: usize) {
+        let from = HEAD + start;
+        block[from..from + self.used()].copy_from_slice(self.elements());
+        self.block = block;
+        self.set_start(start);
     }
 
     /// Takes a smaller block when most of this one is free.
@@ -307,26 +353,9 @@ impl Pack {
         let used = self.used();
         if used == 0 {
             *self = Pack::default();
-        } else if self.block.capacity() > 64 && block_size(used) <= self.block.capacity() / 2 {
-            let mut block = Vec::with_capacity(block_size(used));
-            block.extend_from_slice(self.elements());
-            self.block = block;
-            self.start = 0;
+        } else if self.owned_bytes() > 64 && Thin::room(HEAD + used) <= self.block.len() / 2 {
+            self.move_to(Pack::block_for(used), 0);
         }
-    }
-}
-
-/// Room is free only in blocks that are small; what is larger than four gigabytes holds one element, at its beginning or end.
-fn offset_of(start: usize) -> u32 {
-    u32::try_from(start).expect("the room before the elements is below four gigabytes")
-}
-
-impl Clone for Pack {
-    /// In a block of the same size, so that a clone owns as many bytes.
-    fn clone(&self) -> Pack {
-        let mut block = Vec::with_capacity(self.block.capacity());
-        block.extend_from_slice(&self.block);
-        Pack { block, start: self.start, count: self.count }
     }
 }
 

@@ -4,10 +4,11 @@
 //! cache line is needed for small keys and values. The layout, all little endian and unaligned:
 //!
 //! ```text
-//! tag 1 | access 3 | [4 unused | pointer 8, aligned] | key length 1 or 5 | deadline 0 or 8 | key | value
+//! tag 1 | access 3 | [4 unused | held, aligned] | key length 1 or 5 | deadline 0 or 8 | key | value
 //! value:  embedded string: length 1 or 5, bytes · integer: 8 · large string, container: nothing more
-//! pointer: only of a large string, `Arc<Vec<u8>>`, and of a container, `Option<Box<Container>>`
+//! held:   only of a large string, `Arc<Vec<u8>>` 8, and of a container, `Option<Container>` 24
 //! ```
+//! A container lies in the record itself, so that a small one is two blocks: the record and its elements.
 //!
 //! It knows how values lie in memory. It does not know what commands do with them.
 
@@ -43,8 +44,9 @@ const PASSED_BY: u8 = 0x20;
 
 const ACCESS_AT: usize = 1;
 const HEAD: usize = 4;
-const POINTER_AT: usize = 8;
-const POINTER_HEAD: usize = 16;
+const HELD_AT: usize = 8;
+const LARGE_HEAD: usize = HELD_AT + size_of::<Arc<Vec<u8>>>();
+const CONTAINER_HEAD: usize = HELD_AT + size_of::<Option<Container>>();
 const DEADLINE_LEN: usize = 8;
 const WORD: usize = 8;
 
@@ -147,8 +149,10 @@ unsafe impl Sync for Record {}
 /// What a record points to may go where the record goes.
 const _: fn() = || {
     fn travels<T: Send + Sync>() {}
-    travels::<(Arc<Vec<u8>>, Box<Container>)>();
+    travels::<(Arc<Vec<u8>>, Container)>();
 };
+/// Each byte of it is in the record of every small container.
+const _: () = assert!(size_of::<Option<Container>>() == 24 && align_of::<Option<Container>>() <= WORD);
 
 /// The parts of a record to be built.
 struct Parts<'a> {
@@ -195,8 +199,8 @@ impl Record {
         if self.tag() & KIND != CONTAINER {
             return None;
         }
-        // SAFETY: the tag says that an `Option<Box<Container>>` lies at this aligned place, owned by the record; `&self` keeps it there.
-        unsafe { &*self.held() }.as_deref()
+        // SAFETY: the tag says that an `Option<Container>` lies at this aligned place, owned by the record; `&self` keeps it there.
+        unsafe { &*self.held() }.as_ref()
     }
 
     /// The same, to be changed in place.
@@ -206,7 +210,7 @@ impl Record {
             return None;
         }
         // SAFETY: as in `container`; `&mut self` makes this the only reference.
-        unsafe { &mut *self.held() }.as_deref_mut()
+        unsafe { &mut *self.held() }.as_mut()
     }
 
     /// Takes the container out. What stays has no value: it is to be dropped or to be given another.
@@ -215,7 +219,7 @@ impl Record {
             return None;
         }
         // SAFETY: as in `container_mut`.
-        unsafe { &mut *self.held() }.take()
+        unsafe { &mut *self.held() }.take().map(Box::new)
     }
 
     /// The value alone.
@@ -432,7 +436,11 @@ impl Record {
     /// Where the key's length stands.
     #[inline]
     fn head(&self) -> usize {
-        if self.tag() & KIND >= LARGE { POINTER_HEAD } else { HEAD }
+        match self.tag() & KIND {
+            CONTAINER => CONTAINER_HEAD,
+            LARGE => LARGE_HEAD,
+            _ => HEAD,
+        }
     }
 
     #[inline]
@@ -506,14 +514,14 @@ impl Record {
 
     fn large(&self) -> *mut Arc<Vec<u8>> {
         debug_assert_eq!(self.tag() & KIND, LARGE, "only large strings have a buffer of their own");
-        // SAFETY: a large record has at least `POINTER_HEAD` bytes, so this stays within the block.
-        unsafe { self.0.as_ptr().add(POINTER_AT).cast() }
+        // SAFETY: a large record has at least `LARGE_HEAD` bytes, so this stays within the block.
+        unsafe { self.0.as_ptr().add(HELD_AT).cast() }
     }
 
-    fn held(&self) -> *mut Option<Box<Container>> {
-        debug_assert_eq!(self.tag() & KIND, CONTAINER, "only containers lie in a box of their own");
-        // SAFETY: a container's record has at least `POINTER_HEAD` bytes, so this stays within the block.
-        unsafe { self.0.as_ptr().add(POINTER_AT).cast() }
+    fn held(&self) -> *mut Option<Container> {
+        debug_assert_eq!(self.tag() & KIND, CONTAINER, "only a container's record holds one");
+        // SAFETY: a container's record has at least `CONTAINER_HEAD` bytes, so this stays within the block.
+        unsafe { self.0.as_ptr().add(HELD_AT).cast() }
     }
 }
 
@@ -523,7 +531,7 @@ impl Drop for Record {
         match self.tag() & KIND {
             // SAFETY: the tag says that the record owns an `Arc` there; it is not used again.
             LARGE => unsafe { std::ptr::drop_in_place(self.large()) },
-            // SAFETY: the same of an `Option<Box<Container>>`.
+            // SAFETY: the same of an `Option<Container>`.
             CONTAINER => unsafe { std::ptr::drop_in_place(self.held()) },
             _ => {}
         }
@@ -614,8 +622,8 @@ fn build(parts: Parts<'_>) -> Record {
         Value::Integer(_) => (INTEGER, HEAD, WORD),
         Value::Bytes(bytes) => (EMBEDDED, HEAD, length_len(bytes.len()) + bytes.len()),
         Value::Raw(bytes) => (EMBEDDED | RAW, HEAD, length_len(bytes.len()) + bytes.len()),
-        Value::Large(_) => (LARGE, POINTER_HEAD, 0),
-        Value::Container(_) => (CONTAINER, POINTER_HEAD, 0),
+        Value::Large(_) => (LARGE, LARGE_HEAD, 0),
+        Value::Container(_) => (CONTAINER, CONTAINER_HEAD, 0),
     };
     let deadline_len = if parts.deadline.is_some() { DEADLINE_LEN } else { 0 };
     let used = head + length_len(key.len()) + deadline_len + key.len() + tail;
@@ -625,7 +633,7 @@ fn build(parts: Parts<'_>) -> Record {
     let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
     // SAFETY: the block is this large. Zeroing what is not written below makes every byte of it initialised.
     unsafe { std::ptr::write_bytes(block.as_ptr().add(used), 0, layout.size() - used) };
-    // SAFETY: only records with a pointer have a head of 16 bytes; whatever its size, it is zeroed here before its parts are written.
+    // SAFETY: the block is at least as large as its head; whatever its size, it is zeroed here before its parts are written.
     unsafe { std::ptr::write_bytes(block.as_ptr(), 0, head) };
     let mut record = Record(block);
     let tag = kind | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 };
@@ -647,7 +655,7 @@ fn build(parts: Parts<'_>) -> Record {
         // SAFETY: the place is aligned, within the head, and holds nothing that would have to be dropped.
         Value::Large(buffer) => unsafe { std::ptr::write(record.large(), buffer) },
         // SAFETY: the same.
-        Value::Container(container) => unsafe { std::ptr::write(record.held(), Some(container)) },
+        Value::Container(container) => unsafe { std::ptr::write(record.held(), Some(*container)) },
     }
     record.note_within();
     record
@@ -656,6 +664,7 @@ fn build(parts: Parts<'_>) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::element::Element;
     use crate::value::list::{Fill, List};
     use crate::value::pack::Side;
     use proptest::prelude::*;
@@ -757,14 +766,21 @@ mod tests {
 
     fn list_of(count: usize) -> Value<'static> {
         let mut list = List::default();
-        (0..count).for_each(|n| list.push(Side::Right, n.to_string().as_bytes(), Fill(-2)));
+        (0..count).for_each(|n| list.push(Side::Right, format!("e{n}").as_bytes(), Fill(-2)));
         Value::Container(Box::new(Container::List(list)))
     }
 
     #[test]
     fn a_container_stays_what_it_is_while_the_record_is_built_anew() {
         let mut record = Record::new(b"key", list_of(100), None, Access(7));
-        let address = |record: &Record| record.container().map(std::ptr::from_ref);
+        // Of its first element, which lies in a block of its own.
+        let address = |record: &Record| match record.container() {
+            Some(Container::List(list)) => match list.end(Side::Left) {
+                Some(Element::Bytes(bytes)) => Some(bytes.as_ptr()),
+                _ => None,
+            },
+            _ => None,
+        };
         let (before, copy) = (address(&record), record.copy());
         for deadline in [Some(UnixMillis(5)), Some(UnixMillis(6)), None] {
             record.set_deadline(deadline);

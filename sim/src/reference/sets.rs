@@ -41,7 +41,9 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
         b"sadd" => {
             let mut set = set(shard, db, key)?.unwrap_or_default();
             let added = words[2..].iter().filter(|member| set.insert((*member).clone())).count();
-            put_back(shard, db, key, set);
+            if added > 0 {
+                put_back(shard, db, key, set);
+            }
             number(added)
         }
         b"srem" => {

@@ -228,6 +228,32 @@ impl Group {
         self.last_id < id || self.pending.get(id).is_some()
     }
 
+    /// Frees about `steps` blocks of what is pending and of consumers; how many steps that took, at least one. After that it is only freed.
+    pub fn free_some(&mut self, steps: usize) -> usize {
+        let mut freed = 0;
+        while freed < steps && !self.pending.is_empty() {
+            self.pending.take_last();
+            freed += 1;
+        }
+        while freed < steps
+            && let Some(place) = self.order.last()
+        {
+            let id = ConsumerId(*place);
+            freed += 1;
+            if self.change(id, |consumer| consumer.pending.take_last().is_empty()) {
+                self.consumer_bytes -= self.consumer(id).bytes();
+                self.consumers[id.0 as usize] = None;
+                self.order.pop();
+            }
+        }
+        freed.max(1)
+    }
+
+    /// True without consumers and without anything pending.
+    pub fn is_freed(&self) -> bool {
+        self.pending.is_empty() && self.order.is_empty()
+    }
+
     /// Blocks that it takes steps to free.
     pub fn blocks(&self) -> usize {
         self.order.len() + self.pending.len() / 32

@@ -144,15 +144,21 @@ impl Stream {
         self.pages() + self.0.groups.iter().map(|group| group.blocks() + 1).sum::<usize>()
     }
 
-    /// Frees about `steps` of its blocks; how many steps that took, and at least one if anything was left. Groups go as wholes.
+    /// Frees about `steps` of its blocks; how many steps that took, and at least one if anything was left.
     pub fn free_some(&mut self, steps: usize) -> usize {
         let body = &mut *self.0;
         let mut freed = body.log.free_some(steps);
         while freed < steps
-            && let Some(group) = body.groups.pop()
+            && let Some(group) = body.groups.last_mut()
         {
-            body.group_bytes -= group.bytes();
-            freed += group.blocks() + 1;
+            let before = group.bytes();
+            freed += group.free_some(steps - freed);
+            body.group_bytes = body.group_bytes + group.bytes() - before;
+            if group.is_freed()
+                && let Some(group) = body.groups.pop()
+            {
+                body.group_bytes -= group.bytes();
+            }
         }
         if body.log.is_empty() && body.groups.is_empty() {
             *body = Body::default();
@@ -312,15 +318,18 @@ impl Stream {
         true
     }
 
-    /// Removes a group; true if it was there.
-    pub fn remove_group(&mut self, name: &[u8]) -> bool {
-        let Ok(at) = self.place(name) else { return false };
+    /// Takes a group out, if it is there: in a stream without entries, to be freed as such, since much may be pending in it.
+    pub fn remove_group(&mut self, name: &[u8]) -> Option<Stream> {
+        let at = self.place(name).ok()?;
         let group = self.0.groups.remove(at);
         self.0.group_bytes -= group.bytes();
         if self.0.groups.is_empty() {
             self.0.groups = Vec::new();
         }
-        true
+        let mut removed = Stream::default();
+        removed.0.group_bytes = group.bytes();
+        removed.0.groups = vec![group];
+        Some(removed)
     }
 
     /// What it knows of its past.

@@ -184,7 +184,7 @@ proptest! {
                 Step::Group { group } => {
                     let name = GROUPS[group];
                     match naive.groups.remove(name) {
-                        Some(_) => prop_assert!(stream.remove_group(name)),
+                        Some(_) => prop_assert!(stream.remove_group(name).is_some()),
                         None => {
                             let last = naive.entries.keys().nth(at % 5).copied().unwrap_or(StreamId::MIN);
                             prop_assert!(stream.add_group(name, last, None) && !stream.add_group(name, last, None));
@@ -249,8 +249,32 @@ proptest! {
 #[test]
 fn a_stream_whose_last_group_is_gone_owns_nothing_for_groups() {
     let mut stream = Stream::default();
-    assert!(stream.add_group(b"one", StreamId::MIN, None) && stream.remove_group(b"one"));
+    assert!(stream.add_group(b"one", StreamId::MIN, None));
+    let removed = stream.remove_group(b"one").expect("it was there");
+    assert_eq!(removed.owned_bytes(), recount(&removed));
     assert_eq!(stream.owned_bytes(), Stream::default().owned_bytes());
+}
+
+#[test]
+fn a_group_with_much_pending_is_freed_in_steps() {
+    let mut stream = Stream::default();
+    stream.add_group(b"g", StreamId::MIN, None);
+    stream.change_group(b"g", |group| {
+        let (consumer, _) = group.see(b"c", 1);
+        for ms in 1..=20_000 {
+            group.give(StreamId { ms, seq: 0 }, Pending { consumer, delivered: 1, times: 1 });
+        }
+    });
+    let mut removed = stream.remove_group(b"g").expect("it was there");
+    assert_eq!(stream.owned_bytes(), Stream::default().owned_bytes());
+    let (blocks, mut calls) = (removed.blocks(), 0);
+    while !removed.is_blank() {
+        assert!(removed.free_some(10) <= 10);
+        assert_eq!(removed.owned_bytes(), recount(&removed));
+        calls += 1;
+    }
+    assert!(blocks > 500 && calls > 100, "{blocks} blocks in {calls} calls");
+    assert_eq!(removed.owned_bytes(), Stream::default().owned_bytes());
 }
 
 #[test]

@@ -69,8 +69,7 @@ impl Packed {
 
     #[inline]
     fn pair(&self, at: usize) -> Option<Pair<'_>> {
-        let (member, middle) = self.pack.at(at)?;
-        let (score, next) = self.pack.at(middle)?;
+        let (member, score, next) = self.pack.pair_at(at)?;
         Some(Pair { member, score: score_of(score), at, next })
     }
 

@@ -6,11 +6,13 @@
 //! Without a section all are measured. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
 
 mod blocking;
+mod elements;
 mod load;
 mod memory;
 mod operations;
 mod table;
 mod transactions;
+mod types;
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -21,7 +23,8 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 5] = ["memory", "operations", "transactions", "multikey", "blocking"];
+const SECTIONS: [&str; 7] =
+    ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking"];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -39,7 +42,9 @@ fn main() -> ExitCode {
     {
         match section {
             "memory" => memory::measure(),
+            "elements" => elements::measure(),
             "operations" => operations::measure(&SERVERS.map(start)),
+            "types" => types::measure(&[None, Some(1)].map(start)),
             "transactions" => transactions::measure_exec(&SERVERS.map(start)),
             "multikey" => transactions::measure_many(&SERVERS.map(start)),
             _ => blocking::measure(&SERVERS.map(start)),

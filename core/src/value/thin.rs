@@ -1,0 +1,128 @@
+//! Bytes in a block of memory that knows its own size, so that who owns it holds eight bytes and not sixteen.
+//!
+//! ```text
+//! size of the block in units of 16 bytes: 4 | bytes
+//! ```
+//!
+//! What is small is mostly overhead: a hash of three fields has a pointer for every few bytes. It knows memory. It does not know what lies in it.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use super::block::block_size;
+
+/// Blocks are multiples of it.
+const UNIT: usize = 16;
+/// The size.
+const HEAD: usize = 4;
+
+/// Bytes, all of them initialised.
+pub(super) struct Thin(NonNull<u32>);
+
+/// What the pointer of an empty one leads to: a size of nothing.
+static EMPTY: u32 = 0;
+
+// SAFETY: it owns its block alone; through a shared reference it is only read.
+unsafe impl Send for Thin {}
+// SAFETY: the same.
+unsafe impl Sync for Thin {}
+
+impl Default for Thin {
+    fn default() -> Thin {
+        Thin(NonNull::from(&EMPTY))
+    }
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, UNIT / 2).expect("a block is far smaller than the address space")
+}
+
+impl Thin {
+    /// At least so many zeros: as many as the block's class has room for.
+    pub(super) fn zeros(len: usize) -> Thin {
+        if len == 0 {
+            return Thin::default();
+        }
+        let size = block_size(len + HEAD);
+        let units = u32::try_from(size / UNIT).expect("a block is below 64 gigabytes");
+        let layout = layout(size);
+        // SAFETY: the layout's size is not zero: there is a head.
+        let block = unsafe { alloc_zeroed(layout) };
+        let Some(block) = NonNull::new(block.cast::<u32>()) else { handle_alloc_error(layout) };
+        // SAFETY: the block is larger than a head, and aligned for it.
+        unsafe { block.write(units) };
+        Thin(block)
+    }
+
+    /// How many bytes one has that was made for `len`.
+    pub(super) fn room(len: usize) -> usize {
+        if len == 0 { 0 } else { block_size(len + HEAD) - HEAD }
+    }
+
+    /// Bytes of memory that the block takes.
+    #[inline]
+    pub(super) fn owned_bytes(&self) -> usize {
+        // SAFETY: the pointer leads to a head: of the block that `zeros` has made, or the one of all that are empty.
+        unsafe { self.0.read() as usize * UNIT }
+    }
+}
+
+impl Deref for Thin {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let len = self.owned_bytes().saturating_sub(HEAD);
+        // SAFETY: behind the head lie as many bytes, all initialised by `zeros`; none if it is empty. `&self` excludes changes.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>().add(HEAD), len) }
+    }
+}
+
+impl DerefMut for Thin {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let len = self.owned_bytes().saturating_sub(HEAD);
+        // SAFETY: as in `deref`; `&mut self` makes this the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().cast::<u8>().add(HEAD), len) }
+    }
+}
+
+impl Drop for Thin {
+    fn drop(&mut self) {
+        let size = self.owned_bytes();
+        if size > 0 {
+            // SAFETY: the block was allocated by `zeros` with the layout of this size, which nothing changes.
+            unsafe { dealloc(self.0.as_ptr().cast(), layout(size)) }
+        }
+    }
+}
+
+impl Clone for Thin {
+    /// In a block of the same size.
+    fn clone(&self) -> Thin {
+        let mut copy = Thin::zeros(self.len());
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_the_size_of_its_class_and_is_found_from_eight_bytes() {
+        assert_eq!(size_of::<Option<Thin>>(), 8);
+        assert!(Thin::default().is_empty() && Thin::zeros(0).clone().is_empty());
+        for len in (1..300).chain([5_000, 100_000]) {
+            let mut thin = Thin::zeros(len);
+            assert_eq!((thin.owned_bytes(), thin.len()), (block_size(len + 4), block_size(len + 4) - 4));
+            assert_eq!(Thin::room(len), thin.len());
+            assert!(thin.iter().all(|byte| *byte == 0));
+            thin[len - 1] = 7;
+            let copy = thin.clone();
+            assert_eq!((&copy[..], copy.owned_bytes()), (&thin[..], thin.owned_bytes()));
+        }
+    }
+}
