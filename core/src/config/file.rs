@@ -315,7 +315,7 @@ mod tests {
     fn what_has_no_effect_is_named() {
         let text = "appendonly yes\nport 1\nsave 1 1\nmaxmemory-policy allkeys-lru\ncluster-enabled no";
         let names = Settings::default().apply_file(&parse(text.as_bytes()).unwrap()).unwrap();
-        assert_eq!(names, ["appendonly", "maxmemory-policy", "save"]);
+        assert_eq!(names, ["appendonly", "maxmemory-policy"]);
     }
 
     #[test]
