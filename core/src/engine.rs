@@ -132,6 +132,7 @@ impl Engine {
         self.node.started_unix.get_or_insert(now.unix_seconds());
         if self.node.statistics.sample(now.mono) {
             self.node.note_peak();
+            self.node.look_at_room();
         }
         let mut consumed = 0;
         match event {
@@ -217,7 +218,7 @@ impl Engine {
 
     /// True while there is background work for [`Event::Slice`].
     pub fn has_background(&self) -> bool {
-        self.expiry_is_behind || !self.node.shard.trash.is_empty()
+        self.expiry_is_behind || !self.node.shard.trash.is_empty() || self.node.is_behind()
     }
 
     /// True while answers of other cores are outstanding: a driver may poll for them instead of sleeping.
@@ -496,6 +497,7 @@ impl Engine {
 
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.sessions.take(conn) {
+            self.node.client_bytes -= session.counted_bytes;
             if !planted("close forgets the parked entry") {
                 self.node.links.forget(conn);
             }
@@ -515,6 +517,9 @@ impl Engine {
     /// After anything has happened to a client: tells the driver what follows.
     pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
+        let counted = session.bytes_to_count();
+        let before = std::mem::replace(&mut session.counted_bytes, counted);
+        self.node.client_bytes = self.node.client_bytes + counted - before;
         if session.close_said {
             return;
         }
@@ -662,6 +667,7 @@ impl Engine {
         if self.expiry_is_behind && left > 0 {
             self.sweep(now, left);
         }
+        self.node.let_some_go(left);
     }
 
     fn sweep(&mut self, now: Now, steps: usize) {

@@ -5,6 +5,7 @@
 use crate::args::Args;
 use crate::command::row::{Flags, Next, Plan, Run, Touch};
 use crate::command::table::CommandId;
+use crate::eviction::room::need_of;
 use crate::hash::placement_part;
 use crate::node::Node;
 use crate::protocol::chunks::Chunks;
@@ -82,7 +83,7 @@ pub(crate) fn run_hop(
     let started = (node.instruments.stopwatch)();
     let start = chunks.len();
     let resp = hop.circumstances.resp;
-    let refused = !hop.is_admitted && row.flags.has(Flags::DENYOOM) && node.is_out_of_memory();
+    let refused = !hop.is_admitted && row.flags.has(Flags::DENYOOM) && node.lacks_room(need_of(args));
     let outcome = if refused {
         Err(Failure::OUT_OF_MEMORY)
     } else {

@@ -249,7 +249,7 @@ mod tests {
             &["maxmemory-policy", "lru"],
             "maxmemory-policy",
             "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
-             allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+             allkeys-lru, allkeys-lfu, allkeys-random, noeviction, allkeys-sieve",
         );
         check_failed(
             &["appendfsync", ""],

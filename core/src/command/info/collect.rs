@@ -35,6 +35,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         monitors: node.feed.monitors() as u64,
         data_bytes: node.shard.used_bytes() as u64,
         shard: node.shard.counters,
+        exceeded_millis: node.shortness.exceeded_millis(asked.now.mono),
         outstanding: node.links.outstanding() as u64,
         lines_dropped: node.feed.dropped(),
         order: OrderFigures {
