@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
 use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
+use crate::eviction::room::BANK;
 use crate::files::Files;
 use crate::gather::Gather;
 use crate::hash::KeyHash;
@@ -207,6 +208,9 @@ impl Engine {
         }
         if self.needs_cron() {
             next = next.min(self.next_cron);
+        }
+        if self.stopping.is_none() {
+            next = next.min(node.budget.deadline(node.used_bytes()));
         }
         let sweeps = node.shard.active_expire && node.pause.is_none();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
@@ -575,6 +579,12 @@ impl Engine {
                     release(session, out);
                 }
             }
+        }
+        if self.node.budget.is_due(now.mono)
+            && self.stopping.is_none()
+            && let Some(report) = self.node.tend_budget()
+        {
+            out.push(Effect::Send { to: BANK, message: Message::Budget { report } });
         }
         if self.node.feed.has_news() {
             self.speak_feed(out);

@@ -7,6 +7,7 @@ use crate::args::Packed;
 use crate::command::CommandId;
 use crate::directs::{Directs, Dones};
 use crate::event::{ConnId, CoreId};
+use crate::eviction::budget::{Allowance, Report};
 use crate::hash::KeyHash;
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
@@ -214,6 +215,16 @@ pub enum Message {
         /// This core's part.
         part: Part,
     },
+    /// How I stand to the budget of memory. Answered by `Allowance`.
+    Budget {
+        /// What I use and need.
+        report: Report,
+    },
+    /// Answers `Budget`.
+    Allowance {
+        /// What you may use.
+        allowance: Allowance,
+    },
     /// Begin or end to send me what MONITOR shows. Answered by `Noted`.
     Watch {
         /// True to begin.
@@ -242,6 +253,7 @@ impl Message {
             self,
             Message::Done { .. }
                 | Message::Answer { .. }
+                | Message::Allowance { .. }
                 | Message::Noted
                 | Message::Received
                 | Message::InLine { .. }

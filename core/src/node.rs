@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::config::order::ChangeOrder;
 use crate::engine::EngineConfig;
 use crate::event::{ConnId, CoreId, Effect, Effects, LogLevel};
+use crate::eviction::budget::{Bank, Budget};
 use crate::eviction::policy::Policy;
 use crate::eviction::room::Shortness;
 use crate::feed::Feed;
@@ -195,6 +196,10 @@ pub struct Node {
     pub now: Now,
     /// The eviction policy by which keys were judged last.
     policy: Policy,
+    /// This core's part of `maxmemory`.
+    pub budget: Budget,
+    /// The parts of all, on core 0.
+    pub bank: Option<Box<Bank>>,
     /// Whether memory is short.
     pub shortness: Shortness,
     /// Bytes of clients: what they have said and not heard yet, and what is kept of each.
@@ -240,6 +245,8 @@ impl Node {
             started_unix: None,
             now: Now::default(),
             policy: Policy::NoEviction,
+            budget: Budget::new(config.cores),
+            bank: (config.core.0 == 0).then(|| Box::new(Bank::new(config.cores))),
             shortness: Shortness::default(),
             client_bytes: 0,
             clients_made: 0,
@@ -259,6 +266,7 @@ impl Node {
         if std::mem::replace(&mut self.policy, policy) != policy {
             self.shard.victims.forget();
         }
+        self.budget.set_limit(self.settings.maxmemory);
         self.look_at_room();
     }
 
@@ -332,10 +340,7 @@ impl Node {
     /// Bytes that may be in use on this core, [`usize::MAX`] without a limit.
     #[inline]
     pub fn ceiling(&self) -> usize {
-        match self.settings.maxmemory {
-            0 => usize::MAX,
-            max => (max / u64::from(self.cores)) as usize,
-        }
+        self.budget.ceiling()
     }
 
     /// How uses of keys are written, at this instant.

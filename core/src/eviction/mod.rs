@@ -6,8 +6,10 @@
 //! | [`pool`] | the best candidates of the last samples |
 //! | [`sieve`] | the hand that goes around the table, for the policy that Redis does not have |
 //! | [`victims`] | which key of a shard goes next, and its going |
+//! | [`budget`] | which part of `maxmemory` each core may use |
 //! | [`room`] | making room before a command that grows, and in the background |
 
+pub mod budget;
 pub mod policy;
 pub mod pool;
 pub mod room;

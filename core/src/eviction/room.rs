@@ -2,8 +2,10 @@
 //!
 //! It knows the core's accounts and its share of the budget. Which key goes is decided in [`super::victims`].
 
+use super::budget::{Allowance, Report};
 use super::policy::Judge;
 use crate::args::Args;
+use crate::event::CoreId;
 use crate::node::{FIXED_BYTES, Node};
 use crate::time::Instant;
 use crate::txn::intent::Fingerprint;
@@ -18,6 +20,9 @@ const KEYS_MAX: usize = 8_192;
 const EXPIRY_STEPS: usize = 8;
 /// Steps in which what was removed is freed, before more is removed.
 const FREE_STEPS: usize = 64;
+
+/// The core that has the bank.
+pub(crate) const BANK: CoreId = CoreId(0);
 
 /// A part of a table that may come into being with any key, bytes.
 pub(crate) const GROWTH: usize = 16 << 10;
@@ -51,13 +56,17 @@ impl Node {
     /// Lets keys go, if need be and if the policy lets it, until there is room for so many more bytes; true if there is none.
     #[inline]
     pub(crate) fn lacks_room(&mut self, need: usize) -> bool {
-        let ceiling = self.ceiling();
-        ceiling < usize::MAX && self.used_bytes() + need > ceiling && self.make_room(need)
+        let soft = self.budget.soft();
+        soft < usize::MAX && self.used_bytes() + need > soft && self.make_room(need)
     }
 
     #[cold]
     fn make_room(&mut self, need: usize) -> bool {
+        self.budget.want();
         let ceiling = self.ceiling();
+        if self.used_bytes() + need <= ceiling {
+            return false;
+        }
         let room = |node: &Node| node.used_bytes() + need <= ceiling;
         if self.may_change_by_itself() {
             let unix = self.now.unix();
@@ -118,6 +127,43 @@ impl Node {
         } else if let Some(since) = self.shortness.since.take() {
             self.shortness.before += now.0.saturating_sub(since.0);
         }
+    }
+
+    /// Tells the bank, if it is time, how this core stands; what is to be sent to it.
+    pub(crate) fn tend_budget(&mut self) -> Option<Report> {
+        let (now, used) = (self.now.mono, self.used_bytes());
+        let evicts = self.settings.maxmemory_policy.evicts();
+        if let Some(bank) = &mut self.bank {
+            let report = self.budget.report(used, evicts, now);
+            let allowance = bank.hear(self.core.index(), report);
+            // The first to know what all use looks at what is resident.
+            if bank.is_to_look(now) {
+                bank.look((self.instruments.usage)().resident, self.settings.maxmemory, evicts);
+            }
+            self.allow(allowance);
+            return None;
+        }
+        if !self.links.take(BANK) {
+            self.budget.put_off(now);
+            return None;
+        }
+        Some(self.budget.report(used, evicts, now))
+    }
+
+    /// The bank has heard another core; what it answers.
+    pub(crate) fn hear_report(&mut self, from: CoreId, report: Report) -> Allowance {
+        let (now, evicts) = (self.now.mono, self.settings.maxmemory_policy.evicts());
+        let Some(bank) = &mut self.bank else { unreachable!("only the core that has the bank is told") };
+        if bank.is_to_look(now) {
+            bank.look((self.instruments.usage)().resident, self.settings.maxmemory, evicts);
+        }
+        bank.hear(from.index(), report)
+    }
+
+    /// The bank has answered: there may be more room, or less.
+    pub(crate) fn allow(&mut self, allowance: Allowance) {
+        self.budget.allow(allowance, self.now.mono);
+        self.look_at_room();
     }
 
     /// True if keys are to go in the background.
