@@ -133,7 +133,6 @@ impl Engine {
         self.node.started_unix.get_or_insert(now.unix_seconds());
         if self.node.statistics.sample(now.mono) {
             self.node.note_peak();
-            self.node.look_at_room();
         }
         let mut consumed = 0;
         match event {
@@ -501,7 +500,7 @@ impl Engine {
 
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.sessions.take(conn) {
-            self.node.client_bytes -= session.counted_bytes;
+            self.node.client_bytes -= session.counted_bytes();
             if !planted("close forgets the parked entry") {
                 self.node.links.forget(conn);
             }
@@ -521,9 +520,8 @@ impl Engine {
     /// After anything has happened to a client: tells the driver what follows.
     pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
-        let counted = session.bytes_to_count();
-        let before = std::mem::replace(&mut session.counted_bytes, counted);
-        self.node.client_bytes = self.node.client_bytes + counted - before;
+        let (now_bytes, before) = session.recount();
+        self.node.client_bytes = self.node.client_bytes + now_bytes - before;
         if session.close_said {
             return;
         }

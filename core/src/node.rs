@@ -81,6 +81,13 @@ pub enum Applied {
         /// The reply.
         token: Token,
     },
+    /// Keys went because memory was short; [`crate::eviction::victims::Victims::take_told`] names them, in the order of these lines.
+    Evicted {
+        /// How many.
+        keys: u32,
+    },
+    /// What is noted next has found no room: nothing of it was done.
+    NoRoom,
     /// A command of a client of core `from`, or several that take effect as one.
     Direct {
         /// Who asked.
@@ -267,17 +274,23 @@ impl Node {
             self.shard.victims.forget();
         }
         self.budget.set_limit(self.settings.maxmemory);
-        self.look_at_room();
+        self.shortness.in_vain_at = 0;
     }
 
     /// From now on [`Node::take_journal`] tells what ran.
     pub fn keep_journal(&mut self) {
         self.journal = Some(Vec::new());
+        self.shard.victims.tell();
     }
 
     /// What ran since the last time, in order.
     pub fn take_journal(&mut self) -> Vec<Noted> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The keys that went since the last time because memory was short, each with its database, in order.
+    pub fn take_evicted(&mut self) -> Vec<(u16, Vec<u8>)> {
+        self.shard.victims.take_told()
     }
 
     #[inline]

@@ -383,6 +383,7 @@ impl Engine {
         if lacks_room {
             let failure = if bundle.is_array { NO_ROOM } else { Failure::OUT_OF_MEMORY };
             self.node.statistics.error(failure.code());
+            self.node.note_applied(Applied::NoRoom);
             Reply::new(reply, resp).error(&failure);
             return Vec::new();
         }
@@ -456,9 +457,9 @@ impl Engine {
 
     /// A part of a transaction is about to run, which may grow and is not refused any more: lets keys go for it, if need be.
     fn yield_room(&mut self, grows: bool, need: usize) {
-        if grows && self.node.lacks_room(need) {
-            // What has been admitted where it began runs; the next one is refused.
-            self.node.look_at_room();
+        if grows {
+            // What has been admitted where it began runs, though there may be none.
+            self.node.lacks_room(need);
         }
     }
 

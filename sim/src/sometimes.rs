@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 88] = [
+pub const ALL: [&str; 91] = [
     "a reply waited for a remote one",
     "credits ran out and a client was parked",
     "a parked client went on",
@@ -27,6 +27,9 @@ pub const ALL: [&str; 88] = [
     "a shard judged by a later instant than the request's",
     "a key was found expired by a command",
     "a key was found expired by the sweep",
+    "a key was evicted",
+    "a key was evicted while somebody's request was under way",
+    "a request found no room",
     "a table split",
     "a table merged",
     "flushed keys were freed in steps",

@@ -62,6 +62,11 @@ impl Policy {
         matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
     }
 
+    /// True if any key may go.
+    pub fn is_for_all_keys(self) -> bool {
+        self.evicts() && !self.is_volatile()
+    }
+
     /// True if keys count how often they are used, and not when they were used last.
     #[inline]
     pub fn counts_uses(self) -> bool {

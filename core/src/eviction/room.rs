@@ -6,7 +6,7 @@ use super::budget::{Allowance, Report};
 use super::policy::Judge;
 use crate::args::Args;
 use crate::event::CoreId;
-use crate::node::{FIXED_BYTES, Node};
+use crate::node::{Applied, FIXED_BYTES, Node};
 use crate::time::Instant;
 use crate::txn::intent::Fingerprint;
 
@@ -30,12 +30,14 @@ pub(crate) const GROWTH: usize = 16 << 10;
 /// What a core remembers of the shortness of memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shortness {
-    /// More is in use than may be, and there may be keys to go.
-    is_behind: bool,
+    /// When so much was in use no key was found that may go.
+    pub(crate) in_vain_at: usize,
     /// Since when more is in use than may be.
     since: Option<Instant>,
     /// How long it was so before, nanoseconds.
     before: u64,
+    /// Keys that are to go whatever the budget says.
+    storm: usize,
 }
 
 impl Shortness {
@@ -76,10 +78,8 @@ impl Node {
             // What would not fit into an empty store drives nothing out.
             if need <= ceiling.saturating_sub(FIXED_BYTES) || !self.settings.maxmemory_policy.evicts() {
                 let keys = (KEYS_PER_COMMAND + need / BYTES_PER_KEY).min(KEYS_MAX);
-                let (left, found_all) = self.let_go_until(&room, keys);
-                if left == 0 && !found_all {
+                if self.let_go_until(&room, keys) == 0 {
                     // The rest goes in the background.
-                    self.shortness.is_behind = true;
                     self.note_shortness();
                     return false;
                 }
@@ -94,11 +94,21 @@ impl Node {
         self.pause.is_none_or(|pause| pause.until <= self.now.mono)
     }
 
-    /// Lets keys go until `enough`, up to so many; how many more might have gone, and true if there is no other to go.
-    fn let_go_until(&mut self, enough: &dyn Fn(&Node) -> bool, keys: usize) -> (usize, bool) {
+    /// Lets keys go until `enough`, up to so many; how many more might have gone.
+    fn let_go_until(&mut self, enough: &dyn Fn(&Node) -> bool, keys: usize) -> usize {
         let policy = self.settings.maxmemory_policy;
         let judge =
             Judge::new(policy, self.settings.maxmemory_samples, self.settings.lfu_decay_time, self.now);
+        let before = self.shard.counters.evicted;
+        let left = self.let_go_some(enough, keys, &judge);
+        let evicted = self.shard.counters.evicted - before;
+        if evicted > 0 {
+            self.note_applied(Applied::Evicted { keys: evicted as u32 });
+        }
+        left
+    }
+
+    fn let_go_some(&mut self, enough: &dyn Fn(&Node) -> bool, keys: usize, judge: &Judge) -> usize {
         let mut left = keys;
         while left > 0 && !enough(self) {
             if !self.shard.trash.is_empty() {
@@ -111,12 +121,13 @@ impl Node {
             let spared = |database: u16, key: &[u8]| {
                 !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
             };
-            if !policy.evicts() || !self.shard.evict_one(&judge, &spared) {
-                return (left, true);
+            if !self.shard.evict_one(judge, &spared) {
+                self.shortness.in_vain_at = self.used_bytes();
+                break;
             }
             left -= 1;
         }
-        (left, false)
+        left
     }
 
     /// Keeps the count of time.
@@ -163,20 +174,28 @@ impl Node {
     /// The bank has answered: there may be more room, or less.
     pub(crate) fn allow(&mut self, allowance: Allowance) {
         self.budget.allow(allowance, self.now.mono);
-        self.look_at_room();
+        self.note_shortness();
     }
 
     /// True if keys are to go in the background.
     #[inline]
     pub(crate) fn is_behind(&self) -> bool {
-        self.shortness.is_behind && self.may_change_by_itself()
+        (self.shortness.storm > 0 || self.is_over()) && self.may_change_by_itself()
     }
 
-    /// The budget, the policy or what is in use may have changed: keys may have to go though nobody writes.
-    pub(crate) fn look_at_room(&mut self) {
-        self.shortness.is_behind =
-            self.used_bytes() > self.ceiling() && self.settings.maxmemory_policy.evicts();
-        self.note_shortness();
+    /// More is in use than may be, and it is not known that no key may go.
+    #[inline]
+    fn is_over(&self) -> bool {
+        let ceiling = self.ceiling();
+        ceiling < usize::MAX && self.settings.maxmemory_policy.evicts() && {
+            let used = self.used_bytes();
+            used > ceiling && used != self.shortness.in_vain_at
+        }
+    }
+
+    /// So many keys are to go in the background whatever the budget says: for drivers that check what an eviction does.
+    pub fn storm(&mut self, keys: usize) {
+        self.shortness.storm = keys;
     }
 
     /// Lets up to so many keys go in the background.
@@ -184,9 +203,12 @@ impl Node {
         if !self.is_behind() {
             return;
         }
+        if self.shortness.storm > 0 {
+            let keys = std::mem::take(&mut self.shortness.storm);
+            self.let_go_until(&|_| false, keys);
+        }
         let ceiling = self.ceiling();
-        let (_, found_all) = self.let_go_until(&|node| node.used_bytes() <= ceiling, steps);
-        self.shortness.is_behind = !found_all && self.used_bytes() > ceiling;
+        self.let_go_until(&|node| node.used_bytes() <= ceiling, steps);
         self.note_shortness();
     }
 }

@@ -36,6 +36,8 @@ pub enum Deed {
     },
     /// Nobody's request: a shard has removed keys, each of a database, because their time had come.
     Expired(Vec<(usize, Vec<u8>)>),
+    /// Nobody's request: a shard has removed keys because memory was short.
+    Evicted(Vec<(usize, Vec<u8>)>),
 }
 
 /// A request that has no place in the order yet.
@@ -53,6 +55,8 @@ struct Request {
     standing: BTreeMap<Vec<u8>, Standing>,
     /// It was in line before.
     has_waited: bool,
+    /// It was refused, as memory was short.
+    lacked_room: bool,
 }
 
 /// A request's number leaves room for so many bits: its tries, if it has to wait.
@@ -102,7 +106,9 @@ impl Replay {
         }
         let (instants, standing) = (BTreeMap::new(), BTreeMap::new());
         let (heard, expired, has_waited) = (None, Vec::new(), false);
-        let request = Request { said, database, deed, instants, heard, expired, standing, has_waited };
+        let lacked_room = false;
+        let request =
+            Request { said, database, deed, instants, heard, expired, standing, has_waited, lacked_room };
         self.requests.insert(op, request);
         op
     }
@@ -112,6 +118,13 @@ impl Replay {
         if let Some(request) = self.requests.get_mut(&op) {
             request.has_waited |= has_waited;
             request.standing.extend(standing);
+        }
+    }
+
+    /// A request was refused where it was to run, as memory was short: it has done nothing.
+    pub fn lacked_room(&mut self, op: Op) {
+        if let Some(request) = self.requests.get_mut(&op) {
+            request.lacked_room = true;
         }
     }
 
@@ -224,6 +237,10 @@ impl Replay {
             // Its client went before anything of it ran.
             return Ok(());
         }
+        if request.lacked_room || request.heard.as_ref().is_some_and(says_no_room) {
+            self.situations.push("a request found no room");
+            return Ok(());
+        }
         for (shard, unix_millis) in &request.instants {
             self.store.judge_by(usize::from(*shard), *unix_millis);
         }
@@ -232,6 +249,12 @@ impl Replay {
         let answer = match &request.deed {
             Deed::Expired(keys) => {
                 keys.iter().for_each(|(database, key)| self.store.all.expire(*database, key));
+                return Ok(());
+            }
+            Deed::Evicted(keys) => {
+                for (database, key) in keys {
+                    self.store.all.remove(*database, key);
+                }
                 return Ok(());
             }
             Deed::Command(words) => {
@@ -423,6 +446,11 @@ fn served_by(cause: &str) -> Option<&'static str> {
     })
 }
 
+/// True for the words of Redis for a command that needs more memory than there is.
+fn says_no_room(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(line) if line.starts_with("OOM command not allowed"))
+}
+
 /// For people.
 fn said(deed: &Deed) -> String {
     match deed {
@@ -432,6 +460,10 @@ fn said(deed: &Deed) -> String {
         Deed::Exec { commands, .. } => {
             let commands: Vec<String> = commands.iter().map(|words| spoken(words)).collect();
             format!("EXEC of {}", commands.join("; "))
+        }
+        Deed::Evicted(keys) => {
+            let keys: Vec<String> = keys.iter().map(|(_, key)| String::from_utf8_lossy(key).into()).collect();
+            format!("(eviction of {})", keys.join(", "))
         }
         Deed::Expired(keys) => {
             let keys: Vec<String> = keys.iter().map(|(_, key)| String::from_utf8_lossy(key).into()).collect();

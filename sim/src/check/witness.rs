@@ -70,6 +70,8 @@ pub struct Turn<'a> {
     pub moment: u64,
     /// Situations.
     pub sometimes: &'a mut Sometimes,
+    /// Keys that went in the event because memory was short, in order.
+    pub evicted: Vec<Named>,
 }
 
 /// The number that the order knows a try of a request by.
@@ -130,6 +132,7 @@ impl Witness {
             self.scans.values_mut().for_each(Scan::went_back);
         }
         let mut ran = BTreeMap::new();
+        let (mut lacked_room, mut evicted) = (false, std::mem::take(&mut turn.evicted));
         for Noted { applied, judged } in lines {
             let taking = match applied {
                 Applied::Here { conn, refused } => Some(self.here(turn, *conn, *refused, judged.0)?),
@@ -168,9 +171,21 @@ impl Witness {
                     self.ended(turn, *tx, *refused)?;
                     None
                 }
+                Applied::Evicted { keys } => {
+                    let keys: Vec<Named> = evicted.drain(..(*keys as usize).min(evicted.len())).collect();
+                    self.evicted(turn, keys, judged.0)?;
+                    None
+                }
+                Applied::NoRoom => {
+                    lacked_room = true;
+                    None
+                }
                 other => return Err(format!("nobody has told the witness of {other:?}")),
             };
             let Some(taking) = taking else { continue };
+            if let (true, Some(op)) = (std::mem::take(&mut lacked_room), taking.op) {
+                self.replay.lacked_room(op);
+            }
             // What runs for a client that is gone is soon forgotten.
             if let Some(op) = taking.op
                 && let Some(under_way) = self.under_way.get(&op)
@@ -185,6 +200,28 @@ impl Witness {
         self.clocks.rests(turn.engine, turn.unix_millis)?;
         self.replay.situations.drain(..).for_each(|situation| turn.sometimes.met(situation));
         Ok(())
+    }
+
+    /// A shard has removed keys because memory was short: nobody's doing, but at this place in the order.
+    fn evicted(&mut self, turn: &mut Turn<'_>, keys: Vec<Named>, judged: u64) -> Result<(), String> {
+        let core = turn.core();
+        turn.sometimes.met("a key was evicted");
+        if !self.under_way.is_empty() {
+            turn.sometimes.met("a key was evicted while somebody's request was under way");
+        }
+        self.nobodys += 1;
+        let said = Said { connection: NOBODY, number: self.nobodys };
+        let op = self.replay.taken(said, 0, Deed::Evicted(keys.clone()), turn.moment);
+        for (database, key) in &keys {
+            let part = Part { op, shard: core, database: *database, unix_millis: judged };
+            self.replay.ran(part, &[], std::slice::from_ref(key))?;
+            self.waits.changed(core, *database, key, "another");
+            self.clocks.forget(usize::from(core), &(*database, key.clone()));
+            for scan in self.scans.values_mut() {
+                scan.changed(turn.engine, &self.placement, *database, Some(key));
+            }
+        }
+        self.replay.gone(op)
     }
 
     /// What these requests and the passing of time have done to keys, for those that ask the shards themselves.
@@ -335,7 +372,7 @@ impl Witness {
         let is_one_step = match &deed {
             Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
             Deed::Watch(_) => true,
-            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) => false,
+            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) => false,
         };
         let said = Said { connection: dialogue as u64, number: number_of(request, 0) };
         let op = self.replay.taken(said, database, deed.clone(), turn.moment);
@@ -363,7 +400,7 @@ impl Witness {
         match deed {
             Deed::Watch(keys) => session.watches(op, keys),
             Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
-            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) => {}
+            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) => {}
         }
         let under_way = UnderWay { is_exec, ..UnderWay::new(taking, footprint, is_one_step) };
         self.under_way.insert(op, under_way);
