@@ -23,8 +23,17 @@ const KEPT_SPARE: u32 = 4;
 const NEWS_BYTES: usize = 64 << 10;
 /// The counted bytes are never pressed below this part of the limit, whatever is resident.
 const PRESSED_TO: u64 = 2;
-/// A piece of what is resident above the limit by which the counted bytes are pressed down at each look.
-const PRESSED_BY: u64 = 8;
+/// The part of what is resident above the aim by which the counted bytes are pressed down at each look.
+const PRESSED_BY: u64 = 6;
+/// The aim is below the limit by this part of it, since what moves overshoots.
+const AIM_BELOW: u64 = 64;
+/// Within this part of the limit below the aim the counted bytes grow slowly,
+const SLOW_BELOW: u64 = 8;
+/// by this part of what is left at each look.
+const SLOWLY: u64 = 32;
+
+/// Below this limit only what is counted counts: the program itself would leave too little of it.
+const RESIDENT_FROM: u64 = 48 << 20;
 
 /// What a core tells the bank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -204,6 +213,8 @@ pub struct Bank {
     used: Vec<u64>,
     held: Vec<u32>,
     recalls: Vec<u32>,
+    /// Bytes that all cores together may count, by the latest look.
+    allowed: u64,
     slack: u64,
     next_look: Instant,
 }
@@ -218,6 +229,7 @@ impl Bank {
             used: vec![0; count],
             held: vec![each; count],
             recalls: vec![0; count],
+            allowed: 0,
             slack: 0,
             next_look: Instant(0),
         }
@@ -262,27 +274,30 @@ impl Bank {
         is_due
     }
 
-    /// So much is resident; 0: nobody knows. `evicts`: keys may go, so that it is better to be careful while the store grows.
+    /// So much is resident; 0: nobody knows. `evicts`: keys may go.
     pub(crate) fn look(&mut self, resident: u64, limit: u64, evicts: bool) {
-        if resident == 0 || limit == 0 {
+        if resident == 0 || limit < RESIDENT_FROM {
+            self.allowed = limit;
             self.slack = 0;
             return;
         }
         let used: u64 = self.used.iter().sum();
-        let allowed = match resident.checked_sub(limit) {
-            Some(over) if over > 0 => {
-                // What was freed does not come back at once, so that pressing hard would press for ever.
-                let before = limit - self.slack;
-                before.min(used).saturating_sub(over.div_ceil(PRESSED_BY)).max(limit / PRESSED_TO)
-            }
-            _ => {
-                let gap = limit - resident;
-                // Until the next look no more than a part of what is left is filled: what is counted is not all that it takes.
-                let step = if evicts && gap > limit / 32 { gap / 4 * 3 } else { gap };
-                (used + step).clamp(limit / PRESSED_TO, limit)
+        let aim = limit - limit / AIM_BELOW;
+        let least = limit / PRESSED_TO;
+        let before = self.allowed.clamp(least, limit);
+        self.allowed = match aim.checked_sub(resident) {
+            // What was freed does not come back at once, so that pressing hard would press for ever.
+            None => before.min(used).saturating_sub((resident - aim).div_ceil(PRESSED_BY)),
+            // Nothing goes, so nothing moves: what is left may be filled.
+            Some(_) if !evicts => before.max(used + limit - resident),
+            // Far from the aim most of the way is gone in one step. Near it keys begin to go, and then the allocator's slack grows: so slowly.
+            Some(gap) => {
+                let far = gap.saturating_sub(limit / SLOW_BELOW);
+                before.max(used + far / 4 * 3 + gap / SLOWLY)
             }
         };
-        self.slack = limit - allowed;
+        self.allowed = self.allowed.clamp(least, limit);
+        self.slack = limit - self.allowed;
     }
 }
 
@@ -328,22 +343,26 @@ mod tests {
 
     #[test]
     fn what_is_resident_presses_slowly_and_not_without_end() {
+        const PERCENT: u64 = LIMIT / 100;
         let mut bank = Bank::new(1);
-        bank.used[0] = LIMIT / 100 * 95;
-        bank.look(LIMIT / 100 * 90, LIMIT, true);
-        assert_eq!(bank.slack, 0);
-        bank.look(LIMIT / 100 * 104, LIMIT, true);
-        let first = bank.slack;
-        assert!(first > LIMIT / 100 * 5 && first < LIMIT / 100 * 6, "{first}");
-        for _ in 0..1_000 {
-            bank.look(LIMIT / 100 * 104, LIMIT, true);
-        }
-        assert_eq!(bank.slack, LIMIT / 2);
-        bank.used[0] = LIMIT / 2;
-        bank.look(LIMIT / 100 * 99, LIMIT, true);
-        assert!(bank.slack < LIMIT / 2 && bank.slack > LIMIT / 100 * 48);
-        bank.look(0, LIMIT, true);
-        assert_eq!(bank.slack, 0);
+        let mut look = |used: u64, resident: u64| {
+            bank.used[0] = used * PERCENT;
+            bank.look(resident * PERCENT, LIMIT, true);
+            (LIMIT - bank.slack) / PERCENT
+        };
+        assert_eq!(look(0, 10), 58, "far from the aim most of the way is open");
+        assert_eq!(look(60, 75), 68);
+        assert_eq!(look(68, 88), 68, "near it there is little");
+        assert_eq!(look(40, 90), 68, "what was freed and is still resident may be filled again");
+        assert!((66..68).contains(&look(68, 104)), "above it a little less");
+        (0..1_000).for_each(|_| drop(look(60, 104)));
+        assert_eq!(look(60, 104), 50);
+        (0..200).for_each(|_| drop(look(50, 97)));
+        let slowly = look(50, 97);
+        assert_eq!(slowly, 50, "{slowly}");
+        assert_eq!(look(50, 0), 100, "nobody knows what is resident");
+        bank.look(200 * PERCENT, RESIDENT_FROM - 1, true);
+        assert_eq!(bank.slack, 0, "a limit as small as the program counts what is counted");
     }
 
     proptest! {

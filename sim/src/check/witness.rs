@@ -55,6 +55,8 @@ pub struct Witness {
     pub(super) transactions: BTreeMap<(u16, TxId), Token>,
     pub(super) under_way: BTreeMap<Op, UnderWay>,
     nobodys: u64,
+    /// What runs next is refused, as memory is short.
+    lacks_room: bool,
     compared: u64,
     /// Requests that were taken.
     pub runs: u64,
@@ -106,6 +108,7 @@ impl Witness {
             transactions: BTreeMap::new(),
             under_way: BTreeMap::new(),
             nobodys: 0,
+            lacks_room: false,
             compared: 0,
             runs: 0,
         }
@@ -132,7 +135,7 @@ impl Witness {
             self.scans.values_mut().for_each(Scan::went_back);
         }
         let mut ran = BTreeMap::new();
-        let (mut lacked_room, mut evicted) = (false, std::mem::take(&mut turn.evicted));
+        let mut evicted = std::mem::take(&mut turn.evicted);
         for Noted { applied, judged } in lines {
             let taking = match applied {
                 Applied::Here { conn, refused } => Some(self.here(turn, *conn, *refused, judged.0)?),
@@ -177,13 +180,13 @@ impl Witness {
                     None
                 }
                 Applied::NoRoom => {
-                    lacked_room = true;
+                    self.lacks_room = true;
                     None
                 }
                 other => return Err(format!("nobody has told the witness of {other:?}")),
             };
             let Some(taking) = taking else { continue };
-            if let (true, Some(op)) = (std::mem::take(&mut lacked_room), taking.op) {
+            if let (true, Some(op)) = (std::mem::take(&mut self.lacks_room), taking.op) {
                 self.replay.lacked_room(op);
             }
             // What runs for a client that is gone is soon forgotten.
@@ -572,7 +575,9 @@ impl Witness {
         }
         let ran = match () {
             _ if under_way.ran.iter().filter(|other| **other == core).count() > 1 => Ok(()),
-            _ => self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all),
+            _ => {
+                self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all && !self.lacks_room)
+            }
         };
         let words = &self.dialogues[taking.dialogue].requests[taking.request].words;
         ran.map_err(|text| format!("{}: {text}", spoken(words)))
