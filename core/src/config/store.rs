@@ -233,7 +233,7 @@ mod tests {
             "argument must be between 1 and 4294967295 inclusive",
         );
         check_failed(&["maxmemory", "1.5mb"], "maxmemory", "argument must be a memory value");
-        check_failed(&["Maxmemory", "50%"], "Maxmemory", "argument must be a memory value");
+        check_failed(&["Maxmemory", "50x"], "Maxmemory", "argument must be a memory value");
         check_failed(
             &["proto-max-bulk-len", "1"],
             "proto-max-bulk-len",

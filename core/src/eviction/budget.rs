@@ -24,13 +24,15 @@ const NEWS_BYTES: usize = 64 << 10;
 /// The counted bytes are never pressed below this part of the limit, whatever is resident.
 const PRESSED_TO: u64 = 2;
 /// The part of what is resident above the aim by which the counted bytes are pressed down at each look.
-const PRESSED_BY: u64 = 6;
+const PRESSED_BY: u64 = 4;
+/// Looks at what is above the limit and does not grow before it is pressed again.
+const PATIENCE: u32 = 20;
 /// The aim is below the limit by this part of it, since what moves overshoots.
-const AIM_BELOW: u64 = 64;
+const AIM_BELOW: u64 = 32;
 /// Within this part of the limit below the aim the counted bytes grow slowly,
-const SLOW_BELOW: u64 = 8;
+const SLOW_BELOW: u64 = 4;
 /// by this part of what is left at each look.
-const SLOWLY: u64 = 32;
+const SLOWLY: u64 = 64;
 
 /// Below this limit only what is counted counts: the program itself would leave too little of it.
 const RESIDENT_FROM: u64 = 48 << 20;
@@ -175,13 +177,17 @@ impl Budget {
             true => self.recalled.min(self.pieces.saturating_sub(PIECES_EACH)),
             false => self.recalled.min(spare),
         };
-        let returned = recalled.max(spare.saturating_sub(kept)).min(self.pieces - 1);
+        // Alone there is nobody to give to.
+        let returned = match self.total {
+            PIECES_EACH => 0,
+            _ => recalled.max(spare.saturating_sub(kept)).min(self.pieces - 1),
+        };
         let wanted = if returned == 0 && spare < 2 { 2 + self.pieces / 8 } else { 0 };
         self.pieces -= returned;
         (self.recalled, self.wants, self.is_asking) = (0, false, true);
         self.reported = used;
         self.next_report = now.after_millis(REPORT_MILLIS);
-        self.next_ask = now.after_millis(AGAIN_MILLIS);
+        self.next_ask = if wanted > 0 { now.after_millis(AGAIN_MILLIS) } else { now };
         self.judge();
         Report { used: used as u64, returned, wanted }
     }
@@ -216,6 +222,9 @@ pub struct Bank {
     /// Bytes that all cores together may count, by the latest look.
     allowed: u64,
     slack: u64,
+    /// What was resident when the counted bytes were pressed last, and looks until they are pressed again though it has not grown.
+    pressed_at: u64,
+    patience: u32,
     next_look: Instant,
 }
 
@@ -231,6 +240,8 @@ impl Bank {
             recalls: vec![0; count],
             allowed: 0,
             slack: 0,
+            pressed_at: 0,
+            patience: 0,
             next_look: Instant(0),
         }
     }
@@ -286,8 +297,17 @@ impl Bank {
         let least = limit / PRESSED_TO;
         let before = self.allowed.clamp(least, limit);
         self.allowed = match aim.checked_sub(resident) {
-            // What was freed does not come back at once, so that pressing hard would press for ever.
-            None => before.min(used).saturating_sub((resident - aim).div_ceil(PRESSED_BY)),
+            // Between the aim and the limit it is well as it is.
+            None if resident <= limit => before,
+            // What was freed does not come back at once: only what grows still, or does not come back for long, is pressed again.
+            None if resident <= self.pressed_at && self.patience > 0 => {
+                self.patience -= 1;
+                before
+            }
+            None => {
+                (self.pressed_at, self.patience) = (resident, PATIENCE);
+                before.min(used).saturating_sub((resident - aim).div_ceil(PRESSED_BY))
+            }
             // Nothing goes, so nothing moves: what is left may be filled.
             Some(_) if !evicts => before.max(used + limit - resident),
             // Far from the aim most of the way is gone in one step. Near it keys begin to go, and then the allocator's slack grows: so slowly.
@@ -350,16 +370,14 @@ mod tests {
             bank.look(resident * PERCENT, LIMIT, true);
             (LIMIT - bank.slack) / PERCENT
         };
-        assert_eq!(look(0, 10), 58, "far from the aim most of the way is open");
-        assert_eq!(look(60, 75), 68);
-        assert_eq!(look(68, 88), 68, "near it there is little");
-        assert_eq!(look(40, 90), 68, "what was freed and is still resident may be filled again");
-        assert!((66..68).contains(&look(68, 104)), "above it a little less");
+        assert_eq!(look(40, 50), 57, "far from the aim most of the way is open");
+        assert_eq!(look(57, 75), 57, "near it there is little");
+        assert_eq!(look(40, 90), 57, "what was freed and is still resident may be filled again");
+        assert!((53..57).contains(&look(57, 104)), "above it a little less");
         (0..1_000).for_each(|_| drop(look(60, 104)));
         assert_eq!(look(60, 104), 50);
-        (0..200).for_each(|_| drop(look(50, 97)));
-        let slowly = look(50, 97);
-        assert_eq!(slowly, 50, "{slowly}");
+        (0..200).for_each(|_| drop(look(50, 98)));
+        assert_eq!(look(50, 98), 50, "between the aim and the limit all is well");
         assert_eq!(look(50, 0), 100, "nobody knows what is resident");
         bank.look(200 * PERCENT, RESIDENT_FROM - 1, true);
         assert_eq!(bank.slack, 0, "a limit as small as the program counts what is counted");
