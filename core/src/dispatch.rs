@@ -11,6 +11,7 @@ use crate::config::Access;
 use crate::directs::JOINED_MAX;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects, LogLevel, Origin};
+use crate::eviction::room::need_of;
 use crate::feed::monitor_line;
 use crate::gather::Check;
 use crate::hash::KeyHash;
@@ -150,7 +151,7 @@ impl Engine {
                 self.run_several(&mut session, id, args, now, out)
             }
             Run::Block(block) if (block.waits)(args) => {
-                let begun = match row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
+                let begun = match row.flags.has(Flags::DENYOOM) && self.node.lacks_room(need_of(args)) {
                     true => Err(Failure::OUT_OF_MEMORY),
                     false => self.begin_block(&mut session, id, block, args, now, out),
                 };
@@ -314,7 +315,7 @@ impl Engine {
         out: &mut Effects,
     ) -> Verdict {
         let row = id.row();
-        let outcome = if row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
+        let outcome = if row.flags.has(Flags::DENYOOM) && self.node.lacks_room(need_of(args)) {
             Err(Failure::OUT_OF_MEMORY)
         } else {
             self.begin_several(session, id, args, now, out)

@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
 use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
+use crate::eviction::room::BANK;
 use crate::files::Files;
 use crate::gather::Gather;
 use crate::hash::KeyHash;
@@ -222,6 +223,9 @@ impl Engine {
             next = next.min(self.next_cron);
         }
         next = next.min(self.next_look());
+        if self.stopping.is_none() {
+            next = next.min(node.budget.deadline(node.used_bytes()));
+        }
         let sweeps = node.shard.active_expire && node.pause.is_none();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
@@ -234,6 +238,7 @@ impl Engine {
     pub fn has_background(&self) -> bool {
         self.expiry_is_behind
             || !self.node.shard.trash.is_empty()
+            || self.node.is_behind()
             || self.node.shard.wants_walk()
             || self.loader.as_ref().is_some_and(|loader| loader.wants_step())
     }
@@ -518,6 +523,7 @@ impl Engine {
 
     fn closed(&mut self, conn: ConnId) {
         if let Some(mut session) = self.sessions.take(conn) {
+            self.node.client_bytes -= session.counted_bytes();
             if !planted("close forgets the parked entry") {
                 self.node.links.forget(conn);
             }
@@ -537,6 +543,8 @@ impl Engine {
     /// After anything has happened to a client: tells the driver what follows.
     pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
+        let (now_bytes, before) = session.recount();
+        self.node.client_bytes = self.node.client_bytes + now_bytes - before;
         if session.close_said {
             return;
         }
@@ -592,6 +600,12 @@ impl Engine {
                     release(session, out);
                 }
             }
+        }
+        if self.node.budget.is_due(now.mono)
+            && self.stopping.is_none()
+            && let Some(report) = self.node.tend_budget()
+        {
+            out.push(Effect::Send { to: BANK, message: Message::Budget { report } });
         }
         if self.node.feed.has_news() {
             self.speak_feed(out);
@@ -688,6 +702,7 @@ impl Engine {
         if self.expiry_is_behind && left > 0 {
             self.sweep(now, left);
         }
+        self.node.let_some_go(left);
     }
 
     fn sweep(&mut self, now: Now, steps: usize) {

@@ -9,6 +9,7 @@ use crate::command::table::CommandId;
 use crate::dispatch::Verdict;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
+use crate::eviction::room::need_of;
 use crate::gather::Asking;
 use crate::hop::{Hop, run_hop};
 use crate::message::{Message, Token};
@@ -24,7 +25,7 @@ use crate::txn::coordinator::{Stage, Take};
 use crate::txn::intent::{Intents, Mode};
 use crate::txn::work::{Body, Bundle, Circumstances, Work};
 
-const NO_ROOM: Failure = Failure::new(
+pub(crate) const NO_ROOM: Failure = Failure::new(
     "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
 );
 const ABORTED: Failure = Failure::new("EXECABORT Transaction discarded because of previous errors.");
@@ -51,7 +52,7 @@ impl Engine {
         let row = id.row();
         let failure = if row.flags.has(Flags::NO_MULTI) {
             Some(NOT_ALLOWED)
-        } else if row.flags.has(Flags::DENYOOM) && self.node.is_out_of_memory() {
+        } else if row.flags.has(Flags::DENYOOM) && self.node.lacks_room(need_of(args)) {
             Some(Failure::OUT_OF_MEMORY)
         } else {
             None
@@ -94,7 +95,7 @@ impl Engine {
             self.refuse(session, Some(id), args, &ABORTED, out);
             return Verdict::Done;
         }
-        if queued.grows && self.node.is_out_of_memory() {
+        if queued.grows && self.node.lacks_room(queued.calls.held_bytes()) {
             self.node.unwatch(session);
             self.refuse(session, Some(id), args, &NO_ROOM, out);
             return Verdict::Done;

@@ -156,6 +156,11 @@ impl Engine {
                     self.settle(token.conn, now, out);
                 }
             }
+            Message::Budget { report } => {
+                let allowance = self.node.hear_report(from, report);
+                out.push(Effect::Send { to: from, message: Message::Allowance { allowance } });
+            }
+            Message::Allowance { allowance } => self.node.allow(allowance),
             Message::Watch { on } => {
                 self.node.feed.watched_by(from, on);
                 out.push(Effect::Send { to: from, message: Message::Noted });

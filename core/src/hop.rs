@@ -5,8 +5,9 @@
 use crate::args::Args;
 use crate::command::row::{Flags, Next, Plan, Run, Touch};
 use crate::command::table::CommandId;
+use crate::eviction::room::need_of;
 use crate::hash::placement_part;
-use crate::node::Node;
+use crate::node::{Applied, Node};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Ends, Failure, Reply};
 use crate::shard::{Cx, KeyRef};
@@ -82,8 +83,9 @@ pub(crate) fn run_hop(
     let started = (node.instruments.stopwatch)();
     let start = chunks.len();
     let resp = hop.circumstances.resp;
-    let refused = !hop.is_admitted && row.flags.has(Flags::DENYOOM) && node.is_out_of_memory();
+    let refused = !hop.is_admitted && row.flags.has(Flags::DENYOOM) && node.lacks_room(need_of(args));
     let outcome = if refused {
+        node.note_applied(Applied::NoRoom);
         Err(Failure::OUT_OF_MEMORY)
     } else {
         if let [_, _, ..] = keys {

@@ -34,7 +34,7 @@ pub struct Usage {
     pub cpu_user_thread_micros: u64,
 }
 
-/// Readings of the outside world that may reach statistics only.
+/// Readings of the outside world that may reach statistics only; but what is resident also decides how much `maxmemory` leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Instruments {
     /// Nanoseconds, for the durations of SLOWLOG, LATENCY and INFO commandstats. Need not be related to `Now`.

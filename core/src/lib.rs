@@ -15,6 +15,7 @@ mod dispatch;
 pub mod doorbell;
 pub mod engine;
 pub mod event;
+pub mod eviction;
 mod exec;
 pub mod expire;
 pub mod feed;

@@ -7,13 +7,14 @@ use crate::args::Packed;
 use crate::command::CommandId;
 use crate::directs::{Directs, Dones};
 use crate::event::{ConnId, CoreId};
+use crate::eviction::budget::{Allowance, Report};
 use crate::hash::KeyHash;
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Resp;
 use crate::session::ClientId;
 use crate::slowlog::SlowCall;
-use crate::snapshot::load::Report;
+use crate::snapshot::load::LoadReport;
 use crate::snapshot::status::{OfKeeper, ToKeeper};
 use crate::txn::intent::Intents;
 use crate::txn::queue::{EntryId, Ticket, UNDRAWN};
@@ -216,6 +217,16 @@ pub enum Message {
         /// This core's part.
         part: Part,
     },
+    /// How I stand to the budget of memory. Answered by `Allowance`.
+    Budget {
+        /// What I use and need.
+        report: Report,
+    },
+    /// Answers `Budget`.
+    Allowance {
+        /// What you may use.
+        allowance: Allowance,
+    },
     /// Begin or end to send me what MONITOR shows. Answered by `Noted`.
     Watch {
         /// True to begin.
@@ -242,7 +253,7 @@ pub enum Message {
     /// Answers keys to be loaded.
     Loaded {
         /// What became of them.
-        report: Report,
+        report: LoadReport,
     },
 }
 
@@ -260,6 +271,7 @@ impl Message {
             self,
             Message::Done { .. }
                 | Message::Answer { .. }
+                | Message::Allowance { .. }
                 | Message::Noted
                 | Message::Received
                 | Message::InLine { .. }

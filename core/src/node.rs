@@ -7,6 +7,9 @@ use crate::config::Settings;
 use crate::config::order::ChangeOrder;
 use crate::engine::EngineConfig;
 use crate::event::{ConnId, CoreId, Effect, Effects, LogLevel};
+use crate::eviction::budget::{Bank, Budget};
+use crate::eviction::policy::Policy;
+use crate::eviction::room::Shortness;
 use crate::feed::Feed;
 use crate::hash::KeyHasher;
 use crate::host::{Instruments, Process};
@@ -80,6 +83,13 @@ pub enum Applied {
         /// The reply.
         token: Token,
     },
+    /// Keys went because memory was short; [`crate::eviction::victims::Victims::take_told`] names them, in the order of these lines.
+    Evicted {
+        /// How many.
+        keys: u32,
+    },
+    /// What is noted next has found no room: nothing of it was done.
+    NoRoom,
     /// A command of a client of core `from`, or several that take effect as one.
     Direct {
         /// Who asked.
@@ -203,8 +213,16 @@ pub struct Node {
     pub started_unix: Option<u64>,
     /// The latest `Now`.
     pub now: Now,
-    /// `lfu-log-factor` and `lfu-decay-time`, if the eviction policy goes by frequency.
-    frequency: Option<(u32, u32)>,
+    /// The eviction policy by which keys were judged last.
+    policy: Policy,
+    /// This core's part of `maxmemory`.
+    pub budget: Budget,
+    /// The parts of all, on core 0.
+    pub bank: Option<Box<Bank>>,
+    /// Whether memory is short.
+    pub shortness: Shortness,
+    /// Bytes of clients: what they have said and not heard yet, and what is kept of each.
+    pub client_bytes: usize,
     clients_made: u64,
     /// Rounds of WATCH that are over, to be told to their shards.
     pub(crate) unwatched: VecDeque<(CoreId, Watcher)>,
@@ -254,7 +272,11 @@ impl Node {
             asleep_until: Instant(0),
             started_unix: None,
             now: Now::default(),
-            frequency: None,
+            policy: Policy::NoEviction,
+            budget: Budget::new(config.cores),
+            bank: (config.core.0 == 0).then(|| Box::new(Bank::new(config.cores))),
+            shortness: Shortness::default(),
+            client_bytes: 0,
             clients_made: 0,
             unwatched: VecDeque::new(),
             leaving: VecDeque::new(),
@@ -269,9 +291,12 @@ impl Node {
     /// Derives again what follows from the settings.
     pub fn settings_changed(&mut self) {
         self.gate();
-        let number = |name| self.settings.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        let counts = self.settings.get("maxmemory-policy").is_some_and(|policy| policy.ends_with("lfu"));
-        self.frequency = counts.then(|| (number("lfu-log-factor"), number("lfu-decay-time")));
+        let policy = self.settings.maxmemory_policy;
+        if std::mem::replace(&mut self.policy, policy) != policy {
+            self.shard.victims.forget();
+        }
+        self.budget.set_limit(self.settings.maxmemory);
+        self.shortness.in_vain_at = 0;
     }
 
     /// Finds out whether commands are refused because a dump is being loaded or because snapshots fail.
@@ -288,11 +313,17 @@ impl Node {
     /// From now on [`Node::take_journal`] tells what ran.
     pub fn keep_journal(&mut self) {
         self.journal = Some(Vec::new());
+        self.shard.victims.tell();
     }
 
     /// What ran since the last time, in order.
     pub fn take_journal(&mut self) -> Vec<Noted> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The keys that went since the last time because memory was short, each with its database, in order.
+    pub fn take_evicted(&mut self) -> Vec<(u16, Vec<u8>)> {
+        self.shard.victims.take_told()
     }
 
     #[inline]
@@ -343,7 +374,7 @@ impl Node {
 
     /// Bytes in use on this core, as `maxmemory` counts them.
     pub fn used_bytes(&self) -> usize {
-        FIXED_BYTES + self.shard.used_bytes()
+        FIXED_BYTES + self.client_bytes + self.shard.used_bytes()
     }
 
     /// Remembers the most bytes that were ever in use, as far as somebody looks.
@@ -352,11 +383,10 @@ impl Node {
         self.statistics.peak_bytes = self.statistics.peak_bytes.max(used);
     }
 
-    /// True if this core's share of `maxmemory` is used up.
+    /// Bytes that may be in use on this core, [`usize::MAX`] without a limit.
     #[inline]
-    pub fn is_out_of_memory(&self) -> bool {
-        let max = self.settings.maxmemory;
-        max > 0 && self.used_bytes() as u64 > max / u64::from(self.cores)
+    pub fn ceiling(&self) -> usize {
+        self.budget.ceiling()
     }
 
     /// How uses of keys are written, at this instant.
@@ -365,16 +395,16 @@ impl Node {
         if no_touch {
             return AccessRule::Untouched;
         }
-        if let Some((log_factor, decay_minutes)) = self.frequency {
-            let draw = self.random.draw() as u32;
-            return AccessRule::Frequency {
+        match self.policy {
+            Policy::AllKeysSieve => AccessRule::Sieved,
+            policy if policy.counts_uses() => AccessRule::Frequency {
                 minutes: unix_micros / 60_000_000,
-                log_factor,
-                decay_minutes,
-                draw,
-            };
+                log_factor: self.settings.lfu_log_factor,
+                decay_minutes: self.settings.lfu_decay_time,
+                draw: self.random.draw() as u32,
+            },
+            _ => AccessRule::Recency { seconds: unix_micros / 1_000_000 },
         }
-        AccessRule::Recency { seconds: unix_micros / 1_000_000 }
     }
 
     /// Keeps a slow call of a client.

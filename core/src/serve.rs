@@ -4,10 +4,12 @@
 
 use crate::ahead::AHEAD_MAX;
 use crate::args::Args;
-use crate::command::row::{Command, Run};
+use crate::command::row::{Command, Flags, Run};
 use crate::directs::{Directs, Dones};
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
+use crate::eviction::room::GROWTH;
+use crate::exec::NO_ROOM;
 use crate::gather::Asking;
 use crate::hash::KeyHash;
 use crate::hop::{Hop, act, run_hop};
@@ -15,7 +17,7 @@ use crate::message::{Message, Request, Token};
 use crate::mutant::planted;
 use crate::node::{Applied, Node};
 use crate::protocol::chunks::Chunks;
-use crate::protocol::reply::Reply;
+use crate::protocol::reply::{Failure, Reply};
 use crate::shard::KeyRef;
 use crate::slowlog::SlowCall;
 use crate::time::{Now, UnixMillis};
@@ -372,8 +374,17 @@ impl Engine {
         out: &mut Effects,
     ) -> Vec<SlowCall> {
         let resp = bundle.circumstances.resp;
+        // What its client's core has found room for may find none here: then nothing of it is done.
+        let lacks_room = bundle.calls.grows() && self.node.lacks_room(bundle.calls.held_bytes());
         if !bundle.watched.is_empty() && self.node.end_watch(&bundle.circumstances) {
             Reply::new(reply, resp).null_array();
+            return Vec::new();
+        }
+        if lacks_room {
+            let failure = if bundle.is_array { NO_ROOM } else { Failure::OUT_OF_MEMORY };
+            self.node.statistics.error(failure.code());
+            self.node.note_applied(Applied::NoRoom);
+            Reply::new(reply, resp).error(&failure);
             return Vec::new();
         }
         if bundle.is_array {
@@ -433,8 +444,12 @@ impl Engine {
                 self.node.shard.begin_saving(compresses, is_final);
                 Ran::default()
             }
-            Body::Calls(bundle) => self.run_calls(from, &bundle, now, out),
+            Body::Calls(bundle) => {
+                self.yield_room(bundle.calls.grows(), bundle.calls.held_bytes());
+                self.run_calls(from, &bundle, now, out)
+            }
             Body::Plan(step) => {
+                self.yield_room(step.command.row().flags.has(Flags::DENYOOM), GROWTH);
                 number = step.orders.first().map_or(0, |order| order.step);
                 self.run_plan_step(from, *step)
             }
@@ -443,6 +458,14 @@ impl Engine {
             self.node.note_applied(Applied::Part { from, tx, step: number });
         }
         ran
+    }
+
+    /// A part of a transaction is about to run, which may grow and is not refused any more: lets keys go for it, if need be.
+    fn yield_room(&mut self, grows: bool, need: usize) {
+        if grows {
+            // What has been admitted where it began runs, though there may be none.
+            self.node.lacks_room(need);
+        }
     }
 
     /// Runs commands one after the other.

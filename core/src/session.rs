@@ -161,6 +161,8 @@ pub struct Session {
     pub awaits_from: Option<CoreId>,
     /// Its next request waits until everything before it has been answered.
     pub waits_for_all: bool,
+    /// Bytes of it that its core counts as used.
+    counted_bytes: usize,
     awaited: VecDeque<Awaited>,
     /// Bytes that follow awaited replies, all but the last.
     after_bytes: usize,
@@ -207,6 +209,7 @@ impl Session {
             blocked: None,
             awaits_from: None,
             waits_for_all: false,
+            counted_bytes: 0,
             awaited: VecDeque::new(),
             after_bytes: 0,
             first_awaited: 0,
@@ -330,6 +333,29 @@ impl Session {
             + self.parser.allocated_bytes()
             + self.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes())
             + self.awaited.iter().map(|a| a.after.held_bytes()).sum::<usize>()
+    }
+
+    /// The same without what waits for replies of other cores, which is soon gone: what a core counts as used. It is told at once.
+    #[inline]
+    fn bytes_to_count(&self) -> usize {
+        size_of::<Session>()
+            + self.outbox.held_bytes()
+            + self.after_bytes
+            + self.parser.allocated_bytes()
+            + self.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes())
+    }
+
+    /// Counts it anew; what it takes now, and what it took at the last time.
+    #[inline]
+    pub(crate) fn recount(&mut self) -> (usize, usize) {
+        let now = self.bytes_to_count();
+        (now, std::mem::replace(&mut self.counted_bytes, now))
+    }
+
+    /// Bytes of it that its core counts as used.
+    #[inline]
+    pub fn counted_bytes(&self) -> usize {
+        self.counted_bytes
     }
 
     /// Judges the output against its class's limit; true if the client must go.

@@ -8,6 +8,7 @@ use crate::args::Args;
 use crate::config::Settings;
 use crate::database::{Database, Key, Live};
 use crate::directs::Head;
+use crate::eviction::victims::Victims;
 use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
 use crate::mutant::planted;
@@ -31,6 +32,8 @@ pub struct ShardCounters {
     pub misses: u64,
     /// Keys removed because their time had come.
     pub expired: u64,
+    /// Keys removed because memory was short.
+    pub evicted: u64,
     /// Changes since the start.
     pub dirty: u64,
 }
@@ -38,7 +41,7 @@ pub struct ShardCounters {
 /// The data of one core.
 #[derive(Clone)]
 pub struct Shard {
-    hasher: KeyHasher,
+    pub(crate) hasher: KeyHasher,
     pub(crate) databases: Vec<Database>,
     /// What was removed and is freed in steps.
     pub(crate) trash: Trash,
@@ -60,6 +63,10 @@ pub struct Shard {
     pub(crate) dirty_at_cut: u64,
     /// The same of the last one that is in the file.
     pub(crate) dirty_at_save: u64,
+    /// How many databases, from the first on, have ever had keys.
+    reach: usize,
+    /// Which keys go when memory is short.
+    pub(crate) victims: Victims,
 }
 
 /// A key of the running command: the place among its arguments and its hash, made once.
@@ -88,6 +95,8 @@ impl Shard {
             saving: None,
             dirty_at_cut: 0,
             dirty_at_save: 0,
+            reach: 0,
+            victims: Victims::default(),
         }
     }
 
@@ -111,9 +120,16 @@ impl Shard {
         next().for_each(|head| database(head).prefetch_record(head.first_hash));
     }
 
+    /// The databases that have ever had keys, and those before them.
+    #[inline]
+    pub(crate) fn in_use(&self) -> &[Database] {
+        &self.databases[..self.reach]
+    }
+
     /// Bytes of all tables, keys and values, those included that wait to be freed.
+    #[inline]
     pub fn used_bytes(&self) -> usize {
-        self.databases.iter().map(Database::used_bytes).sum::<usize>() + self.trash.used_bytes()
+        self.in_use().iter().map(Database::used_bytes).sum::<usize>() + self.trash.used_bytes()
     }
 
     /// Keys of all databases.
@@ -142,6 +158,7 @@ impl Shard {
             self.waiters.all_changed(database as u16);
         }
         self.databases.swap(one, other);
+        self.reach = self.reach.max(one + 1).max(other + 1);
         self.counters.dirty += 1;
     }
 
@@ -410,6 +427,7 @@ impl<'a> Cx<'a> {
             self.expire_if_due(database, key);
         }
         let access = self.access;
+        self.shard.reach = self.shard.reach.max(database + 1);
         if let Some(old) = self.shard.databases[database].store(key, value, deadline, access) {
             self.shard.trash.add_container(old);
         }

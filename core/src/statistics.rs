@@ -250,6 +250,8 @@ pub struct CoreStatistics {
     pub client_bytes: u64,
     /// Counters of the shard.
     pub shard: ShardCounters,
+    /// How long more was in use than may be, now and in all, milliseconds; the longest of any core.
+    pub exceeded_millis: (u64, u64),
     /// The databases that have keys.
     pub databases: BTreeMap<u16, DatabaseCounts>,
     /// Credits that other cores owe: unanswered requests.
@@ -304,6 +306,7 @@ impl CoreStatistics {
             (&mut self.shard.hits, other.shard.hits),
             (&mut self.shard.misses, other.shard.misses),
             (&mut self.shard.expired, other.shard.expired),
+            (&mut self.shard.evicted, other.shard.evicted),
             (&mut self.shard.dirty, other.shard.dirty),
             (&mut self.unsaved_changes, other.unsaved_changes),
         ] {
@@ -311,6 +314,8 @@ impl CoreStatistics {
         }
         self.longest_input = self.longest_input.max(other.longest_input);
         self.longest_output = self.longest_output.max(other.longest_output);
+        self.exceeded_millis.0 = self.exceeded_millis.0.max(other.exceeded_millis.0);
+        self.exceeded_millis.1 = self.exceeded_millis.1.max(other.exceeded_millis.1);
         for (mine, theirs) in self.rates.iter_mut().zip(other.rates) {
             *mine += theirs;
         }

@@ -175,6 +175,17 @@ impl World {
         self.give(core, Event::Closed { conn });
     }
 
+    /// Background work of all cores, so many slices at the most.
+    pub(crate) fn work(&mut self, slices: usize) {
+        for n in 0..self.engines.len() {
+            for _ in 0..slices {
+                if self.engines[n].has_background() {
+                    self.give(CoreId(n as u16), Event::Slice { steps: 16 });
+                }
+            }
+        }
+    }
+
     /// Lets time pass; whoever has a deadline within is woken at it.
     pub(crate) fn pass(&mut self, millis: u64) {
         let end = self.now.mono.after_millis(millis);

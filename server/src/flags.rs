@@ -32,7 +32,7 @@ pub enum Invocation {
 /// A row of `--help`: group, name, value, text.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 22] = [
     ("Network", "port", "PORT", "TCP port, 0 for none [default: 6379]"),
     ("Network", "bind", "ADDRESS...", "Addresses to listen on [default: 127.0.0.1 -::1]"),
     ("Network", "unixsocket", "PATH", "Listen on a unix socket too"),
@@ -50,7 +50,14 @@ const ROWS: [Row; 20] = [
     ),
     ("Data", "shards", "auto|N", "How many shards, each on a core of its own [default: auto]"),
     ("Data", "databases", "N", "How many databases SELECT knows [default: 16]"),
-    ("Data", "maxmemory", "BYTES", "The most memory for data, such as 4gb; 0 for no limit [default: 0]"),
+    (
+        "Data",
+        "maxmemory",
+        "BYTES|N%",
+        "The most memory of the process, such as 4gb or 80%; 0 for no limit [default: 0]",
+    ),
+    ("Data", "maxmemory-policy", "POLICY", "Which keys go when it is used up [default: noeviction]"),
+    ("Data", "cache", "[BYTES|N%]", "A cache: short for --maxmemory 80% --maxmemory-policy allkeys-sieve"),
     ("Data", "dir", "PATH", "The working directory"),
     ("Process", "daemonize", "yes|no", "Run in the background [default: no]"),
     ("Process", "pidfile", "PATH", "Write the process id to this file"),
@@ -71,6 +78,7 @@ Examples:
   darter --port 7000 --shards 2             another port, two shards
   darter --bind '*' --requirepass secret    serve the network
   darter redis.conf --maxmemory 4gb         a configuration file, one line of it changed
+  darter --cache 10gb                       a cache of ten gigabytes
   DARTER_PORT=7000 darter                   the same by the environment";
 
 /// Reads the command line, without the program's name.

@@ -1,6 +1,6 @@
 //! Facts and readings of the process and its machine, for statistics.
 //!
-//! Nothing read here reaches a decision of the store.
+//! Nothing read here reaches a decision of the store, but how much memory there is and how much is resident: `maxmemory`.
 
 use std::ffi::CStr;
 use std::fs;
@@ -48,14 +48,40 @@ fn system() -> String {
 }
 
 /// Bytes of memory of the machine, or of its control group if that allows less.
-fn memory() -> u64 {
+pub fn memory() -> u64 {
     let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?.to_string();
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
     });
-    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit = limits.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
-    [total, limit].into_iter().flatten().min().unwrap_or(0)
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = limit_files(&groups);
+    let limits = limits.iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+    total.into_iter().chain(limits).min().unwrap_or(0)
+}
+
+/// The files that limit the memory of the control groups that `/proc/self/cgroup` tells of, and of those around them, of either version.
+fn limit_files(groups: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (root, file) = match controllers.is_empty() {
+            true => ("/sys/fs/cgroup", "memory.max"),
+            false if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            false => continue,
+        };
+        let mut path = path.trim_end_matches('/');
+        loop {
+            files.push(format!("{root}{path}/{file}"));
+            match path.rfind('/') {
+                Some(at) => path = &path[..at],
+                None => break,
+            }
+        }
+    }
+    files
 }
 
 /// What the process and this thread use.
@@ -159,6 +185,16 @@ mod tests {
         let measured = read() - before;
         let elapsed = clock.elapsed().as_nanos() as u64;
         assert!(measured > elapsed * 9 / 10 && measured < elapsed * 11 / 10, "{measured} against {elapsed}");
+    }
+
+    #[test]
+    fn limits_of_both_versions_are_looked_for_up_to_the_root() {
+        let files = limit_files("0::/system.slice/darter.service\n");
+        assert_eq!(files[0], "/sys/fs/cgroup/system.slice/darter.service/memory.max");
+        assert_eq!(files[2], "/sys/fs/cgroup/memory.max");
+        let files = limit_files("5:cpu,cpuacct:/a\n4:memory:/docker/x\n");
+        assert_eq!(files[0], "/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes");
+        assert_eq!((files.len(), limit_files("0::/\n").len()), (3, 1));
     }
 
     #[test]

@@ -22,13 +22,18 @@ pub struct Resolved {
     pub without_effect: Vec<String>,
 }
 
-/// Puts all sources together. `file` is a path or `-`.
+/// Puts all sources together. `file` is a path or `-`; `memory`: bytes of the machine or its control group, 0 if that is not known.
 pub fn resolve(
     file: Option<&str>,
     environment: &[flags::Directive],
     flags: &[flags::Directive],
+    memory: u64,
 ) -> Result<Resolved, String> {
     let mut directives = Vec::new();
+    let (cache, flags): (Vec<_>, Vec<_>) = flags.iter().partition(|given| given.name == CACHE);
+    if let Some(cache) = cache.last() {
+        directives.extend(cache_of(cache));
+    }
     if let Some(path) = file {
         read_file(path, 0, &mut directives)?;
     }
@@ -39,10 +44,22 @@ pub fn resolve(
     for given in flags {
         directives.push(directive(given, format!("--{}", given.name)));
     }
-    let mut settings = Settings::default();
+    let mut settings = Settings { machine_memory: memory, ..Settings::default() };
     let without_effect =
         settings.apply_file(&directives).map_err(|error| format!("{}: {}", error.text, error.reason))?;
     Ok(Resolved { settings, without_effect })
+}
+
+/// The flag that makes a cache of the server.
+const CACHE: &str = "cache";
+
+/// What it stands for. Whatever else is said wins.
+fn cache_of(given: &flags::Directive) -> [config::Directive; 2] {
+    let values = |values: &[String]| values.to_vec();
+    let size = if given.values.is_empty() { vec!["80%".to_string()] } else { values(&given.values) };
+    let one = |name: &str, values| flags::Directive { name: name.into(), values };
+    let (size, policy) = (one("maxmemory", size), one("maxmemory-policy", vec!["allkeys-sieve".to_string()]));
+    [size, policy].map(|line| directive(&line, "--cache".to_string()))
 }
 
 /// A line that did not come from a file; `place` is what an error calls it.
@@ -101,7 +118,7 @@ mod tests {
     fn flags_win_over_the_environment_and_that_over_the_file() {
         let environment = [directive("port", "2"), directive("timeout", "2")];
         let resolved = with_file("order", "# comment\n\nport 1\ntimeout 1\nhz 1\nappendonly yes\n", |path| {
-            resolve(Some(path), &environment, &[directive("port", "3")])
+            resolve(Some(path), &environment, &[directive("port", "3")], 0)
         });
         let Resolved { settings, without_effect } = resolved.unwrap();
         assert_eq!((settings.port, settings.timeout, settings.hz), (3, 2, 1));
@@ -110,27 +127,46 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_has_a_size_and_a_policy_unless_they_are_given() {
+        let resolved = |flags: &[flags::Directive]| {
+            resolve(None, &[], flags, 1_000_000).map(|resolved| resolved.settings)
+        };
+        let bare = flags::Directive { name: "cache".into(), values: Vec::new() };
+        let found = |flags: &[flags::Directive]| {
+            let settings = resolved(flags).unwrap();
+            (settings.maxmemory, settings.maxmemory_policy.name())
+        };
+        assert_eq!(found(std::slice::from_ref(&bare)), (800_000, "allkeys-sieve"));
+        assert_eq!(found(&[directive("cache", "5mb")]), (5 << 20, "allkeys-sieve"));
+        assert_eq!(found(&[directive("maxmemory-policy", "allkeys-lru"), bare]), (800_000, "allkeys-lru"));
+        assert_eq!(found(&[directive("maxmemory", "25%")]), (250_000, "noeviction"));
+        let error = resolve(None, &[], &[directive("maxmemory", "25%")], 0).unwrap_err();
+        assert!(error.contains("not known"), "{error}");
+    }
+
+    #[test]
     fn files_include_files_but_not_themselves() {
         let port = with_file("inner", "port 77\n", |inner| {
-            with_file("outer", &format!("hz 5\ninclude {inner}\n"), |path| resolve(Some(path), &[], &[]))
+            with_file("outer", &format!("hz 5\ninclude {inner}\n"), |path| resolve(Some(path), &[], &[], 0))
         });
         assert_eq!(port.unwrap().settings.port, 77);
         let path = std::env::temp_dir().join(format!("darter-circle-{}.conf", std::process::id()));
         let text = format!("include {}\n", path.display());
-        let error = with_file("circle", &text, |path| resolve(Some(path), &[], &[])).unwrap_err();
+        let error = with_file("circle", &text, |path| resolve(Some(path), &[], &[], 0)).unwrap_err();
         assert!(error.ends_with("is included in a circle"), "{error}");
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        let wrong = |name: &str, value: &str| resolve(None, &[], &[directive(name, value)]).unwrap_err();
+        let wrong = |name: &str, value: &str| resolve(None, &[], &[directive(name, value)], 0).unwrap_err();
         assert_eq!(wrong("port", "abc"), "--port: argument couldn't be parsed into an integer");
         assert_eq!(wrong("colour", "red"), "--colour: Bad directive or wrong number of arguments");
-        let error = resolve(None, &[directive("tcp-backlog", "x")], &[]).unwrap_err();
+        let error = resolve(None, &[directive("tcp-backlog", "x")], &[], 0).unwrap_err();
         assert!(error.starts_with("DARTER_TCP_BACKLOG: "), "{error}");
-        let error = resolve(Some("/nonexistent"), &[], &[]).unwrap_err();
+        let error = resolve(Some("/nonexistent"), &[], &[], 0).unwrap_err();
         assert!(error.contains("'/nonexistent': No such file"), "{error}");
-        let error = with_file("wrong", "hz 1\nport x\n", |path| resolve(Some(path), &[], &[])).unwrap_err();
+        let error =
+            with_file("wrong", "hz 1\nport x\n", |path| resolve(Some(path), &[], &[], 0)).unwrap_err();
         assert!(error.contains(", line 2, 'port x': argument"), "{error}");
     }
 }

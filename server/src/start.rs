@@ -15,7 +15,8 @@ use crate::{daemon, descriptors, flags, host, log, placement, settings, signals}
 /// Serves until told to stop.
 pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), String> {
     let environment = flags::from_environment(std::env::vars());
-    let Resolved { mut settings, without_effect } = settings::resolve(file, &environment, flags)?;
+    let Resolved { mut settings, without_effect } =
+        settings::resolve(file, &environment, flags, host::memory())?;
     let config_file = match file {
         None | Some("-") => String::new(),
         Some(path) => fs::canonicalize(path).unwrap_or_default().display().to_string(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 93] = [
+pub const ALL: [&str; 96] = [
     "a snapshot was loaded",
     "a snapshot failed",
     "a key was saved before it was changed",
@@ -32,6 +32,9 @@ pub const ALL: [&str; 93] = [
     "a shard judged by a later instant than the request's",
     "a key was found expired by a command",
     "a key was found expired by the sweep",
+    "a key was evicted",
+    "a key was evicted while somebody's request was under way",
+    "a request found no room",
     "a table split",
     "a table merged",
     "flushed keys were freed in steps",

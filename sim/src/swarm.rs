@@ -1,6 +1,8 @@
 //! How one world is made: each kind of fault and each family of commands is on or off, so that rare things meet often.
 
 use darter_core::config::{OutputLimit, Settings};
+use darter_core::eviction::policy::Policy;
+use darter_core::node::FIXED_BYTES;
 
 use crate::dice::{Concern, Dice};
 use crate::reference::streams::PAGE_ENTRIES;
@@ -84,6 +86,12 @@ pub struct Swarm {
     pub output_limit: u64,
     /// Sorted sets become large with the third member.
     pub tight: bool,
+    /// Which keys go when memory is short.
+    pub policy: Policy,
+    /// Keys go again and again, however much memory there is.
+    pub storms: bool,
+    /// Bytes beside what a core takes anyway that each core has on average; 0: no limit.
+    pub room: u64,
     /// What clients say.
     pub families: Families,
     /// What goes wrong.
@@ -113,6 +121,7 @@ impl Swarm {
             // Drawn last: what a seed had before stays.
             disk: false,
         };
+        let families = Families::of_seed(seed);
         let mut swarm = Swarm {
             cores,
             clients: dice.between(1, 8) as usize,
@@ -124,9 +133,17 @@ impl Swarm {
             hop: *dice.pick(&[500, 5_000, 100_000]),
             hot: dice.chance(500),
             output_limit: if dice.chance(150) { *dice.pick(&[1_000, 20_000, 60_000]) } else { 0 },
-            families: Families::of_seed(seed),
+            families,
             faults,
             tight: dice.chance(500),
+            policy: dice.pick(Policy::NAMES).1,
+            storms: dice.chance(300),
+            // What a client hears that finds no room is no part of what MULTI and waiting mean here.
+            room: match dice.chance(400) && !["transactions", "waiting"].iter().any(|name| families.has(name))
+            {
+                true => *dice.pick(&[40 << 10, 80 << 10, 160 << 10]),
+                false => 0,
+            },
         };
         swarm.faults.disk = dice.chance(300);
         swarm
@@ -141,6 +158,7 @@ impl Swarm {
         swarm.depth = 4;
         swarm.output_limit = 0;
         swarm.faults = Faults::NONE;
+        (swarm.storms, swarm.room) = (false, 0);
         swarm.families = Families::default();
         swarm
     }
@@ -152,6 +170,10 @@ impl Swarm {
         settings.save.clear();
         // Where a page of a stream ends is told by entries alone.
         (settings.stream_node_max_bytes, settings.stream_node_max_entries) = (0, PAGE_ENTRIES as u64);
+        settings.maxmemory_policy = self.policy;
+        if self.room > 0 {
+            settings.maxmemory = (FIXED_BYTES as u64 + self.room) * u64::from(self.cores);
+        }
         if self.tight {
             settings.zset_max_listpack_entries = 2;
         }

@@ -72,6 +72,10 @@ impl World<'_> {
             is_busy = true;
         }
         self.look_at_walks(core);
+        if self.swarm.storms && !self.calm && self.schedule.chance(30) {
+            let keys = self.schedule.between(1, 6) as usize;
+            self.machines[core].engine.node_mut().storm(keys);
+        }
         if self.machines[core].engine.has_background() {
             if self.swarm.faults.no_slices && !self.calm {
                 self.sometimes.met("background work was withheld");
@@ -145,6 +149,7 @@ impl World<'_> {
         let hashed = digest(&event);
         let consumed = filled + machine.engine.handle(given, event, &mut machine.effects);
         let lines = machine.engine.node_mut().take_journal();
+        let told = machine.engine.node_mut().take_evicted();
         let effects: Vec<Effect> = machine.effects.drain().collect();
         self.trace.note(self.now, (core, hashed, consumed, &effects, &lines), || {
             let text = text.unwrap_or_default();
@@ -163,6 +168,7 @@ impl World<'_> {
             unix_millis: now.unix_micros / 1_000,
             moment: self.now,
             sometimes: &mut self.sometimes,
+            evicted: told.into_iter().map(|(database, key)| (usize::from(database), key)).collect(),
         };
         let mut checked = self.witness.reads(&mut turn, &lines);
         for effect in &effects {

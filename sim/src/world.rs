@@ -356,6 +356,10 @@ impl<'p> World<'p> {
                 self.fail(format!("{when}: {text}"));
             }
         }
+        let engines = self.machines.iter().map(|machine| &machine.engine);
+        if let Err(text) = accounting::check_budget(engines) {
+            self.fail(format!("{when}: {text}"));
+        }
         self.compare();
         for (from, row) in self.rings.iter().enumerate() {
             for (to, ring) in row.iter().enumerate().filter(|(to, _)| *to != from) {

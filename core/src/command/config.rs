@@ -123,7 +123,7 @@ fn set(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
 fn reset(asked: &mut Asked<'_>, _: Args<'_>) -> Part {
     asked.node.statistics.reset();
     let counters = &mut asked.node.shard.counters;
-    (counters.hits, counters.misses, counters.expired) = (0, 0, 0);
+    (counters.hits, counters.misses, counters.expired, counters.evicted) = (0, 0, 0, 0);
     Part::Done
 }
 

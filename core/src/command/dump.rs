@@ -124,7 +124,7 @@ impl Options {
                 let fresh = rule.fresh().0 & !0xff;
                 Some(Access(fresh | self.frequency? as u32))
             }
-            AccessRule::Untouched => None,
+            AccessRule::Untouched | AccessRule::Sieved => None,
         }
     }
 }

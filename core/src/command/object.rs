@@ -85,13 +85,12 @@ const NOT_RECENCY: Failure = Failure::new(
 );
 
 fn goes_by_frequency(cx: &Cx<'_>) -> bool {
-    cx.settings.get("maxmemory-policy").is_some_and(|policy| policy.ends_with("lfu"))
+    cx.settings.maxmemory_policy.counts_uses()
 }
 
 /// How the counter decays; made anew, as a client that does not touch keys has no rule.
 fn frequency_rule(cx: &Cx<'_>) -> AccessRule {
-    let decay = cx.settings.get("lfu-decay-time").and_then(|minutes| minutes.parse().ok());
-    let decay_minutes = decay.unwrap_or_default();
+    let decay_minutes = cx.settings.lfu_decay_time;
     AccessRule::Frequency { minutes: cx.now.0 / 60_000, log_factor: 0, decay_minutes, draw: 0 }
 }
 

@@ -6,6 +6,7 @@ use super::parameter::{Form, Parameter};
 use super::special::{dump_file, print_save, save};
 use super::value::{self, ACCESS, LOG_LEVELS};
 use super::{print_bind, set_bind};
+use crate::eviction::policy::Policy;
 
 const I32_MAX: i64 = i32::MAX as i64;
 const SIZE_MAX: u64 = i64::MAX as u64;
@@ -168,10 +169,30 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     .immutable(),
     Parameter::applied(
         "maxmemory",
-        |s, v| value::memory(v[0], 0, u64::MAX).map(|bytes| s.maxmemory = bytes),
+        |s, v| value::memory_or_share(v[0], s.machine_memory).map(|bytes| s.maxmemory = bytes),
         |s| s.maxmemory.to_string(),
     )
     .form(Form::Memory),
+    Parameter::applied(
+        "maxmemory-policy",
+        |s, v| value::choice(v[0], Policy::NAMES).map(|policy| s.maxmemory_policy = policy),
+        |s| s.maxmemory_policy.name().to_string(),
+    ),
+    Parameter::applied(
+        "maxmemory-samples",
+        |s, v| value::integer(v[0], 1, I32_MAX).map(|samples| s.maxmemory_samples = samples),
+        |s| s.maxmemory_samples.to_string(),
+    ),
+    Parameter::applied(
+        "lfu-log-factor",
+        |s, v| value::integer(v[0], 0, I32_MAX).map(|factor| s.lfu_log_factor = factor),
+        |s| s.lfu_log_factor.to_string(),
+    ),
+    Parameter::applied(
+        "lfu-decay-time",
+        |s, v| value::integer(v[0], 0, I32_MAX).map(|minutes| s.lfu_decay_time = minutes),
+        |s| s.lfu_decay_time.to_string(),
+    ),
     Parameter::applied(
         "hz",
         // As in Redis, what is too low or too high is allowed and moved to the bound.
@@ -326,6 +347,10 @@ mod tests {
             ("dir", "/srv"),
             ("databases", "65535"),
             ("maxmemory", "18446744073709551615"),
+            ("maxmemory-policy", "volatile-ttl"),
+            ("maxmemory-samples", "10"),
+            ("lfu-log-factor", "1"),
+            ("lfu-decay-time", "0"),
             ("hz", "100"),
             ("enable-debug-command", "local"),
             ("shards", "8"),

@@ -221,7 +221,7 @@ mod tests {
         check_error("daemonize @", "argument must be 'yes' or 'no'");
         check_error("io-threads 0", "argument must be between 1 and 128 inclusive");
         check_error("active-defrag-cycle-min 0", "argument must be between 1 and 99 inclusive");
-        check_error("maxmemory 50%", "argument must be a memory value");
+        check_error("maxmemory 50x", "argument must be a memory value");
         check_error(
             "shutdown-on-sigint",
             "argument(s) must be one of the following: default, save, nosave, now, force",
@@ -313,9 +313,9 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_named() {
-        let text = "appendonly yes\nport 1\nsave 1 1\nmaxmemory-policy allkeys-lru\ncluster-enabled no";
+        let text = "appendonly yes\nport 1\nsave 1 1\nmaxmemory-clients 1gb\ncluster-enabled no";
         let names = Settings::default().apply_file(&parse(text.as_bytes()).unwrap()).unwrap();
-        assert_eq!(names, ["appendonly", "maxmemory-policy"]);
+        assert_eq!(names, ["appendonly", "maxmemory-clients"]);
     }
 
     #[test]

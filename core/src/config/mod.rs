@@ -31,6 +31,7 @@ pub use rewrite::rewrite;
 pub use store::{ConfigError, SetError};
 
 use crate::event::LogLevel;
+use crate::eviction::policy::Policy;
 use std::collections::BTreeMap;
 
 /// Hard and soft bound of a class of clients' unsent output.
@@ -95,8 +96,18 @@ pub struct Settings {
     pub maxclients: u32,
     /// A connection's next request waits for its answers before it goes to another shard.
     pub pipeline_order_strict: bool,
-    /// Bytes of all shards together; 0: no limit.
+    /// Bytes of the process; 0: no limit.
     pub maxmemory: u64,
+    /// Bytes of memory of the machine or its control group, which percentages are of; a fact, not a parameter. 0: not known.
+    pub machine_memory: u64,
+    /// Which keys go when memory is short.
+    pub maxmemory_policy: Policy,
+    /// Records that are looked at for each that goes.
+    pub maxmemory_samples: u32,
+    /// How slowly counters of uses grow.
+    pub lfu_log_factor: u32,
+    /// Minutes in which a counter of uses loses one; 0: it loses nothing.
+    pub lfu_decay_time: u32,
     /// The longest bulk argument, bytes.
     pub proto_max_bulk_len: u64,
     /// Strings of a dump are compressed where that makes them shorter.
@@ -177,6 +188,11 @@ impl Default for Settings {
             maxclients: 10_000,
             pipeline_order_strict: false,
             maxmemory: 0,
+            machine_memory: 0,
+            maxmemory_policy: Policy::NoEviction,
+            maxmemory_samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_time: 1,
             proto_max_bulk_len: 512 << 20,
             rdb_compression: true,
             rdb_checksum: true,

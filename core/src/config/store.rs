@@ -233,7 +233,7 @@ mod tests {
             "argument must be between 1 and 4294967295 inclusive",
         );
         check_failed(&["maxmemory", "1.5mb"], "maxmemory", "argument must be a memory value");
-        check_failed(&["Maxmemory", "50%"], "Maxmemory", "argument must be a memory value");
+        check_failed(&["Maxmemory", "50x"], "Maxmemory", "argument must be a memory value");
         check_failed(
             &["proto-max-bulk-len", "1"],
             "proto-max-bulk-len",
@@ -249,7 +249,7 @@ mod tests {
             &["maxmemory-policy", "lru"],
             "maxmemory-policy",
             "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, \
-             allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+             allkeys-lru, allkeys-lfu, allkeys-random, noeviction, allkeys-sieve",
         );
         check_failed(
             &["appendfsync", ""],

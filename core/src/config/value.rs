@@ -126,6 +126,16 @@ pub fn print_memory(bytes: u64) -> String {
     bytes.to_string()
 }
 
+/// A number of bytes, or a percentage of `whole` bytes, which is 0 where that is not known.
+pub fn memory_or_share(text: &str, whole: u64) -> Result<u64, String> {
+    let Some(digits) = text.strip_suffix('%') else { return memory(text, 0, u64::MAX) };
+    let percent: u64 = integer(digits, 0, 100)?;
+    match whole {
+        0 => Err("the memory of this machine is not known, so that a percentage of it means nothing".into()),
+        whole => Ok((u128::from(whole) * u128::from(percent) / 100) as u64),
+    }
+}
+
 /// A number of bytes or a percentage, normalised to `123` or `5%`.
 pub fn memory_or_percent(text: &str) -> Result<String, String> {
     let wrong = || String::from("argument must be a memory or percent value");

@@ -31,7 +31,7 @@ const STEP_BYTES: usize = 4 << 10;
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Report {
+pub struct LoadReport {
     /// Keys that are there now.
     pub keys: u64,
     /// Keys whose time had come.
@@ -294,7 +294,7 @@ impl Engine {
         Ok(())
     }
 
-    fn reported(&mut self, report: Report) -> Result<(), Wrong> {
+    fn reported(&mut self, report: LoadReport) -> Result<(), Wrong> {
         self.node.status.keys_loaded += report.keys;
         self.node.status.keys_expired += report.expired;
         match report.failure {
@@ -304,7 +304,7 @@ impl Engine {
     }
 
     /// A shard has answered a batch.
-    pub(crate) fn batch_is_loaded(&mut self, from: CoreId, report: Report, now: Now, out: &mut Effects) {
+    pub(crate) fn batch_is_loaded(&mut self, from: CoreId, report: LoadReport, now: Now, out: &mut Effects) {
         let Some(loader) = &mut self.loader else { return };
         loader.in_flight[from.index()] -= 1;
         if let Err(wrong) = self.reported(report) {
@@ -342,8 +342,8 @@ impl Engine {
     }
 
     /// Decodes keys of a dump into this shard.
-    pub(crate) fn load_batch(&mut self, batch: &Batch) -> Report {
-        let mut report = Report::default();
+    pub(crate) fn load_batch(&mut self, batch: &Batch) -> LoadReport {
+        let mut report = LoadReport::default();
         let shard = &mut self.node.shard;
         let now = shard.judge(self.node.now.unix());
         let hasher = shard.hasher().clone();

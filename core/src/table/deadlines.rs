@@ -23,6 +23,9 @@ impl Bound {
     /// Nothing there has a deadline.
     pub(crate) const NEVER: Bound = Bound(u32::MAX);
 
+    /// The latest of what has a deadline.
+    pub(crate) const LAST: Bound = Bound(u32::MAX - 1);
+
     /// The unit in which a moment falls.
     pub(crate) fn of(moment: UnixMillis) -> Bound {
         let units = moment.0.saturating_sub(EPOCH) / BOUND_UNIT_MILLIS;

@@ -17,6 +17,7 @@ mod dashtable;
 mod deadlines;
 mod directory;
 mod reshape;
+mod sample;
 mod segment;
 mod sweep;
 #[cfg(test)]

@@ -177,6 +177,11 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     /// The entry at a place, to be changed: counts as a change of its home.
     pub(super) fn get_mut(&mut self, place: Place, tag: Tag) -> Option<&mut E> {
         self.touch(Self::home(tag));
+        self.entry_mut(place)
+    }
+
+    /// The same, for what does not count.
+    pub(super) fn entry_mut(&mut self, place: Place) -> Option<&mut E> {
         match place {
             Place::Home { bucket, slot } => self.homes[bucket].get_mut(slot),
             Place::Stash { bucket, slot } => self.stashes[bucket].get_mut(slot),

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use crate::args::{Args, Span, pack, read_packed};
 use crate::command::CommandId;
+use crate::command::row::Flags;
 
 /// What a shard does with a call, and what it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +63,11 @@ impl Calls {
     /// True without any.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
+    }
+
+    /// True if any of the commands may need more memory.
+    pub fn grows(&self) -> bool {
+        self.calls.iter().any(|call| call.command.row().flags.has(Flags::DENYOOM))
     }
 
     /// Bytes of memory.

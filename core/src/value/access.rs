@@ -4,6 +4,7 @@
 //! Redis keeps them (<https://redis.io/docs/latest/develop/reference/eviction/>).
 
 use super::record::Access;
+use crate::eviction::sieve;
 
 /// The counter of a key that was just made, so that it is not the first to go.
 const FREQUENCY_FRESH: u32 = 5;
@@ -29,6 +30,8 @@ pub enum AccessRule {
         /// 32 random bits for the whole command.
         draw: u32,
     },
+    /// What the hand of `allkeys-sieve` goes by.
+    Sieved,
 }
 
 impl AccessRule {
@@ -39,6 +42,7 @@ impl AccessRule {
             AccessRule::Untouched => Access(0),
             AccessRule::Recency { seconds } => Access(seconds as u32 & Access::MASK),
             AccessRule::Frequency { minutes, .. } => Access((minutes as u32 & 0xffff) << 8 | FREQUENCY_FRESH),
+            AccessRule::Sieved => sieve::fresh(),
         }
     }
 
@@ -48,6 +52,7 @@ impl AccessRule {
         match self {
             AccessRule::Untouched => before,
             AccessRule::Recency { .. } => self.fresh(),
+            AccessRule::Sieved => sieve::used(before),
             AccessRule::Frequency { minutes, log_factor, draw, .. } => {
                 let counter = self.frequency(before);
                 let base = counter.saturating_sub(FREQUENCY_FRESH);

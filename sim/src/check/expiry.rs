@@ -83,6 +83,11 @@ impl Clocks {
         Err(format!("core {shard} judges by {judged}, before by {before}; its clock stands at {now}"))
     }
 
+    /// A key is gone for another reason.
+    pub fn forget(&mut self, shard: usize, key: &Named) {
+        self.0[shard].dated.remove(key);
+    }
+
     /// Something has run that touches this.
     pub fn touched(&mut self, engine: &Engine, database: usize, touch: &Touch) {
         let shard = &engine.node().shard;

@@ -84,7 +84,7 @@ impl Footprint {
                 }
                 watched.iter().for_each(|(database, keys)| footprint.reads(*database, keys, placement));
             }
-            Deed::Expired(_) | Deed::Cut(_) => {}
+            Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => {}
         }
         footprint
     }

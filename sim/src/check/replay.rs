@@ -39,6 +39,8 @@ pub enum Deed {
     Expired(Vec<(usize, Vec<u8>)>),
     /// The cut of the snapshot of this number.
     Cut(u64),
+    /// Nobody's request: a shard has removed keys because memory was short.
+    Evicted(Vec<(usize, Vec<u8>)>),
 }
 
 /// A request that has no place in the order yet.
@@ -56,6 +58,8 @@ struct Request {
     standing: BTreeMap<Vec<u8>, Standing>,
     /// It was in line before.
     has_waited: bool,
+    /// It was refused, as memory was short.
+    lacked_room: bool,
 }
 
 /// A request's number leaves room for so many bits: its tries, if it has to wait.
@@ -108,7 +112,9 @@ impl Replay {
         }
         let (instants, standing) = (BTreeMap::new(), BTreeMap::new());
         let (heard, expired, has_waited) = (None, Vec::new(), false);
-        let request = Request { said, database, deed, instants, heard, expired, standing, has_waited };
+        let lacked_room = false;
+        let request =
+            Request { said, database, deed, instants, heard, expired, standing, has_waited, lacked_room };
         self.requests.insert(op, request);
         op
     }
@@ -118,6 +124,13 @@ impl Replay {
         if let Some(request) = self.requests.get_mut(&op) {
             request.has_waited |= has_waited;
             request.standing.extend(standing);
+        }
+    }
+
+    /// A request was refused where it was to run, as memory was short: it has done nothing.
+    pub fn lacked_room(&mut self, op: Op) {
+        if let Some(request) = self.requests.get_mut(&op) {
+            request.lacked_room = true;
         }
     }
 
@@ -230,6 +243,10 @@ impl Replay {
             // Its client went before anything of it ran.
             return Ok(());
         }
+        if request.lacked_room || request.heard.as_ref().is_some_and(says_no_room) {
+            self.situations.push("a request found no room");
+            return Ok(());
+        }
         for (shard, unix_millis) in &request.instants {
             self.store.judge_by(usize::from(*shard), *unix_millis);
         }
@@ -244,6 +261,12 @@ impl Replay {
                 // The last database belongs to clients that are not followed.
                 let followed = &self.store.all.databases;
                 self.cuts.insert(*number, followed.clone());
+                return Ok(());
+            }
+            Deed::Evicted(keys) => {
+                for (database, key) in keys {
+                    self.store.all.remove(*database, key);
+                }
                 return Ok(());
             }
             Deed::Command(words) => {
@@ -435,6 +458,11 @@ fn served_by(cause: &str) -> Option<&'static str> {
     })
 }
 
+/// True for the words of Redis for a command that needs more memory than there is.
+fn says_no_room(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(line) if line.starts_with("OOM command not allowed"))
+}
+
 /// For people.
 fn said(deed: &Deed) -> String {
     match deed {
@@ -445,6 +473,10 @@ fn said(deed: &Deed) -> String {
         Deed::Exec { commands, .. } => {
             let commands: Vec<String> = commands.iter().map(|words| spoken(words)).collect();
             format!("EXEC of {}", commands.join("; "))
+        }
+        Deed::Evicted(keys) => {
+            let keys: Vec<String> = keys.iter().map(|(_, key)| String::from_utf8_lossy(key).into()).collect();
+            format!("(eviction of {})", keys.join(", "))
         }
         Deed::Expired(keys) => {
             let keys: Vec<String> = keys.iter().map(|(_, key)| String::from_utf8_lossy(key).into()).collect();

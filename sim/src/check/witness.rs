@@ -58,6 +58,8 @@ pub struct Witness {
     pub(super) transactions: BTreeMap<(u16, TxId), Token>,
     pub(super) under_way: BTreeMap<Op, UnderWay>,
     pub(super) nobodys: u64,
+    /// What runs next is refused, as memory is short.
+    lacks_room: bool,
     compared: u64,
     /// Requests that were taken.
     pub runs: u64,
@@ -73,6 +75,8 @@ pub struct Turn<'a> {
     pub moment: u64,
     /// Situations.
     pub sometimes: &'a mut Sometimes,
+    /// Keys that went in the event because memory was short, in order.
+    pub evicted: Vec<Named>,
 }
 
 /// The number that the order knows a try of a request by.
@@ -108,6 +112,7 @@ impl Witness {
             transactions: BTreeMap::new(),
             under_way: BTreeMap::new(),
             nobodys: 0,
+            lacks_room: false,
             compared: 0,
             runs: 0,
         }
@@ -134,6 +139,7 @@ impl Witness {
             self.scans.values_mut().for_each(Scan::went_back);
         }
         let mut ran = BTreeMap::new();
+        let mut evicted = std::mem::take(&mut turn.evicted);
         for Noted { applied, judged } in lines {
             if Snapshots::reads(self, turn, applied, judged.0)? {
                 continue;
@@ -175,9 +181,21 @@ impl Witness {
                     self.ended(turn, *tx, *refused)?;
                     None
                 }
+                Applied::Evicted { keys } => {
+                    let keys: Vec<Named> = evicted.drain(..(*keys as usize).min(evicted.len())).collect();
+                    self.evicted(turn, keys, judged.0)?;
+                    None
+                }
+                Applied::NoRoom => {
+                    self.lacks_room = true;
+                    None
+                }
                 other => return Err(format!("nobody has told the witness of {other:?}")),
             };
             let Some(taking) = taking else { continue };
+            if let (true, Some(op)) = (std::mem::take(&mut self.lacks_room), taking.op) {
+                self.replay.lacked_room(op);
+            }
             // What runs for a client that is gone is soon forgotten.
             if let Some(op) = taking.op
                 && let Some(under_way) = self.under_way.get(&op)
@@ -192,6 +210,27 @@ impl Witness {
         self.clocks.rests(turn.engine, turn.unix_millis)?;
         self.replay.situations.drain(..).for_each(|situation| turn.sometimes.met(situation));
         Ok(())
+    }
+
+    /// A shard has removed keys because memory was short: nobody's doing, but at this place in the order.
+    fn evicted(&mut self, turn: &mut Turn<'_>, keys: Vec<Named>, judged: u64) -> Result<(), String> {
+        let core = turn.core();
+        turn.sometimes.met("a key was evicted");
+        if !self.under_way.is_empty() {
+            turn.sometimes.met("a key was evicted while somebody's request was under way");
+        }
+        let said = self.nobodys();
+        let op = self.replay.taken(said, 0, Deed::Evicted(keys.clone()), turn.moment);
+        for (database, key) in &keys {
+            let part = Part { op, shard: core, database: *database, unix_millis: judged };
+            self.replay.ran(part, &[], std::slice::from_ref(key))?;
+            self.waits.changed(core, *database, key, "another");
+            self.clocks.forget(usize::from(core), &(*database, key.clone()));
+            for scan in self.scans.values_mut() {
+                scan.changed(turn.engine, &self.placement, *database, Some(key));
+            }
+        }
+        self.replay.gone(op)
     }
 
     /// What these requests and the passing of time have done to keys, for those that ask the shards themselves.
@@ -342,7 +381,7 @@ impl Witness {
         let is_one_step = match &deed {
             Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
             Deed::Watch(_) => true,
-            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Cut(_) => false,
+            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => false,
         };
         let said = Said { connection: dialogue as u64, number: number_of(request, 0) };
         let op = self.replay.taken(said, database, deed.clone(), turn.moment);
@@ -370,7 +409,7 @@ impl Witness {
         match deed {
             Deed::Watch(keys) => session.watches(op, keys),
             Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
-            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) | Deed::Cut(_) => {}
+            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => {}
         }
         let under_way = UnderWay { is_exec, ..UnderWay::new(taking, footprint, is_one_step) };
         self.under_way.insert(op, under_way);
@@ -542,7 +581,9 @@ impl Witness {
         }
         let ran = match () {
             _ if under_way.ran.iter().filter(|other| **other == core).count() > 1 => Ok(()),
-            _ => self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all),
+            _ => {
+                self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all && !self.lacks_room)
+            }
         };
         let words = &self.dialogues[taking.dialogue].requests[taking.request].words;
         ran.map_err(|text| format!("{}: {text}", spoken(words)))

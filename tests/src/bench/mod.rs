@@ -3,7 +3,8 @@
 //!
 //! `docs/BENCHMARKING.md` says how it is used and how it measures. From the bottom up: keys and values ([`draw`], [`value`]), commands
 //! ([`template`], [`command`]), replies ([`frame`], [`check`], [`tally`]), the hot loop ([`pace`], [`connection`], [`generator`]), runs
-//! and what they find ([`plan`], [`run`], [`latency`], [`observe`]), servers to compare ([`floor`], [`compare`]).
+//! and what they find ([`plan`], [`run`], [`latency`], [`observe`]), servers to compare ([`floor`], [`compare`]),
+//! caches to compare ([`trace`]).
 
 pub mod address;
 pub mod check;
@@ -33,4 +34,5 @@ pub mod statistics;
 pub mod svg;
 pub mod tally;
 pub mod template;
+pub mod trace;
 pub mod value;

@@ -8,6 +8,7 @@ use darter_tests::bench::flags::RunFlags;
 use darter_tests::bench::floor::Floor;
 use darter_tests::bench::interrupt;
 use darter_tests::bench::perform::{perform, write_files};
+use darter_tests::bench::trace::play::{TraceFlags, play};
 
 /// Loads and measures servers that speak RESP or Memcached's protocols, and checks that they answer what is right.
 #[derive(Parser)]
@@ -23,6 +24,8 @@ enum Task {
     Run(Box<RunFlags>),
     /// Start servers and measure them beside each other
     Compare(Box<CompareFlags>),
+    /// Play a trace to a cache and count what it has
+    Trace(Box<TraceFlags>),
     /// Serve GET, SET and PING and nothing else: what no server of its kind gets below
     Floor {
         /// Port on 127.0.0.1, 0 for any
@@ -36,6 +39,10 @@ fn main() -> ExitCode {
     let done = match Line::parse().task {
         Task::Run(flags) => measure(&flags),
         Task::Compare(flags) => beside(&flags),
+        Task::Trace(flags) => play(&flags).map(|text| {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }),
         Task::Floor { port } => floor(port),
     };
     match done {

@@ -36,6 +36,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         data_bytes: node.shard.used_bytes() as u64,
         shard: node.shard.counters,
         unsaved_changes: node.shard.unsaved_changes(),
+        exceeded_millis: node.shortness.exceeded_millis(asked.now.mono),
         outstanding: node.links.outstanding() as u64,
         lines_dropped: node.feed.dropped(),
         order: OrderFigures {

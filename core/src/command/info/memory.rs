@@ -110,7 +110,7 @@ pub(super) fn section(section: &mut Section<'_>) {
         ("used_memory_scripts_human", "0B"),
     ]);
     both(section, "maxmemory", node.settings.maxmemory);
-    section.field("maxmemory_policy", node.settings.get("maxmemory-policy").unwrap_or_default());
+    section.field("maxmemory_policy", node.settings.maxmemory_policy.name());
     section.field("allocator_frag_ratio", format_args!("{:.2}", figures.fragmentation()));
     section.field("allocator_frag_bytes", figures.fragmentation_bytes());
     section.fixed(&[

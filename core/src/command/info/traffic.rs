@@ -49,11 +49,11 @@ pub(super) fn stats(section: &mut Section<'_>) {
         ("expired_stale_perc", "0.00"),
         ("expired_time_cap_reached_count", "0"),
         ("expire_cycle_cpu_milliseconds", "0"),
-        ("evicted_keys", "0"),
-        ("evicted_clients", "0"),
-        ("total_eviction_exceeded_time", "0"),
-        ("current_eviction_exceeded_time", "0"),
     ]);
+    section.field("evicted_keys", sum.shard.evicted);
+    section.field("evicted_clients", 0);
+    section.field("total_eviction_exceeded_time", sum.exceeded_millis.1);
+    section.field("current_eviction_exceeded_time", sum.exceeded_millis.0);
     section.field("keyspace_hits", sum.shard.hits);
     section.field("keyspace_misses", sum.shard.misses);
     section.fixed(&[

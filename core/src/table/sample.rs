@@ -1,0 +1,107 @@
+//! Samples: a few entries from anywhere in the table, as cheaply as they can be had.
+//!
+//! Which buckets a key lies in is decided by its hash, so that the entries of any bucket are a random sample. This room knows where to
+//! look. It does not know what the sample is for.
+
+use smallvec::SmallVec;
+
+use super::dashtable::Dashtable;
+use super::deadlines::Bound;
+use super::segment::{Place, Segment};
+use super::{Entry, KeyHashing};
+use crate::hash::KeyHash;
+
+/// Segments that are looked at before a sample is as large as it gets.
+const SEGMENTS_MAX: usize = 4;
+
+impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: KeyHashing>
+    Dashtable<E, HOME, STASH, SLOTS, H>
+{
+    /// Emits entries of home buckets that follow each other, from the one on that 64 random bits choose, until there are at least `wanted` or
+    /// a few segments have been looked at. `timed`: only buckets in which something may have a deadline; of those an index knows, so that
+    /// few among many are found.
+    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: &mut dyn FnMut(&E)) {
+        if self.len == 0 {
+            return;
+        }
+        let scale = |bits: u32, range: usize| ((u64::from(bits) * range as u64) >> 32) as usize;
+        let mut number = scale(bits as u32, self.segments.len());
+        let mut found = 0;
+        for _ in 0..SEGMENTS_MAX.min(self.segments.len()) {
+            if timed {
+                // The next segment around in which something has a deadline.
+                let next = self.tournament.first_due(number, Bound::LAST);
+                let Some(next) = next.or_else(|| self.tournament.first_due(0, Bound::LAST)) else { return };
+                number = next;
+            }
+            let segment = &self.segments[number];
+            let start = scale((bits >> 32) as u32, HOME);
+            for step in 0..if segment.len() > 0 { HOME } else { 0 } {
+                let home = (start + step) % HOME;
+                if timed && segment.bound_of_home(home) == Bound::NEVER {
+                    continue;
+                }
+                found += emit_home(segment, home, emit);
+                if found >= wanted {
+                    return;
+                }
+            }
+            number = (number + 1) % self.segments.len();
+        }
+    }
+
+    /// Lets `visit` change the entries of one home bucket without that counting as a change, and brings those of the next towards the cache.
+    /// Where to go on, 0 at the end of the table; whatever is in the table throughout is visited in each round, unless the table changes its
+    /// form meanwhile.
+    pub fn visit(&mut self, at: usize, visit: &mut dyn FnMut(&mut E)) -> usize {
+        let (number, home) = (at / HOME, at % HOME);
+        let Some(segment) = self.segments.get_mut(number) else { return 0 };
+        let places: SmallVec<[Place; 24]> = segment.places_of(home).collect();
+        for place in places {
+            if let Some(entry) = segment.entry_mut(place) {
+                visit(entry);
+            }
+        }
+        let next = at + 1;
+        match self.segments.get(next / HOME) {
+            Some(segment) => {
+                segment
+                    .places_of(next % HOME)
+                    .filter_map(|place| segment.get(place))
+                    .for_each(Entry::prefetch);
+                next
+            }
+            None => 0,
+        }
+    }
+
+    /// Finds an entry by its hash alone; of several that share one, any.
+    pub fn find_hashed(&self, hash: KeyHash) -> Option<&E> {
+        let index = self.directory.find(super::directory::position(hash))?;
+        let segment = &self.segments[index];
+        let tag = Segment::<E, HOME, STASH, SLOTS>::tag(hash);
+        let is_it = |entry: &&E| self.hash(entry.key()) == hash;
+        let mut places = segment.places_of(usize::from(tag.home));
+        places.find_map(|place| {
+            let fingerprint = match place {
+                Place::Home { bucket, slot } => segment.homes[bucket].fingerprint(slot),
+                Place::Stash { bucket, slot } => segment.stashes[bucket].fingerprint(slot),
+                Place::Spill { at } => segment.spill[at].tag.fingerprint,
+            };
+            segment.get(place).filter(|_| fingerprint == tag.fingerprint).filter(is_it)
+        })
+    }
+}
+
+/// Emits the entries of a home bucket, all on their way to the cache before the first is looked at; how many.
+fn emit_home<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize>(
+    segment: &Segment<E, HOME, STASH, SLOTS>,
+    home: usize,
+    emit: &mut dyn FnMut(&E),
+) -> usize {
+    let entries: SmallVec<[&E; 24]> =
+        segment.places_of(home).filter_map(|place| segment.get(place)).collect();
+    entries.iter().for_each(|entry| entry.prefetch());
+    entries.iter().for_each(|entry| emit(entry));
+    entries.len()
+}
