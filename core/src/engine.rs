@@ -10,7 +10,7 @@ use crate::block::Lent;
 use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
-use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
+use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::files::Files;
 use crate::gather::Gather;
 use crate::hash::KeyHash;
@@ -19,7 +19,7 @@ use crate::limits;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
-use crate::protocol::reply::{Failure, Reply, Resp};
+use crate::protocol::reply::{Failure, Reply};
 use crate::protocol::request::{Parsed, RequestError, RequestLimits};
 use crate::session::{Closing, Hold, Session, Sessions};
 use crate::shard::KeyRef;
@@ -135,7 +135,7 @@ impl Engine {
         }
         let mut consumed = 0;
         match event {
-            Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
+            Event::Opened { conn, peer, clients, door } => self.opened(now, conn, peer, clients, door, out),
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
             Event::Filled { conn, bytes } => self.filled(now, conn, bytes),
             Event::Ended { conn } => self.ended(now, conn, out),
@@ -176,7 +176,10 @@ impl Engine {
     pub fn room(&mut self, conn: ConnId) -> &mut [MaybeUninit<u8>] {
         match self.sessions.get_mut(conn) {
             Some(session) if session.closing == Closing::No && session.hold.is_none() => {
-                session.parser.room()
+                match &mut session.memcached {
+                    Some(parser) => parser.room(),
+                    None => session.parser.room(),
+                }
             }
             _ => &mut [],
         }
@@ -184,7 +187,10 @@ impl Engine {
 
     fn filled(&mut self, now: Now, conn: ConnId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(conn) {
-            session.parser.filled(bytes);
+            match &mut session.memcached {
+                Some(parser) => parser.filled(bytes),
+                None => session.parser.filled(bytes),
+            }
             session.input_total += bytes as u64;
             session.last_active = now.mono;
             self.node.statistics.input_bytes += bytes as u64;
@@ -206,6 +212,9 @@ impl Engine {
         }
         if self.needs_cron() {
             next = next.min(self.next_cron);
+        }
+        if let Some(due) = self.flush_at() {
+            next = next.min(node.now.mono.after_millis(due.0.saturating_sub(node.now.unix().0)));
         }
         let sweeps = node.shard.active_expire && node.pause.is_none();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
@@ -321,7 +330,15 @@ impl Engine {
         })
     }
 
-    fn opened(&mut self, now: Now, conn: ConnId, peer: Peer, clients: usize, out: &mut Effects) {
+    fn opened(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        peer: Peer,
+        clients: usize,
+        door: Door,
+        out: &mut Effects,
+    ) {
         let settings = &self.node.settings;
         let refusal = if clients as u64 > u64::from(settings.maxclients) {
             self.node.statistics.refused_connections += 1;
@@ -338,9 +355,12 @@ impl Engine {
         let authenticated = settings.requirepass.is_empty();
         let id = self.node.next_client();
         let mut session = Session::new(conn, id, peer, now, authenticated);
+        if door == Door::Memcached {
+            session.memcached = Some(Box::default());
+        }
         self.node.statistics.connections += 1;
         if let Some(refusal) = refusal {
-            Reply::new(session.reply_end(), Resp::V2).error(&Failure::new(refusal));
+            session.tell(&Failure::new(refusal));
             session.close(Closing::AfterReplies);
         }
         if self.stopping.is_some() {
@@ -363,6 +383,9 @@ impl Engine {
         self.node.statistics.input_bytes += fresh;
         if fresh > 0 {
             session.last_active = now.mono;
+        }
+        if session.memcached.is_some() {
+            return self.memcached_bytes(session, now, bytes, out);
         }
         // The parser is taken out because arguments are read from it while the session changes.
         let mut parser = std::mem::take(&mut session.parser);
@@ -460,9 +483,13 @@ impl Engine {
     }
 
     /// Bounds what a client may send ahead.
-    fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
+    pub(crate) fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
         let limit = self.node.settings.client_query_buffer_limit;
-        if (session.unconsumed + session.parser.taken_bytes()) as u64 > limit {
+        let taken = match &session.memcached {
+            Some(parser) => parser.taken_bytes(),
+            None => session.parser.taken_bytes(),
+        };
+        if (session.unconsumed + taken) as u64 > limit {
             self.node.statistics.query_limit_disconnections += 1;
             out.push(Effect::Log {
                 level: LogLevel::Warning,
@@ -592,6 +619,7 @@ impl Engine {
             self.node.pause = None;
         }
         self.time_out_due(now, out);
+        self.flush_if_due(now, out);
         self.release_held(now, out);
         let due: Vec<Token> =
             self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
@@ -684,8 +712,7 @@ impl Engine {
                 && session.unconsumed > 0
                 && session.closing == Closing::No
             {
-                let resp = session.resp;
-                Reply::new(session.reply_end(), resp).error(&Failure::new("ERR the server is shutting down"));
+                session.tell(&Failure::new("ERR the server is shutting down"));
             }
         }
         self.end_waits();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::engine::{Engine, EngineConfig};
 use crate::event::{
-    ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, Event, OperationId, Origin, Peer,
+    ConnId, CoreId, DiskOutcome, DiskRequest, Door, Effect, Effects, Event, OperationId, Origin, Peer,
 };
 use crate::host::{Instruments, Process};
 use crate::limits;
@@ -93,8 +93,17 @@ impl World {
         self.connect_from(core, Origin::Loopback)
     }
 
+    /// A new client of this core that speaks memcached's protocol.
+    pub(crate) fn connect_memcached(&mut self, core: u16) -> Client {
+        self.connect_to(core, Origin::Loopback, Door::Memcached)
+    }
+
     /// The same from elsewhere.
     pub(crate) fn connect_from(&mut self, core: u16, origin: Origin) -> Client {
+        self.connect_to(core, origin, Door::Redis)
+    }
+
+    fn connect_to(&mut self, core: u16, origin: Origin, door: Door) -> Client {
         let client = Client(self.wires.len());
         let conn = ConnId { index: client.0 as u32, generation: 0 };
         let peer = Peer {
@@ -106,7 +115,7 @@ impl World {
         let core = CoreId(core);
         self.wires.push(Wire { core, conn, input: Vec::new(), output: Vec::new(), open: true });
         let clients = self.wires.iter().filter(|wire| wire.open).count();
-        self.give(core, Event::Opened { conn, peer, clients });
+        self.give(core, Event::Opened { conn, peer, clients, door });
         client
     }
 

@@ -32,11 +32,13 @@ pub enum Invocation {
 /// A row of `--help`: group, name, value, text.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 22] = [
     ("Network", "port", "PORT", "TCP port, 0 for none [default: 6379]"),
     ("Network", "bind", "ADDRESS...", "Addresses to listen on [default: 127.0.0.1 -::1]"),
     ("Network", "unixsocket", "PATH", "Listen on a unix socket too"),
     ("Network", "unixsocketperm", "MODE", "Its mode, octal"),
+    ("Network", "memcached-port", "PORT", "TCP port of memcached's protocol, 0 for none [default: 0]"),
+    ("Network", "memcached-unixsocket", "PATH", "Listen for it on a unix socket too"),
     ("Network", "tcp-backlog", "N", "Connections that wait to be accepted [default: 511]"),
     ("Network", "tcp-keepalive", "SECONDS", "Between probes of a silent client, 0 for none [default: 300]"),
     ("Network", "timeout", "SECONDS", "Close clients idle for so long, 0 for never [default: 0]"),

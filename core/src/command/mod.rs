@@ -74,6 +74,9 @@ mod zset_sample;
 mod zset_span;
 mod zset_store;
 
+pub(crate) use connection::same as constant_time_eq;
+pub(crate) use string::edit;
+
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
 
@@ -137,4 +140,5 @@ const FAMILIES: &[&[Command]] = &[
     stream_pending::COMMANDS,
     stream_claim::COMMANDS,
     stream_info::COMMANDS,
+    crate::memcached::COMMANDS,
 ];

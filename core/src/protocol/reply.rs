@@ -99,6 +99,18 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// True if elements are wanted one by one: somebody else writes what stands around them.
+    #[inline]
+    pub fn is_of_elements(&self) -> bool {
+        self.ends.is_some()
+    }
+
+    /// Where another protocol than Redis's is encoded.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        self.out.tail()
+    }
+
     /// The client's protocol.
     pub fn resp(&self) -> Resp {
         self.resp
@@ -268,6 +280,14 @@ impl<'a> Reply<'a> {
     /// Bytes that are already encoded for this protocol version.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.tail().extend_from_slice(bytes);
+    }
+
+    /// The bytes of a large value alone, shared if that pays.
+    pub fn raw_shared(&mut self, value: &Arc<Vec<u8>>) {
+        match value.len() < SHARED_MIN {
+            true => self.raw(value),
+            false => self.out.push_shared(Arc::clone(value)),
+        }
     }
 
     /// Pieces that are already encoded for this protocol version.
