@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn nobody_can_name_these_rows_and_nothing_lists_them() {
-        for name in ["memcached", "get", "memcached|get"] {
+        for name in ["memcached", "mg", "flush_all", "memcached|get"] {
             assert_eq!(table::find_name(name.as_bytes()), None, "{name}");
         }
         assert!(table::all().all(|id| id.row().group != Group::Memcached));

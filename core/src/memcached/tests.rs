@@ -196,6 +196,83 @@ fn one_client_is_told_to_renew_what_is_missing_or_out_of_date() {
     assert_eq!(say(&mut world, client, "ms k 1|z|mg k v"), "HD|VA 1|z|");
 }
 
+/// Clients on three cores add one to the same numbers by looking and comparing, one by INCR, in an order of chance. Whoever is
+/// told that its value was stored has added one, nobody else has, and no state is changed twice.
+#[test]
+fn comparing_and_storing_is_linearizable() {
+    const KEYS: usize = 3;
+    for seed in 0..60 {
+        let mut world = World::new(3);
+        world.shuffle(seed);
+        let clients: Vec<Client> = (0..6).map(|n| world.connect_memcached(n % 3)).collect();
+        let redis = world.connect(1);
+        for key in 0..KEYS {
+            world.send(clients[0], format!("set k{key} 7 0 1\r\n0\r\n").as_bytes());
+        }
+        world.receive(clients[0]);
+        // Of each client: the key, and the value and stamp that it has seen, if its comparison is on its way.
+        let mut asked: Vec<Option<(usize, Option<(u64, u64)>)>> = vec![None; clients.len()];
+        let (mut added, mut refused, mut won) = ([0; KEYS], 0, std::collections::BTreeSet::new());
+        for round in 0..400 {
+            let who = world.choose(clients.len() as u64) as usize;
+            let client = clients[who];
+            let heard = world.receive(client);
+            match (asked[who], heard.as_str()) {
+                // What it waits for has not come.
+                (Some(_), "") => {}
+                (Some((key, Some((_, stamp)))), answer) => {
+                    match answer {
+                        "STORED\r\n" => {
+                            assert!(won.insert((key, stamp)), "seed {seed}: one state was changed twice");
+                            added[key] += 1;
+                        }
+                        other => {
+                            assert_eq!(other, "EXISTS\r\n", "seed {seed}");
+                            refused += 1;
+                        }
+                    }
+                    asked[who] = None;
+                }
+                (Some((key, None)), answer) => {
+                    let lines: Vec<&str> = answer.split("\r\n").collect();
+                    let value: u64 = lines[1].trim_end().parse().expect("a number");
+                    let seen = stamp(lines[0]);
+                    asked[who] = Some((key, Some((value, seen))));
+                    let next = (value + 1).to_string();
+                    let line = format!("cas k{key} 7 0 {} {seen}\r\n{next}\r\n", next.len());
+                    let steps = world.choose(4);
+                    world.send_and_step(client, line.as_bytes(), steps);
+                }
+                (None, _) => {
+                    let (key, steps) = (world.choose(KEYS as u64) as usize, world.choose(4));
+                    asked[who] = Some((key, None));
+                    world.send_and_step(client, format!("gets k{key}\r\n").as_bytes(), steps);
+                }
+            }
+            if round % 20 == 0 {
+                let (key, steps) = (world.choose(KEYS as u64) as usize, world.choose(3));
+                let request = match round % 40 {
+                    0 => (redis, format!("INCR k{key}\r\n")),
+                    _ => (clients[who], String::new()),
+                };
+                added[key] += u64::from(!request.1.is_empty());
+                world.send_and_step(request.0, request.1.as_bytes(), steps);
+            }
+        }
+        world.rest();
+        for (who, client) in clients.iter().enumerate() {
+            if let (Some((key, Some(_))), answer) = (asked[who], world.receive(*client)) {
+                added[key] += u64::from(answer == "STORED\r\n");
+            }
+        }
+        for (key, added) in added.into_iter().enumerate() {
+            assert_eq!(world.say(redis, &format!("GET k{key}")).lines().last(), Some(added.to_string().as_str()), "seed {seed}, k{key}");
+        }
+        assert!(refused > 0, "seed {seed}: clients got in each other's way");
+        assert_eq!(world.unfinished(), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn a_password_is_asked_for_in_the_first_value() {
     let mut world = World::with(1, |settings| settings.requirepass = "secret".into());
