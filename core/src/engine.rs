@@ -330,15 +330,7 @@ impl Engine {
         })
     }
 
-    fn opened(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        peer: Peer,
-        clients: usize,
-        door: Door,
-        out: &mut Effects,
-    ) {
+    fn opened(&mut self, now: Now, conn: ConnId, peer: Peer, clients: usize, door: Door, out: &mut Effects) {
         let settings = &self.node.settings;
         let refusal = if clients as u64 > u64::from(settings.maxclients) {
             self.node.statistics.refused_connections += 1;

@@ -60,8 +60,7 @@ pub fn bind_all(settings: &Settings) -> Result<Vec<Listener>, BindError> {
     ];
     for (door, port, path) in doors {
         for name in settings.bind.iter().filter(|_| port != 0) {
-            let (optional, name) =
-                name.strip_prefix('-').map_or((false, name.as_str()), |name| (true, name));
+            let (optional, name) = name.strip_prefix('-').map_or((false, name.as_str()), |name| (true, name));
             let outcome = resolve(name).and_then(|ip| bind_tcp(SocketAddr::new(ip, port), backlog));
             match outcome {
                 Ok(socket) => listeners.push(Listener { socket, door }),

@@ -158,7 +158,11 @@ impl State {
             origin: Origin::Loopback,
             descriptor: client as i32,
         };
-        self.handle(core, Event::Opened { conn, peer, clients: world.scripts.len(), door: Door::Redis }, world);
+        self.handle(
+            core,
+            Event::Opened { conn, peer, clients: world.scripts.len(), door: Door::Redis },
+            world,
+        );
     }
 
     /// Presents what is not consumed, and a new piece behind it.

@@ -182,21 +182,11 @@ fn text_of(status: u16) -> &'static str {
 /// What a request means.
 pub(super) enum Frame {
     /// This row; a value of so many bytes follows, if one does.
-    Run {
-        command: CommandId,
-        value: Option<u64>,
-    },
+    Run { command: CommandId, value: Option<u64> },
     /// This row; the value is not looked at.
-    RunAndSkip {
-        command: CommandId,
-        len: u64,
-    },
+    RunAndSkip { command: CommandId, len: u64 },
     /// Only this answer; so many bytes that follow are not looked at.
-    Say {
-        answer: Vec<u8>,
-        skip: u64,
-        closes: bool,
-    },
+    Say { answer: Vec<u8>, skip: u64, closes: bool },
     /// The connection ends at once.
     Close,
 }
@@ -458,7 +448,8 @@ pub(super) fn delta(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> O
     match done {
         Delta::Done(_) if quiet => {}
         Delta::Done(number) => {
-            let stamp = if cx.peek(key).and_then(Record::string).is_some() { item::stamp(cx, key) } else { 0 };
+            let stamp =
+                if cx.peek(key).and_then(Record::string).is_some() { item::stamp(cx, key) } else { 0 };
             let tail = reply.tail();
             header.answer(tail, 0, 0, 0, 8, stamp);
             tail.extend_from_slice(&number.to_be_bytes());

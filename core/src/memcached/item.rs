@@ -169,8 +169,7 @@ fn compare(cx: &Cx<'_>, there: There, with: u64) -> Compared {
 
 /// True if an item is in the state that a client names; 0 names any.
 pub fn is_in_state(cx: &mut Cx<'_>, key: Key<'_>, state: u64) -> bool {
-    there(cx, key)
-        .is_some_and(|there| matches!(compare(cx, there, state), Compared::Any | Compared::Same))
+    there(cx, key).is_some_and(|there| matches!(compare(cx, there, state), Compared::Any | Compared::Same))
 }
 
 /// Stores a value, if the state of affairs is that of its mode.

@@ -132,9 +132,7 @@ fn get(words: Args<'_>, command: CommandId) -> Line {
 fn get_and_touch(words: Args<'_>, command: CommandId) -> Line {
     match words.len() {
         1 => ERROR,
-        _ if number::signed_32(words.at(1)).is_none() => {
-            Line::Say("CLIENT_ERROR invalid exptime argument")
-        }
+        _ if number::signed_32(words.at(1)).is_none() => Line::Say("CLIENT_ERROR invalid exptime argument"),
         2 => Line::Say("END"),
         _ if words.skip(2).iter().all(is_key) => Line::Run(command),
         _ => Line::Say(BAD_FORMAT),
@@ -201,7 +199,9 @@ fn delete(words: Args<'_>) -> Line {
         _ => return ERROR,
     };
     match is_key(words.at(1)) {
-        _ if !is_whole => quietly(words, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"),
+        _ if !is_whole => {
+            quietly(words, "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]")
+        }
         true => Line::Run(rows::DELETE),
         false => quietly(words, BAD_FORMAT),
     }
@@ -266,15 +266,11 @@ fn lru_crawler(words: Args<'_>) -> Line {
 fn memory_limit(words: Args<'_>) -> Line {
     match (words.len(), words.get(1).and_then(number::unsigned_32)) {
         (2 | 3, None) => quietly(words, "ERROR"),
-        (2 | 3, Some(0..8)) => {
-            quietly(words, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m")
-        }
+        (2 | 3, Some(0..8)) => quietly(words, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m"),
         (2 | 3, Some(1_000_000_001..)) => {
             quietly(words, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes")
         }
-        (2 | 3, Some(_)) => {
-            quietly(words, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust")
-        }
+        (2 | 3, Some(_)) => quietly(words, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust"),
         _ => ERROR,
     }
 }

@@ -21,8 +21,8 @@ mod tests;
 mod text;
 
 pub(crate) use rows::COMMANDS;
-pub(crate) use text::join_items;
 pub use stats::Share;
+pub(crate) use text::join_items;
 
 /// The release of memcached whose replies these are: what clients that look at a version are told.
 pub const COMPATIBLE_VERSION: &str = "1.6.18";

@@ -8,8 +8,8 @@ use std::hash::{Hash, Hasher};
 use std::mem::MaybeUninit;
 
 use super::binary;
-use super::lines::{self, Line};
 pub(crate) use super::lines::Limits;
+use super::lines::{self, Line};
 use super::meta;
 use crate::args::{Args, OwnedArgs, Span};
 use crate::command::table::CommandId;
@@ -102,7 +102,8 @@ impl Parser {
             return self.parse_large(bytes);
         }
         let Some(first) = bytes.first() else { return Parsed::Incomplete };
-        let form = *self.form.get_or_insert(if *first == binary::REQUEST { Form::Binary } else { Form::Text });
+        let form =
+            *self.form.get_or_insert(if *first == binary::REQUEST { Form::Binary } else { Form::Text });
         match form {
             Form::Text => self.parse_line(bytes, limits),
             Form::Binary => self.parse_binary(bytes, limits),
@@ -189,7 +190,11 @@ impl Parser {
         let from = self.searched.min(bytes.len());
         let Some(found) = memchr::memchr(b'\n', &bytes[from..]) else {
             self.searched = bytes.len();
-            return if bytes.len() > LINE_MAX && !asks_for_keys(bytes) { Parsed::Close } else { Parsed::Incomplete };
+            return if bytes.len() > LINE_MAX && !asks_for_keys(bytes) {
+                Parsed::Close
+            } else {
+                Parsed::Incomplete
+            };
         };
         let (end, next) = (from + found, from + found + 1);
         let line = if end > 0 && bytes[end - 1] == b'\r' { &bytes[..end - 1] } else { &bytes[..end] };
@@ -313,7 +318,8 @@ impl Parser {
     fn split(&mut self, line: &[u8]) {
         self.spans.clear();
         let mut start = 0;
-        let unbounded = line.iter().find(|byte| **byte != b' ').is_some_and(|byte| matches!(byte, b'g' | b'b'));
+        let unbounded =
+            line.iter().find(|byte| **byte != b' ').is_some_and(|byte| matches!(byte, b'g' | b'b'));
         for end in memchr::memchr_iter(b' ', line).chain([line.len()]) {
             if end > start {
                 self.spans.push(Span { start: start as u32, len: (end - start) as u32 });
@@ -414,11 +420,10 @@ mod tests {
     fn requests_are_found_however_they_come() {
         check(b"get a  b\r\ngets c\nmn\r\n", &["get get,a,b", "gets gets,c", "says \"MN\\r\\n\""]);
         check(b"set k 0 0 2 noreply\r\nab\r\nget k\r\n", &["set set,k,0,0,2,noreply,ab", "get get,k"]);
-        check(b"set k 0 0 2\r\nabcd\r\nmn\r\n", &[
-            "says \"CLIENT_ERROR bad data chunk\\r\\n\"",
-            "says \"ERROR\\r\\n\"",
-            "says \"MN\\r\\n\"",
-        ]);
+        check(
+            b"set k 0 0 2\r\nabcd\r\nmn\r\n",
+            &["says \"CLIENT_ERROR bad data chunk\\r\\n\"", "says \"ERROR\\r\\n\"", "says \"MN\\r\\n\""],
+        );
         check(b"ms Zm9v 2 b\r\nab\r\nmg Zm9v b v\r\n", &["ms ms,foo,2,b,ab", "mg mg,foo,b,v"]);
         check(b"get a\0b c\r\nquit\r\n", &["get get,a", "says \"\" and closes"]);
     }

@@ -18,7 +18,16 @@ const STORE: Flags = WRITE.or(Flags::DENYOOM);
 const BINARY_KEY: Keys = Keys::Range { first: 2, last: 2, step: 1 };
 
 const fn hop(name: &'static str, flags: Flags, run: Apply) -> Command {
-    Command { name, arity: -2, flags, keys: Keys::ONE, touch: Touch::Update, run: Run::Hop(run), tell: text::tell, ..ROW }
+    Command {
+        name,
+        arity: -2,
+        flags,
+        keys: Keys::ONE,
+        touch: Touch::Update,
+        run: Run::Hop(run),
+        tell: text::tell,
+        ..ROW
+    }
 }
 
 const fn many(name: &'static str, flags: Flags, first: u16, apply: Apply) -> Command {

@@ -61,6 +61,9 @@ mod tests {
         made.dedup();
         assert_eq!(made.len(), last);
         let mut later_run = Stamps::new(0, 2);
-        assert!(later_run.next(UnixMillis(now.0 + 10)) > made[last - 1], "a later run goes on where this one ended");
+        assert!(
+            later_run.next(UnixMillis(now.0 + 10)) > made[last - 1],
+            "a later run goes on where this one ended"
+        );
     }
 }

@@ -28,8 +28,8 @@ pub struct Share {
     output: u64,
     is_detailed: bool,
     details: BTreeMap<Vec<u8>, Detail>,
-    /// Of each client: descriptor, where it is from, where it came to, seconds of silence.
-    conns: Vec<(i32, String, String, u64)>,
+    /// Of each client: descriptor, where it is from, where it came to, what it does, seconds of silence.
+    conns: Vec<(i32, String, String, &'static str, u64)>,
 }
 
 /// Which statistics are asked for: the words behind `stats`.
@@ -79,7 +79,12 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
                 let peer = &session.peer;
                 let silence = asked.now.mono.millis_since(session.last_active) / 1_000;
                 let (from, to) = (place(&peer.address, peer.origin), place(&peer.local, peer.origin));
-                share.conns.push((peer.descriptor, from, to, silence));
+                let state = match session.unconsumed + session.taken_input() {
+                    _ if session.id == asked.client => "conn_parse_cmd",
+                    0 => "conn_read",
+                    _ => "conn_nread",
+                };
+                share.conns.push((peer.descriptor, from, to, state, silence));
             }
         }
         _ => {}
@@ -154,7 +159,12 @@ impl Lines<'_, '_> {
 }
 
 /// The answer of all.
-pub(super) fn merge(local: &mut Local<'_>, args: Args<'_>, parts: Vec<Part>, reply: &mut Reply<'_>) -> Outcome {
+pub(super) fn merge(
+    local: &mut Local<'_>,
+    args: Args<'_>,
+    parts: Vec<Part>,
+    reply: &mut Reply<'_>,
+) -> Outcome {
     let all = sum(parts);
     let mut lines = Lines { args, tail: reply.tail() };
     match asked_for(args)[..] {
@@ -170,23 +180,21 @@ pub(super) fn merge(local: &mut Local<'_>, args: Args<'_>, parts: Vec<Part>, rep
         }
         [b"sizes_disable", ..] => lines.push("sizes_status", "disabled"),
         [b"conns", ..] => {
-            for (descriptor, from, to, silence) in &all.conns {
+            for (descriptor, from, to, state, silence) in &all.conns {
                 lines.push(&format!("{descriptor}:addr"), from);
                 lines.push(&format!("{descriptor}:listen_addr"), to);
-                lines.push(&format!("{descriptor}:state"), "conn_read");
+                lines.push(&format!("{descriptor}:state"), state);
                 lines.push(&format!("{descriptor}:secs_since_last_cmd"), silence);
             }
         }
         [b"detail", b"on" | b"off", ..] => return Ok(lines.done("OK")),
         [b"detail", b"dump", ..] => return Ok(details(&all, lines)),
         [b"detail", ..] => return Ok(lines.only("CLIENT_ERROR usage: stats detail on|off|dump")),
-        [b"cachedump", class, limit, ..] => {
-            match (number::unsigned_32(class), number::unsigned_32(limit)) {
-                (Some(0..64), Some(_)) => {}
-                (Some(_), Some(_)) => return Ok(lines.only("CLIENT_ERROR Illegal slab id")),
-                _ => return Ok(lines.only("CLIENT_ERROR bad command line format")),
-            }
-        }
+        [b"cachedump", class, limit, ..] => match (number::unsigned_32(class), number::unsigned_32(limit)) {
+            (Some(0..64), Some(_)) => {}
+            (Some(_), Some(_)) => return Ok(lines.only("CLIENT_ERROR Illegal slab id")),
+            _ => return Ok(lines.only("CLIENT_ERROR bad command line format")),
+        },
         [b"cachedump", ..] => return Ok(lines.only("CLIENT_ERROR bad command line")),
         _ => return Ok(lines.only("ERROR")),
     }
@@ -429,11 +437,11 @@ fn slabs(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     let count = |counter: Counter| all.counts[counter as usize];
     if all.items > 0 {
         for (name, value) in [
-            ("chunk_size", 1),
-            ("chunks_per_page", 1),
-            ("total_pages", all.bytes),
-            ("total_chunks", all.bytes),
-            ("used_chunks", all.bytes),
+            ("chunk_size", all.bytes / all.items),
+            ("chunks_per_page", all.items),
+            ("total_pages", 1),
+            ("total_chunks", all.items),
+            ("used_chunks", all.items),
             ("free_chunks", 0),
             ("free_chunks_end", 0),
             ("get_hits", count(Counter::GetHits)),

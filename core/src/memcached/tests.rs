@@ -63,7 +63,10 @@ fn numbers_wrap_above_and_stop_below() {
 /// The stamp in the answer to `gets`.
 fn stamp(answer: &str) -> u64 {
     let line = answer.split('|').next().unwrap_or("");
-    line.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no stamp in {answer}"))
+    line.rsplit(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no stamp in {answer}"))
 }
 
 #[test]
@@ -79,7 +82,9 @@ fn a_stamp_names_one_state_and_every_change_ends_it() {
         assert_eq!(say(&mut world, client, &format!("cas k 1 0 1 {first}|6")), "STORED|");
         assert_eq!(say(&mut world, client, &format!("cas k 1 0 1 {first}|7")), "EXISTS|");
         assert_eq!(say(&mut world, client, &format!("cas nosuch 1 0 1 {first}|7")), "NOT_FOUND|");
-        for change in ["INCR k", "APPEND k 1", "SETRANGE k 0 7", "GETSET k 9", "SET k 9 KEEPTTL", "SETBIT k 0 1"] {
+        for change in
+            ["INCR k", "APPEND k 1", "SETRANGE k 0 7", "GETSET k 9", "SET k 9 KEEPTTL", "SETBIT k 0 1"]
+        {
             let before = stamp(&say(&mut world, client, "gets k"));
             world.call(redis, change);
             assert_eq!(say(&mut world, client, &format!("cas k 0 0 1 {before}|0")), "EXISTS|", "{change}");
@@ -266,7 +271,11 @@ fn comparing_and_storing_is_linearizable() {
             }
         }
         for (key, added) in added.into_iter().enumerate() {
-            assert_eq!(world.say(redis, &format!("GET k{key}")).lines().last(), Some(added.to_string().as_str()), "seed {seed}, k{key}");
+            assert_eq!(
+                world.say(redis, &format!("GET k{key}")).lines().last(),
+                Some(added.to_string().as_str()),
+                "seed {seed}, k{key}"
+            );
         }
         assert!(refused > 0, "seed {seed}: clients got in each other's way");
         assert_eq!(world.unfinished(), Vec::<String>::new());
@@ -382,7 +391,9 @@ fn statistics_are_those_of_all_cores() {
     let client = world.connect_memcached(1);
     say(&mut world, client, "set a 0 0 1|x|set b 0 0 1|x|get a b c d|incr a 1|delete a");
     let stats = say(&mut world, client, "stats");
-    for line in ["cmd_get 4", "cmd_set 2", "get_hits 2", "get_misses 2", "delete_hits 1", "curr_items 1", "threads 3"] {
+    for line in
+        ["cmd_get 4", "cmd_set 2", "get_hits 2", "get_misses 2", "delete_hits 1", "curr_items 1", "threads 3"]
+    {
         assert!(stats.contains(&format!("STAT {line}|")), "{line} in {stats}");
     }
     assert!(stats.ends_with("END|"));

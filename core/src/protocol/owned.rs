@@ -35,8 +35,7 @@ pub(crate) const LINE_END: usize = 2;
 impl OwnedRequest {
     /// With the arguments that have come, of which `missing` more will; the next is a large one of `len` bytes, and `end_len` behind them.
     pub(crate) fn new(args: Args<'_>, missing: u32, len: usize, end_len: usize) -> OwnedRequest {
-        let mut owned =
-            OwnedRequest { missing, large_len: Some(len), end_len, ..OwnedRequest::default() };
+        let mut owned = OwnedRequest { missing, large_len: Some(len), end_len, ..OwnedRequest::default() };
         args.iter().for_each(|argument| owned.args.push(argument));
         owned
     }

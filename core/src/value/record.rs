@@ -631,9 +631,8 @@ fn build(parts: Parts<'_>) -> Record {
     // SAFETY: only records with a pointer have a head of 16 bytes; whatever its size, it is zeroed here before its parts are written.
     unsafe { std::ptr::write_bytes(block.as_ptr(), 0, head) };
     let mut record = Record(block);
-    let tag = kind
-        | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 }
-        | if note_len > 0 { NOTED } else { 0 };
+    let tag =
+        kind | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 } | if note_len > 0 { NOTED } else { 0 };
     record.write(0, &[tag]);
     record.write(ACCESS_AT, &(parts.access.0 & Access::MASK).to_le_bytes()[..3]);
     let mut at = head;
