@@ -168,7 +168,9 @@ impl Database {
             Deadline::Clear | Deadline::Keep => None,
         };
         let mut record = Record::new(key.bytes, value, deadline, access.fresh());
-        record.set_note(note.unwrap_or_default());
+        if let Some(note) = note.filter(|note| !note.is_empty()) {
+            record.set_note(note);
+        }
         self.insert(key.hash, record);
         None
     }

@@ -79,13 +79,13 @@ impl Engine {
                 return (session, Verdict::Done);
             }
         };
-        self.dispatch_row(session, id, args, now, out)
+        self.dispatch_admitted(session, id, args, now, out)
     }
 
-    /// The same of one whose row is known and that may make it.
+    /// The same of a request whose row is known and that may run.
     pub(crate) fn dispatch_row(
         &mut self,
-        mut session: Box<Session>,
+        session: Box<Session>,
         id: CommandId,
         args: Args<'_>,
         now: Now,
@@ -97,6 +97,17 @@ impl Engine {
         if session.in_flight() >= limits::IN_FLIGHT_MAX {
             return (session, Verdict::Held(Hold::InFlight));
         }
+        self.dispatch_admitted(session, id, args, now, out)
+    }
+
+    fn dispatch_admitted(
+        &mut self,
+        mut session: Box<Session>,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> (Box<Session>, Verdict) {
         let row = id.row();
         if session.waits_for_all {
             if session.in_flight() > 0 {

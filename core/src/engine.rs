@@ -334,13 +334,13 @@ impl Engine {
         let settings = &self.node.settings;
         let refusal = if clients as u64 > u64::from(settings.maxclients) {
             self.node.statistics.refused_connections += 1;
-            Some("ERR max number of clients reached")
+            Some(Failure::TOO_MANY_CLIENTS)
         } else if settings.protected_mode
             && !settings.bind_given
             && settings.requirepass.is_empty()
             && peer.origin == Origin::Remote
         {
-            Some(PROTECTED)
+            Some(Failure::new(PROTECTED))
         } else {
             None
         };
@@ -352,7 +352,7 @@ impl Engine {
         }
         self.node.statistics.connections += 1;
         if let Some(refusal) = refusal {
-            session.tell(&Failure::new(refusal));
+            session.tell(&refusal);
             session.close(Closing::AfterReplies);
         }
         if self.stopping.is_some() {

@@ -112,8 +112,11 @@ impl Session {
             // Without a request there is nothing to answer in this form.
             Some(Some(Form::Binary)) => {}
             Some(_) => {
-                let args = Args::new(&[], &[]);
-                text::tell(args, failure, &mut Reply::new(self.reply_end(), Resp::V2));
+                let mut reply = Reply::new(self.reply_end(), Resp::V2);
+                match *failure == Failure::TOO_MANY_CLIENTS {
+                    true => reply.raw(b"ERROR Too many open connections\r\n"),
+                    false => text::tell(Args::new(&[], &[]), failure, &mut reply),
+                }
             }
         }
     }

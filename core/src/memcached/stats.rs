@@ -24,6 +24,7 @@ pub struct Share {
     expired: u64,
     clients: u64,
     connections: u64,
+    refused: u64,
     input: u64,
     output: u64,
     is_detailed: bool,
@@ -67,6 +68,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         expired: shard.counters.expired,
         clients: asked.sessions.len() as u64,
         connections: asked.node.statistics.connections,
+        refused: asked.node.statistics.refused_connections,
         input: asked.node.statistics.input_bytes,
         output: asked.node.statistics.output_bytes,
         is_detailed: shard.ledger.is_detailed(),
@@ -103,6 +105,7 @@ fn sum(parts: Vec<Part>) -> Share {
         all.expired += share.expired;
         all.clients += share.clients;
         all.connections += share.connections;
+        all.refused += share.refused;
         all.input += share.input;
         all.output += share.output;
         all.is_detailed |= share.is_detailed;
@@ -252,7 +255,7 @@ fn general(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     lines.push("max_connections", node.settings.maxclients);
     lines.push("curr_connections", all.clients);
     lines.push("total_connections", all.connections);
-    lines.push("rejected_connections", node.statistics.refused_connections);
+    lines.push("rejected_connections", all.refused);
     lines.push("connection_structures", all.clients);
     lines.zeros(&[
         "response_obj_oom",

@@ -53,6 +53,8 @@ impl Failure {
     pub const INDEX_RANGE: Failure = Failure::new("ERR index out of range");
     /// `ERR no such key`
     pub const NO_KEY: Failure = Failure::new("ERR no such key");
+    /// `ERR max number of clients reached`
+    pub const TOO_MANY_CLIENTS: Failure = Failure::new("ERR max number of clients reached");
     /// `OOM command not allowed when used memory > 'maxmemory'.`
     pub const OUT_OF_MEMORY: Failure =
         Failure::new("OOM command not allowed when used memory > 'maxmemory'.");

@@ -123,7 +123,11 @@ impl Record {
 
     /// Replaces the value and what is kept with it: nobody has read the new one. Where a stamp was asked for there stays room for one: who
     /// compares will ask again.
+    #[inline]
     pub fn replace(&mut self, value: Value<'_>, note: Note) {
+        if note.is_empty() && self.tag() & (NOTED | FETCHED) == 0 {
+            return self.set_value(value);
+        }
         let note = match self.tag() & NOTED {
             0 => note,
             _ => Note { stamp: note.stamp.or(self.note().stamp.map(|_| 0)), ..note },
