@@ -206,6 +206,7 @@ fn one_client_is_told_to_renew_what_is_missing_or_out_of_date() {
 #[test]
 fn comparing_and_storing_is_linearizable() {
     const KEYS: usize = 3;
+    let mut refused = 0;
     for seed in 0..60 {
         let mut world = World::new(3);
         world.shuffle(seed);
@@ -217,7 +218,7 @@ fn comparing_and_storing_is_linearizable() {
         world.receive(clients[0]);
         // Of each client: the key, and the value and stamp that it has seen, if its comparison is on its way.
         let mut asked: Vec<Option<(usize, Option<(u64, u64)>)>> = vec![None; clients.len()];
-        let (mut added, mut refused, mut won) = ([0; KEYS], 0, std::collections::BTreeSet::new());
+        let (mut added, mut won) = ([0; KEYS], std::collections::BTreeSet::new());
         for round in 0..400 {
             let who = world.choose(clients.len() as u64) as usize;
             let client = clients[who];
@@ -277,9 +278,9 @@ fn comparing_and_storing_is_linearizable() {
                 "seed {seed}, k{key}"
             );
         }
-        assert!(refused > 0, "seed {seed}: clients got in each other's way");
         assert_eq!(world.unfinished(), Vec::<String>::new());
     }
+    assert!(refused > 60, "clients get in each other's way: {refused}");
 }
 
 #[test]
