@@ -62,7 +62,8 @@ const ROWS: [Row; 22] = [
     ("Process", "slowlog-log-slower-than", "MICROS", "From when on a command is slow [default: 10000]"),
 ];
 
-const ABOUT: &str = "An in-memory data store for multi-core machines that speaks the protocols of Redis and memcached.";
+const ABOUT: &str =
+    "An in-memory data store for multi-core machines that speaks the protocols of Redis and memcached.";
 
 const EXAMPLES: &str = "\
 Every line `name value...` of redis.conf may be given as `--name value...`, and as DARTER_<NAME> in the environment.

@@ -221,7 +221,10 @@ fn flush(words: Args<'_>) -> Line {
 /// There are no slabs: what only tunes them is done, what moves them is refused.
 fn slabs(words: Args<'_>) -> Line {
     match (words.len(), words.get(1)) {
-        (4, Some(b"reassign")) => Line::Say("CLIENT_ERROR slab reassignment disabled"),
+        (4, Some(b"reassign")) => {
+            let are_numbers = words.skip(2).iter().all(|word| number::signed_32(word).is_some());
+            Line::Say(if are_numbers { "CLIENT_ERROR slab reassignment disabled" } else { BAD_FORMAT })
+        }
         (4.., Some(b"automove")) if words.at(2) == b"ratio" => quietly(words, OK),
         (3.., Some(b"automove")) => match number::unsigned_32(words.at(2)) {
             Some(0..=2) => quietly(words, OK),

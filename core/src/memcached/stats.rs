@@ -64,7 +64,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
     let mut share = Share {
         counts: shard.ledger.counts().to_vec(),
         items: database.len() as u64,
-        bytes: database.used_bytes() as u64,
+        bytes: (database.used_bytes() - database.table_bytes()) as u64,
         expired: shard.counters.expired,
         clients: asked.sessions.len() as u64,
         connections: asked.node.statistics.connections,
