@@ -145,19 +145,21 @@ impl Lines<'_, '_> {
     }
 
     /// Only this line, where the form has lines.
-    fn only(self, line: &str) {
+    fn only(self, line: &str) -> Outcome {
         match binary::is_binary(self.args) {
             true => binary::say_no_stats(self.args, self.tail),
             false => self.tail.extend_from_slice(format!("{line}\r\n").as_bytes()),
         }
+        Ok(())
     }
 
     /// The same for what was done.
-    fn done(self, line: &str) {
+    fn done(self, line: &str) -> Outcome {
         match binary::is_binary(self.args) {
             true => binary::push_stat(self.args, "", "", self.tail),
             false => self.tail.extend_from_slice(format!("{line}\r\n").as_bytes()),
         }
+        Ok(())
     }
 }
 
@@ -172,7 +174,7 @@ pub(super) fn merge(
     let mut lines = Lines { args, tail: reply.tail() };
     match asked_for(args)[..] {
         [] => general(local, &all, &mut lines),
-        [b"reset", ..] => return Ok(lines.done("RESET")),
+        [b"reset", ..] => return lines.done("RESET"),
         [b"settings", ..] => settings(local, &all, &mut lines),
         [b"items", ..] => items(&all, &mut lines),
         [b"slabs", ..] => slabs(local, &all, &mut lines),
@@ -190,23 +192,23 @@ pub(super) fn merge(
                 lines.push(&format!("{descriptor}:secs_since_last_cmd"), silence);
             }
         }
-        [b"detail", b"on" | b"off", ..] => return Ok(lines.done("OK")),
-        [b"detail", b"dump", ..] => return Ok(details(&all, lines)),
-        [b"detail", ..] => return Ok(lines.only("CLIENT_ERROR usage: stats detail on|off|dump")),
+        [b"detail", b"on" | b"off", ..] => return lines.done("OK"),
+        [b"detail", b"dump", ..] => return details(&all, lines),
+        [b"detail", ..] => return lines.only("CLIENT_ERROR usage: stats detail on|off|dump"),
         [b"cachedump", class, limit, ..] => match (number::unsigned_32(class), number::unsigned_32(limit)) {
             (Some(0..64), Some(_)) => {}
-            (Some(_), Some(_)) => return Ok(lines.only("CLIENT_ERROR Illegal slab id")),
-            _ => return Ok(lines.only("CLIENT_ERROR bad command line format")),
+            (Some(_), Some(_)) => return lines.only("CLIENT_ERROR Illegal slab id"),
+            _ => return lines.only("CLIENT_ERROR bad command line format"),
         },
-        [b"cachedump", ..] => return Ok(lines.only("CLIENT_ERROR bad command line")),
-        _ => return Ok(lines.only("ERROR")),
+        [b"cachedump", ..] => return lines.only("CLIENT_ERROR bad command line"),
+        _ => return lines.only("ERROR"),
     }
     lines.end();
     Ok(())
 }
 
 /// What memcached counts of prefixes, one line each.
-fn details(all: &Share, lines: Lines<'_, '_>) {
+fn details(all: &Share, lines: Lines<'_, '_>) -> Outcome {
     let mut text = Vec::new();
     for (prefix, [gets, hits, sets, deletions]) in &all.details {
         text.extend_from_slice(b"PREFIX ");
@@ -221,6 +223,7 @@ fn details(all: &Share, lines: Lines<'_, '_>) {
         }
         false => lines.tail.extend_from_slice(&text),
     }
+    Ok(())
 }
 
 /// Where counters stand among the general statistics.
@@ -440,7 +443,7 @@ fn slabs(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     let count = |counter: Counter| all.counts[counter as usize];
     if all.items > 0 {
         for (name, value) in [
-            ("chunk_size", all.bytes / all.items),
+            ("chunk_size", all.bytes / all.items.max(1)),
             ("chunks_per_page", all.items),
             ("total_pages", 1),
             ("total_chunks", all.items),
