@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use darter_core::config::Settings;
-use darter_core::event::{ConnId, CoreId, Effect, Effects, Event, Origin, Peer};
+use darter_core::event::{ConnId, CoreId, Door, Effect, Effects, Event, Origin, Peer};
 use darter_core::host::{Instruments, Process};
 use darter_core::message::Message;
 use darter_core::time::{Instant, Now};
@@ -231,7 +231,7 @@ impl Cores {
                 origin: Origin::Loopback,
                 descriptor: 8,
             };
-            let event = Event::Opened { conn: conn(index), peer, clients: index + 1 };
+            let event = Event::Opened { conn: conn(index), peer, clients: index + 1, door: Door::Redis };
             world.engines[0].handle(world.now, event, &mut world.effects);
         }
         world.finish_turn(0);

@@ -10,6 +10,7 @@ use crate::table::{BOUND_UNIT_MILLIS, Cursor, Dashtable};
 use crate::time::UnixMillis;
 use crate::value::access::AccessRule;
 use crate::value::container::Container;
+use crate::value::note::Note;
 use crate::value::record::{Record, Value};
 
 /// A key with its hash, made once per command.
@@ -141,20 +142,27 @@ impl Database {
         self.table.prefetch_entry(hash);
     }
 
-    /// Stores a value under a key, whatever lay there. A container that lay there is given back: to free it may take long.
+    /// Stores a value under a key, whatever lay there, and what is to be kept with it: without a note, what is there. A container that lay there is given back: to free it may take long.
     #[must_use = "a container may be too large to be freed at once"]
     pub fn store(
         &mut self,
         key: Key<'_>,
         value: Value<'_>,
         deadline: Deadline,
+        note: Option<Note>,
         access: AccessRule,
     ) -> Option<Box<Container>> {
         self.save_first(key);
         if let Some(record) = self.table.get_mut(key.bytes, key.hash) {
             let before = Account::of(record);
             let old = record.take_container();
-            record.set_value(value);
+            match note {
+                Some(note) => record.replace(value, note),
+                None => {
+                    record.set_value(value);
+                    record.forget_stamp();
+                }
+            }
             record.set_access(access.used(record.access()));
             match deadline {
                 Deadline::Keep => {}
@@ -169,7 +177,11 @@ impl Database {
             Deadline::At(at) => Some(at),
             Deadline::Clear | Deadline::Keep => None,
         };
-        self.insert(key.hash, Record::new(key.bytes, value, deadline, access.fresh()));
+        let mut record = Record::new(key.bytes, value, deadline, access.fresh());
+        if let Some(note) = note.filter(|note| !note.is_empty()) {
+            record.set_note(note);
+        }
+        self.insert(key.hash, record);
         None
     }
 

@@ -36,7 +36,7 @@ mod tests {
     use std::hash::{BuildHasher, Hasher};
 
     use super::*;
-    use crate::event::{ConnId, CoreId, Effects, Event, Origin, Peer};
+    use crate::event::{ConnId, CoreId, Door, Effects, Event, Origin, Peer};
     use crate::host::{Instruments, Process};
     use crate::time::Now;
 
@@ -55,7 +55,7 @@ mod tests {
         });
         let (conn, mut out) = (ConnId::default(), Effects::default());
         let peer = Peer { address: String::new(), local: String::new(), origin: Origin::Unix, descriptor: 0 };
-        engine.handle(Now::default(), Event::Opened { conn, peer, clients: 1 }, &mut out);
+        engine.handle(Now::default(), Event::Opened { conn, peer, clients: 1, door: Door::Redis }, &mut out);
         for request in requests {
             engine.handle(Now::default(), Event::Bytes { conn, bytes: request.as_bytes() }, &mut out);
         }

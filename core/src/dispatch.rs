@@ -80,6 +80,35 @@ impl Engine {
                 return (session, Verdict::Done);
             }
         };
+        self.dispatch_admitted(session, id, args, now, out)
+    }
+
+    /// The same of a request whose row is known and that may run.
+    pub(crate) fn dispatch_row(
+        &mut self,
+        session: Box<Session>,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> (Box<Session>, Verdict) {
+        if self.node.asleep_until > now.mono {
+            return (session, Verdict::Held(Hold::Sleep(self.node.asleep_until)));
+        }
+        if session.in_flight() >= limits::IN_FLIGHT_MAX {
+            return (session, Verdict::Held(Hold::InFlight));
+        }
+        self.dispatch_admitted(session, id, args, now, out)
+    }
+
+    fn dispatch_admitted(
+        &mut self,
+        mut session: Box<Session>,
+        id: CommandId,
+        args: Args<'_>,
+        now: Now,
+        out: &mut Effects,
+    ) -> (Box<Session>, Verdict) {
         let row = id.row();
         if session.waits_for_all {
             if session.in_flight() > 0 {
@@ -254,7 +283,7 @@ impl Engine {
         let failed = outcome.is_err();
         if let Err(failure) = outcome {
             chunks.truncate(start);
-            Reply::new(chunks, session.resp).error(&failure);
+            (id.row().tell)(args, &failure, &mut Reply::new(chunks, session.resp));
             self.node.statistics.error(failure.code());
         }
         let mut nanos = (self.node.instruments.stopwatch)().saturating_sub(started);
@@ -547,7 +576,11 @@ impl Engine {
         }
         if !silent {
             let resp = session.resp;
-            Reply::new(session.reply_end(), resp).error(failure);
+            let mut reply = Reply::new(session.reply_end(), resp);
+            match id {
+                Some(id) => (id.row().tell)(args, failure, &mut reply),
+                None => reply.error(failure),
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::block::Lent;
 use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
-use crate::event::{ConnId, CoreId, Effect, Effects, Event, LogLevel, Origin, Peer};
+use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::eviction::room::BANK;
 use crate::files::Files;
 use crate::gather::Gather;
@@ -20,7 +20,7 @@ use crate::limits;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
-use crate::protocol::reply::{Failure, Reply, Resp};
+use crate::protocol::reply::{Failure, Reply};
 use crate::protocol::request::{Parsed, RequestError, RequestLimits};
 use crate::session::{Closing, Hold, Session, Sessions};
 use crate::shard::KeyRef;
@@ -148,7 +148,7 @@ impl Engine {
         }
         let mut consumed = 0;
         match event {
-            Event::Opened { conn, peer, clients } => self.opened(now, conn, peer, clients, out),
+            Event::Opened { conn, peer, clients, door } => self.opened(now, conn, peer, clients, door, out),
             Event::Bytes { conn, bytes } => consumed = self.bytes(now, conn, bytes, out),
             Event::Filled { conn, bytes } => self.filled(now, conn, bytes),
             Event::Ended { conn } => self.ended(now, conn, out),
@@ -191,7 +191,10 @@ impl Engine {
     pub fn room(&mut self, conn: ConnId) -> &mut [MaybeUninit<u8>] {
         match self.sessions.get_mut(conn) {
             Some(session) if session.closing == Closing::No && session.hold.is_none() => {
-                session.parser.room()
+                match &mut session.memcached {
+                    Some(parser) => parser.room(),
+                    None => session.parser.room(),
+                }
             }
             _ => &mut [],
         }
@@ -199,7 +202,10 @@ impl Engine {
 
     fn filled(&mut self, now: Now, conn: ConnId, bytes: usize) {
         if let Some(session) = self.sessions.get_mut(conn) {
-            session.parser.filled(bytes);
+            match &mut session.memcached {
+                Some(parser) => parser.filled(bytes),
+                None => session.parser.filled(bytes),
+            }
             session.input_total += bytes as u64;
             session.last_active = now.mono;
             self.node.statistics.input_bytes += bytes as u64;
@@ -225,6 +231,9 @@ impl Engine {
         next = next.min(self.next_look());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
+        }
+        if let Some(due) = self.flush_at() {
+            next = next.min(node.now.mono.after_millis(due.0.saturating_sub(node.now.unix().0)));
         }
         let sweeps = node.shard.active_expire && node.pause.is_none();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
@@ -348,26 +357,29 @@ impl Engine {
         })
     }
 
-    fn opened(&mut self, now: Now, conn: ConnId, peer: Peer, clients: usize, out: &mut Effects) {
+    fn opened(&mut self, now: Now, conn: ConnId, peer: Peer, clients: usize, door: Door, out: &mut Effects) {
         let settings = &self.node.settings;
         let refusal = if clients as u64 > u64::from(settings.maxclients) {
             self.node.statistics.refused_connections += 1;
-            Some("ERR max number of clients reached")
+            Some(Failure::TOO_MANY_CLIENTS)
         } else if settings.protected_mode
             && !settings.bind_given
             && settings.requirepass.is_empty()
             && peer.origin == Origin::Remote
         {
-            Some(PROTECTED)
+            Some(Failure::new(PROTECTED))
         } else {
             None
         };
         let authenticated = settings.requirepass.is_empty();
         let id = self.node.next_client();
         let mut session = Session::new(conn, id, peer, now, authenticated);
+        if door == Door::Memcached {
+            session.memcached = Some(Box::default());
+        }
         self.node.statistics.connections += 1;
         if let Some(refusal) = refusal {
-            Reply::new(session.reply_end(), Resp::V2).error(&Failure::new(refusal));
+            session.tell(&refusal);
             session.close(Closing::AfterReplies);
         }
         if self.stopping.is_some() {
@@ -390,6 +402,9 @@ impl Engine {
         self.node.statistics.input_bytes += fresh;
         if fresh > 0 {
             session.last_active = now.mono;
+        }
+        if session.memcached.is_some() {
+            return self.memcached_bytes(session, now, bytes, out);
         }
         // The parser is taken out because arguments are read from it while the session changes.
         let mut parser = std::mem::take(&mut session.parser);
@@ -487,9 +502,13 @@ impl Engine {
     }
 
     /// Bounds what a client may send ahead.
-    fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
+    pub(crate) fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
         let limit = self.node.settings.client_query_buffer_limit;
-        if (session.unconsumed + session.parser.taken_bytes()) as u64 > limit {
+        let taken = match &session.memcached {
+            Some(parser) => parser.taken_bytes(),
+            None => session.parser.taken_bytes(),
+        };
+        if (session.unconsumed + taken) as u64 > limit {
             self.node.statistics.query_limit_disconnections += 1;
             out.push(Effect::Log {
                 level: LogLevel::Warning,
@@ -629,6 +648,7 @@ impl Engine {
             self.node.pause = None;
         }
         self.time_out_due(now, out);
+        self.flush_if_due(now, out);
         self.release_held(now, out);
         let due: Vec<Token> =
             self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
@@ -725,8 +745,7 @@ impl Engine {
                 && session.unconsumed > 0
                 && session.closing == Closing::No
             {
-                let resp = session.resp;
-                Reply::new(session.reply_end(), resp).error(&Failure::new("ERR the server is shutting down"));
+                session.tell(&Failure::new("ERR the server is shutting down"));
             }
         }
         self.end_waits();

@@ -40,6 +40,16 @@ pub enum Origin {
     Unix,
 }
 
+/// Which protocol a connection speaks: it came in where that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Door {
+    /// Redis's.
+    #[default]
+    Redis,
+    /// One of memcached's; its first byte says which.
+    Memcached,
+}
+
 /// Who a connection is, as CLIENT LIST shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
@@ -65,6 +75,8 @@ pub enum Event<'a> {
         peer: Peer,
         /// All connections of all cores, this one included.
         clients: usize,
+        /// What it speaks.
+        door: Door,
     },
     /// Bytes of a client, beginning with those that the engine did not consume last time. [`crate::Engine::handle`] returns how
     /// many it consumed now. They are parsed in place. Given again, with nothing new, after [`Effect::ResumeRead`].

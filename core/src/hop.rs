@@ -118,7 +118,7 @@ pub(crate) fn run_hop(
     let failed = outcome.is_err();
     if let Err(failure) = outcome {
         chunks.truncate(start);
-        Reply::new(chunks, resp).error(&failure);
+        (row.tell)(args, &failure, &mut Reply::new(chunks, resp));
         node.statistics.error(failure.code());
     }
     let nanos = (node.instruments.stopwatch)().saturating_sub(started);

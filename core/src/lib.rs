@@ -30,6 +30,7 @@ pub mod latency;
 pub mod limits;
 mod line;
 pub mod links;
+pub mod memcached;
 pub mod message;
 pub mod mutant;
 pub mod node;

@@ -15,6 +15,7 @@ use crate::hash::KeyHasher;
 use crate::host::{Instruments, Process};
 use crate::latency::LatencyMonitor;
 use crate::links::Links;
+use crate::memcached::stamp::Stamps;
 use crate::message::{Stamp, Token};
 use crate::protocol::reply::Resp;
 use crate::random::Random;
@@ -243,10 +244,12 @@ impl Node {
         let mut random = Random::new(config.random_seed);
         let mut shard_seed = [0; 32];
         shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.draw().to_le_bytes()));
+        let mut shard = Shard::new(hasher, config.settings.databases, Random::new(shard_seed));
+        shard.ledger.stamps = Stamps::new(config.core.0, config.cores);
         let mut node = Node {
             core: config.core,
             cores: config.cores,
-            shard: Shard::new(hasher, config.settings.databases, Random::new(shard_seed)),
+            shard,
             queue: Queue::default(),
             settings: config.settings,
             changes: ChangeOrder::default(),

@@ -1,6 +1,7 @@
 //! What one core contributes to an answer that all cores give.
 
 use crate::latency::LatencyEvent;
+use crate::memcached::Share;
 use crate::protocol::reply::Failure;
 use crate::session::ClientId;
 use crate::slowlog::SlowEntry;
@@ -37,6 +38,8 @@ pub enum Part {
     Slow(Vec<SlowEntry>),
     /// Events of LATENCY.
     Latency(Vec<LatencyEvent>),
+    /// Everything that memcached's `stats` shows of a core.
+    Memcached(Box<Share>),
 }
 
 impl Part {

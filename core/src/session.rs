@@ -9,6 +9,7 @@ use crate::block::Blocked;
 use crate::command::CommandId;
 use crate::config::OutputLimit;
 use crate::event::{ConnId, CoreId, Peer};
+use crate::memcached::parser::Parser;
 use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::outbox::Outbox;
@@ -119,6 +120,8 @@ pub struct Session {
     pub monitor: bool,
     /// Understands its bytes.
     pub parser: RequestParser,
+    /// The same if it speaks memcached's protocol.
+    pub(crate) memcached: Option<Box<Parser>>,
     /// Its replies on their way.
     pub outbox: Outbox,
     /// Why its next request waits.
@@ -188,6 +191,7 @@ impl Session {
             no_touch: false,
             monitor: false,
             parser: RequestParser::default(),
+            memcached: None,
             outbox: Outbox::default(),
             hold: None,
             read_paused: false,
@@ -331,6 +335,7 @@ impl Session {
         size_of::<Session>()
             + self.outbox.held_bytes()
             + self.parser.allocated_bytes()
+            + self.memcached.as_ref().map_or(0, |parser| parser.allocated_bytes())
             + self.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes())
             + self.awaited.iter().map(|a| a.after.held_bytes()).sum::<usize>()
     }
@@ -372,6 +377,14 @@ impl Session {
         now.millis_since(since) >= limit.soft_seconds.saturating_mul(1_000)
     }
 
+    /// Bytes of input that were taken of a request which has not run.
+    pub fn taken_input(&self) -> usize {
+        match &self.memcached {
+            Some(parser) => parser.taken_input(),
+            None => self.parser.taken_input(),
+        }
+    }
+
     /// What decides how it goes on; not its clocks and counters, and not its parser, which follows from the bytes that the
     /// driver still holds.
     pub(crate) fn digest(&self, hasher: &mut impl Hasher) {
@@ -382,6 +395,9 @@ impl Session {
         self.awaits_from.hash(hasher);
         self.blocked.hash(hasher);
         self.parser.digest(hasher);
+        if let Some(parser) = &self.memcached {
+            parser.digest(hasher);
+        }
         self.outbox.digest(hasher);
     }
 

@@ -11,6 +11,7 @@ use crate::directs::Head;
 use crate::eviction::victims::Victims;
 use crate::expire::ExpiryClock;
 use crate::hash::{KeyHash, KeyHasher};
+use crate::memcached::counters::Ledger;
 use crate::mutant::planted;
 use crate::random::Random;
 use crate::snapshot::saving::Saving;
@@ -21,6 +22,7 @@ use crate::txn::watch::{Watcher, Watches};
 use crate::value::access::AccessRule;
 use crate::value::container::Container;
 use crate::value::detached::Detached;
+use crate::value::note::Note;
 use crate::value::record::{Record, Value};
 
 /// Counters of one shard, as INFO shows their sums.
@@ -67,6 +69,8 @@ pub struct Shard {
     reach: usize,
     /// Which keys go when memory is short.
     pub(crate) victims: Victims,
+    /// What the memcached protocol counts.
+    pub(crate) ledger: Ledger,
 }
 
 /// A key of the running command: the place among its arguments and its hash, made once.
@@ -97,6 +101,7 @@ impl Shard {
             dirty_at_save: 0,
             reach: 0,
             victims: Victims::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -135,6 +140,12 @@ impl Shard {
     /// Keys of all databases.
     pub fn keys(&self) -> usize {
         self.databases.iter().map(Database::len).sum()
+    }
+
+    /// A database is about to have keys.
+    #[inline]
+    pub(crate) fn reaches(&mut self, database: usize) {
+        self.reach = self.reach.max(database + 1);
     }
 
     /// Two databases change their numbers. Whoever watches a key that is in one of them sees it change; whoever waits may find
@@ -339,7 +350,7 @@ impl<'a> Cx<'a> {
         Key { bytes, hash: self.shard.hasher.hash(bytes) }
     }
 
-    fn db(&mut self) -> &mut Database {
+    pub(crate) fn db(&mut self) -> &mut Database {
         &mut self.shard.databases[self.database]
     }
 
@@ -361,16 +372,22 @@ impl<'a> Cx<'a> {
     /// The record of a key that lives; counts as a use, and as hit or miss.
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<&Record> {
+        self.read_by(key, self.access).map(|record| &*record)
+    }
+
+    /// The same, to note what takes no other room: the accounts do not follow.
+    #[inline]
+    pub(crate) fn read_mut(&mut self, key: Key<'_>) -> Option<&mut Record> {
         self.read_by(key, self.access)
     }
 
     /// The same, but does not count as a use: EXISTS, for one, leaves OBJECT IDLETIME alone.
     pub fn look(&mut self, key: Key<'_>) -> Option<&Record> {
-        self.read_by(key, AccessRule::Untouched)
+        self.read_by(key, AccessRule::Untouched).map(|record| &*record)
     }
 
     #[inline]
-    fn read_by(&mut self, key: Key<'_>, access: AccessRule) -> Option<&Record> {
+    fn read_by(&mut self, key: Key<'_>, access: AccessRule) -> Option<&mut Record> {
         let (now, database) = (self.now, self.database);
         let Shard { databases, counters, found_due, .. } = &mut *self.shard;
         match databases[database].get_live(key, now) {
@@ -381,7 +398,7 @@ impl<'a> Cx<'a> {
                 if after != before {
                     record.set_access(after);
                 }
-                Some(&*record)
+                Some(record)
             }
             Live::Absent => {
                 counters.misses += 1;
@@ -409,7 +426,7 @@ impl<'a> Cx<'a> {
     /// The door: every change of a key by a command, whatever the change, passes here after it was made; so does the removal of a
     /// key that a command has found due. What the background removes does not pass: the sweep of deadlines, a flush of all keys.
     #[inline]
-    fn changed(&mut self, database: usize, key: Key<'_>) {
+    pub(crate) fn changed(&mut self, database: usize, key: Key<'_>) {
         self.shard.counters.dirty += 1;
         self.shard.watches.changed(database as u16, key.bytes);
         self.shard.waiters.changed(database as u16, key.bytes);
@@ -426,9 +443,23 @@ impl<'a> Cx<'a> {
         if deadline == Deadline::Keep {
             self.expire_if_due(database, key);
         }
+        // What keeps its deadline is the same item, and keeps its flags.
+        let note = (deadline != Deadline::Keep).then(Note::default);
+        self.store_noted(database, key, value, deadline, note);
+    }
+
+    /// The same, and what is to be kept with the value: without a note, what is there.
+    pub(crate) fn store_noted(
+        &mut self,
+        database: usize,
+        key: Key<'_>,
+        value: Value<'_>,
+        deadline: Deadline,
+        note: Option<Note>,
+    ) {
         let access = self.access;
-        self.shard.reach = self.shard.reach.max(database + 1);
-        if let Some(old) = self.shard.databases[database].store(key, value, deadline, access) {
+        self.shard.reaches(database);
+        if let Some(old) = self.shard.databases[database].store(key, value, deadline, note, access) {
             self.shard.trash.add_container(old);
         }
         self.changed(database, key);
@@ -460,6 +491,9 @@ impl<'a> Cx<'a> {
         let (changed, is_empty) = self.db().change(key, |record| {
             record.set_access(access.used(record.access()));
             let changed = change(record);
+            if changed.is_some() {
+                record.forget_stamp();
+            }
             (changed, record.container().is_some_and(|container| container.is_over(now)))
         })?;
         if is_empty && let Some(record) = self.db().remove(key) {

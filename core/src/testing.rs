@@ -9,11 +9,12 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::engine::{Engine, EngineConfig};
 use crate::event::{
-    ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, Event, OperationId, Origin, Peer,
+    ConnId, CoreId, DiskOutcome, DiskRequest, Door, Effect, Effects, Event, OperationId, Origin, Peer,
 };
 use crate::host::{Instruments, Process};
 use crate::limits;
 use crate::quoting;
+use crate::random::Random;
 use crate::time::{Instant, Now};
 
 /// The wall clock at the beginning: 2023-11-14, in microseconds.
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) kept: Vec<(CoreId, Effect)>,
     pub(crate) now: Now,
     next_ticket: u64,
+    /// Decides which effect comes next, if not the oldest.
+    chance: Option<Random>,
 }
 
 impl World {
@@ -87,7 +90,45 @@ impl World {
             kept: Vec::new(),
             now: Now { mono: Instant(1_000_000_000), unix_micros: UNIX_MICROS },
             next_ticket: 1,
+            chance: None,
         }
+    }
+
+    /// From now on effects are carried out in an order of chance; those of one core that concern clients, and those to one other core, keep
+    /// theirs.
+    pub(crate) fn shuffle(&mut self, seed: u64) {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        self.chance = Some(Random::new(bytes));
+    }
+
+    /// A number below this, of the chance that decides the order.
+    pub(crate) fn choose(&mut self, below: u64) -> u64 {
+        self.chance.as_mut().map_or(0, |chance| chance.draw() % below)
+    }
+
+    /// Sends bytes, and carries out so many effects.
+    pub(crate) fn send_and_step(&mut self, client: Client, bytes: &[u8], effects: u64) {
+        self.wires[client.0].input.extend_from_slice(bytes);
+        self.present(client.0);
+        for _ in 0..effects {
+            let Some((core, effect)) = self.next_effect() else { return };
+            self.carry_out(core, effect);
+        }
+    }
+
+    fn next_effect(&mut self) -> Option<(CoreId, Effect)> {
+        let Some(chance) = &mut self.chance else { return self.queue.pop_front() };
+        if self.queue.is_empty() {
+            return None;
+        }
+        let way = |(core, effect): &(CoreId, Effect)| match effect {
+            Effect::Send { to, .. } => (*core, Some(*to)),
+            _ => (*core, None),
+        };
+        let drawn = way(&self.queue[(chance.draw() % self.queue.len() as u64) as usize]);
+        let first = self.queue.iter().position(|entry| way(entry) == drawn)?;
+        self.queue.remove(first)
     }
 
     /// A new client of this core.
@@ -95,8 +136,17 @@ impl World {
         self.connect_from(core, Origin::Loopback)
     }
 
+    /// A new client of this core that speaks memcached's protocol.
+    pub(crate) fn connect_memcached(&mut self, core: u16) -> Client {
+        self.connect_to(core, Origin::Loopback, Door::Memcached)
+    }
+
     /// The same from elsewhere.
     pub(crate) fn connect_from(&mut self, core: u16, origin: Origin) -> Client {
+        self.connect_to(core, origin, Door::Redis)
+    }
+
+    fn connect_to(&mut self, core: u16, origin: Origin, door: Door) -> Client {
         let client = Client(self.wires.len());
         let conn = ConnId { index: client.0 as u32, generation: 0 };
         let peer = Peer {
@@ -108,7 +158,7 @@ impl World {
         let core = CoreId(core);
         self.wires.push(Wire { core, conn, input: Vec::new(), output: Vec::new(), open: true });
         let clients = self.wires.iter().filter(|wire| wire.open).count();
-        self.give(core, Event::Opened { conn, peer, clients });
+        self.give(core, Event::Opened { conn, peer, clients, door });
         client
     }
 
@@ -264,29 +314,33 @@ impl World {
     }
 
     /// Carries out effects until there are none.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         for _ in 0..EFFECTS_MAX {
-            let Some((core, effect)) = self.queue.pop_front() else {
+            let Some((core, effect)) = self.next_effect() else {
                 // Everything has arrived: whatever waits for that is stable.
                 let Some(core) = self.engines.iter().position(Engine::has_unstable) else { return };
                 self.handle(CoreId(core as u16), Event::Stable { below: self.next_ticket });
                 continue;
             };
-            match effect {
-                Effect::TakeOutput { conn } => self.take_output(core, conn),
-                Effect::PauseRead { .. } => {}
-                Effect::ResumeRead { conn } => self.present(conn.index as usize),
-                Effect::Close { conn } => {
-                    self.wires[conn.index as usize].open = false;
-                    self.handle(core, Event::Closed { conn });
-                }
-                Effect::Send { to, message } => {
-                    self.handle(to, Event::Message { from: core, message });
-                }
-                other => self.kept.push((core, other)),
-            }
+            self.carry_out(core, effect);
         }
         panic!("the cores never come to rest");
+    }
+
+    fn carry_out(&mut self, core: CoreId, effect: Effect) {
+        match effect {
+            Effect::TakeOutput { conn } => self.take_output(core, conn),
+            Effect::PauseRead { .. } => {}
+            Effect::ResumeRead { conn } => self.present(conn.index as usize),
+            Effect::Close { conn } => {
+                self.wires[conn.index as usize].open = false;
+                self.handle(core, Event::Closed { conn });
+            }
+            Effect::Send { to, message } => {
+                self.handle(to, Event::Message { from: core, message });
+            }
+            other => self.kept.push((core, other)),
+        }
     }
 
     fn take_output(&mut self, core: CoreId, conn: ConnId) {

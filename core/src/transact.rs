@@ -189,12 +189,12 @@ impl Engine {
                         }
                     }
                     let shape = match merge {
-                        Merge::Elements => Shape::Elements,
+                        Merge::Elements | Merge::Items => Shape::Elements,
                         _ => Shape::Share,
                     };
                     phase.calls(participant).push(command, database, shape, words.iter().copied());
                 }
-                let from = if merge == Merge::Elements { owners.into_iter().collect() } else { distinct };
+                let from = if merge.is_of_elements() { owners.into_iter().collect() } else { distinct };
                 draft.takes.push(Take::Merged(merge, from));
             }
         }
@@ -469,6 +469,14 @@ impl Engine {
             Reply::new(reply, transaction.circumstances.resp).array(from.len());
             from.iter().for_each(|place| participants[usize::from(*place)].pieces.take_into(reply));
             return;
+        }
+        if merge == Merge::Items {
+            let items = from.iter().map(|place| {
+                let mut item = Chunks::default();
+                participants[usize::from(*place)].pieces.take_into(&mut item);
+                item
+            });
+            return crate::memcached::join_items(items, reply);
         }
         let pieces: SmallVec<[ShortReply; 4]> =
             from.iter().map(|place| participants[usize::from(*place)].pieces.take()).collect();

@@ -1,6 +1,6 @@
 //! The targets without a fuzzer: bytes of chance, and what a fuzzer has found once. And the dictionary is current.
 
-use darter_fuzz::{commands, config, dictionary, resp};
+use darter_fuzz::{commands, config, dictionary, memcached, resp};
 use darter_sim::dice::{Concern, Dice};
 
 fn bytes(dice: &mut Dice, most: u64) -> Vec<u8> {
@@ -33,6 +33,54 @@ fn requests_cut_by_chance_hold() {
         let mut stream = bytes(&mut dice, 8);
         (0..dice.below(12)).for_each(|_| stream.extend_from_slice(dice.pick(&pieces).as_bytes()));
         resp::check(&stream);
+    }
+}
+
+#[test]
+fn memcached_requests_cut_by_chance_hold() {
+    let mut dice = Dice::new(4, Concern::Workload);
+    let lines = [
+        "set k 5 0 3\r\nabc\r\n",
+        "set n 0 0 2 noreply\r\n10\r\n",
+        "get k n nosuch\r\n",
+        "gets k\r\n",
+        "cas k 0 0 1 1\r\nx\r\n",
+        "incr n 18446744073709551615\r\n",
+        "decr n 3\r\n",
+        "append k 0 0 2\r\nyz\r\n",
+        "touch k -1\r\n",
+        "gat 100 n\r\n",
+        "mg k s v t f c h l k Oq N30 R31\r\n",
+        "ms Zm9v 3 b T0 F9 c\r\nabc\r\n",
+        "md k I T30 q\r\n",
+        "ma n N0 J5 D2 MD v\r\n",
+        "me k\r\n",
+        "set k 0 0 2000\r\n",
+        "stats\r\n",
+        "flush_all\r\n",
+        "delete k 0\r\n",
+        " ",
+        "\r\n",
+    ];
+    let headers: [&[u8]; 4] = [
+        b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0cabcd\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0kval",
+        b"\x80\x00\0\x01\0\0\0\0\0\0\0\x01abcd\0\0\0\0\0\0\0\0k",
+        b"\x80\x0a\0\0\0\0\0\0\0\0\0\0abcd\0\0\0\0\0\0\0\0",
+        b"\x80\x10\0\0\0\0\0\0\0\0\0\0abcd\0\0\0\0\0\0\0\0",
+    ];
+    for _ in 0..2_000 {
+        let mut stream: Vec<u8> = (0..6).map(|_| dice.bits() as u8).collect();
+        let is_binary = dice.below(3) == 0;
+        for _ in 0..dice.below(20) {
+            match is_binary {
+                true => stream.extend_from_slice(dice.pick(&headers)),
+                false => stream.extend_from_slice(dice.pick(&lines).as_bytes()),
+            }
+            if dice.below(8) == 0 {
+                stream.extend_from_slice(&bytes(&mut dice, 5));
+            }
+        }
+        memcached::check(&stream);
     }
 }
 

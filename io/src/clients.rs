@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::Shutdown;
 
 use darter_core::Engine;
-use darter_core::event::{ConnId, CoreId, Effects, Event, Peer};
+use darter_core::event::{ConnId, CoreId, Door, Effects, Event, Peer};
 use darter_core::time::{Instant, Now};
 use socket2::SockRef;
 
@@ -72,9 +72,16 @@ impl Clients {
     }
 
     /// A client has come. `clients` counts it.
-    pub fn open(&mut self, socket: std::os::fd::OwnedFd, peer: Peer, clients: usize, turn: &mut Turn<'_>) {
+    pub fn open(
+        &mut self,
+        socket: std::os::fd::OwnedFd,
+        peer: Peer,
+        clients: usize,
+        door: Door,
+        turn: &mut Turn<'_>,
+    ) {
         let conn = self.connections.insert(socket);
-        turn.engine.handle(turn.now, Event::Opened { conn, peer, clients }, turn.effects);
+        turn.engine.handle(turn.now, Event::Opened { conn, peer, clients, door }, turn.effects);
         self.receive(conn.index, turn);
     }
 

@@ -8,14 +8,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use darter_core::doorbell::Doorbell;
-use darter_core::event::CoreId;
+use darter_core::event::{CoreId, Door};
 use darter_core::txn::stability::Tickets;
 
 /// What one driver sends to another; engines know nothing of it.
 #[derive(Debug)]
 pub enum Parcel {
     /// A client that has been accepted and belongs to the receiver now.
-    Socket(OwnedFd),
+    Socket(OwnedFd, Door),
     /// The process is to stop.
     Stop,
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use darter_core::event::{CoreId, Effect, Effects, Event, LogLevel};
+use darter_core::event::{CoreId, Door, Effect, Effects, Event, LogLevel};
 use darter_core::message::Message;
 use darter_core::time::{Instant, Now};
 use darter_core::{Engine, EngineConfig};
@@ -17,7 +17,7 @@ use crate::clients::{Clients, Turn};
 use crate::clock::Clock;
 use crate::commons::{Commons, Parcel};
 use crate::disk::Disk;
-use crate::listener::{self, Acceptor};
+use crate::listener::{self, Acceptor, Listener};
 use crate::mesh::Mesh;
 use crate::network::{Completion, Network, Token, Wait};
 use crate::parking::Parking;
@@ -57,7 +57,7 @@ pub struct Parts {
     /// Shared by all cores.
     pub commons: Arc<Commons>,
     /// Where clients come from, on the core that accepts them.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<Listener>,
     /// The eventfd that stops the process, on the core that listens to it.
     pub stop: Option<OwnedFd>,
     /// Look for messages for a moment before sleeping; wrong where cores share a CPU.
@@ -81,7 +81,7 @@ pub struct Driver {
     parking: Parking,
     acceptor: Option<Acceptor>,
     /// Not yet accepted from.
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Listener>,
     stop: Option<OwnedFd>,
     log_threshold: Arc<dyn Fn(LogLevel) + Send + Sync>,
     completions: Vec<Completion>,
@@ -252,11 +252,12 @@ impl Driver {
         if completion.result >= 0 {
             let socket = Network::adopt(completion.result);
             if self.stop_by.is_none() {
+                let door = self.acceptor.as_ref().map_or(Door::default(), |acceptor| acceptor.door(index));
                 let core = self.commons.admit();
                 if core == self.core {
-                    self.open(socket);
+                    self.open(socket, door);
                 } else {
-                    self.commons.post(core, Parcel::Socket(socket));
+                    self.commons.post(core, Parcel::Socket(socket, door));
                     wake(&self.commons, &mut self.network, core, false);
                 }
             }
@@ -267,11 +268,11 @@ impl Driver {
     }
 
     /// A client is this core's from now on.
-    fn open(&mut self, socket: OwnedFd) {
+    fn open(&mut self, socket: OwnedFd, door: Door) {
         match listener::greet(&socket, self.engine.settings().tcp_keepalive) {
             Ok(peer) => {
                 let clients = self.commons.clients();
-                self.clients.open(socket, peer, clients, &mut turn!(self));
+                self.clients.open(socket, peer, clients, door, &mut turn!(self));
             }
             // It has left before it was looked at.
             Err(_) => self.commons.dismiss(self.core),
@@ -281,8 +282,8 @@ impl Driver {
     /// Another driver has sent something.
     fn unpack(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Socket(socket) if self.stop_by.is_none() => self.open(socket),
-            Parcel::Socket(_) => self.commons.dismiss(self.core),
+            Parcel::Socket(socket, door) if self.stop_by.is_none() => self.open(socket, door),
+            Parcel::Socket(..) => self.commons.dismiss(self.core),
             Parcel::Stop => self.stop_here(),
         }
     }

@@ -16,5 +16,5 @@ mod parking;
 mod process;
 mod spin;
 
-pub use listener::{BindError, bind_all};
+pub use listener::{BindError, Listener, bind_all};
 pub use process::{Failure, Placing, Start, Stop, probe, run};

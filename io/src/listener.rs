@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use darter_core::config::Settings;
-use darter_core::event::{Origin, Peer};
+use darter_core::event::{Door, Origin, Peer};
 use darter_core::time::Instant;
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
@@ -41,22 +41,38 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
+/// A listening socket and what is spoken there.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// The protocol.
+    pub door: Door,
+}
+
 /// Binds everything the settings name. An address with a leading `-` may be unavailable; one that is taken is an error.
-pub fn bind_all(settings: &Settings) -> Result<Vec<OwnedFd>, BindError> {
+pub fn bind_all(settings: &Settings) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::new();
     let backlog = i32::try_from(settings.tcp_backlog).unwrap_or(i32::MAX);
-    for name in settings.bind.iter().filter(|_| settings.port != 0) {
-        let (optional, name) = name.strip_prefix('-').map_or((false, name.as_str()), |name| (true, name));
-        let outcome = resolve(name).and_then(|ip| bind_tcp(SocketAddr::new(ip, settings.port), backlog));
-        match outcome {
-            Ok(socket) => listeners.push(socket),
-            Err(error) if optional && is_unavailable(&error) => {}
-            Err(source) => return Err(BindError { address: format!("{name}:{}", settings.port), source }),
+    let doors = [
+        (Door::Redis, settings.port, &settings.unixsocket),
+        (Door::Memcached, settings.memcached_port, &settings.memcached_unixsocket),
+    ];
+    for (door, port, path) in doors {
+        for name in settings.bind.iter().filter(|_| port != 0) {
+            let (optional, name) = name.strip_prefix('-').map_or((false, name.as_str()), |name| (true, name));
+            let outcome = resolve(name).and_then(|ip| bind_tcp(SocketAddr::new(ip, port), backlog));
+            match outcome {
+                Ok(socket) => listeners.push(Listener { socket, door }),
+                Err(error) if optional && is_unavailable(&error) => {}
+                Err(source) => return Err(BindError { address: format!("{name}:{port}"), source }),
+            }
         }
-    }
-    if let Some(path) = &settings.unixsocket {
-        let outcome = bind_unix(path, settings.unixsocketperm, backlog);
-        listeners.push(outcome.map_err(|source| BindError { address: path.clone(), source })?);
+        if let Some(path) = path {
+            let outcome = bind_unix(path, settings.unixsocketperm, backlog);
+            let socket = outcome.map_err(|source| BindError { address: path.clone(), source })?;
+            listeners.push(Listener { socket, door });
+        }
     }
     Ok(listeners)
 }
@@ -145,7 +161,7 @@ pub fn greet(socket: &OwnedFd, keepalive_seconds: u32) -> io::Result<Peer> {
 
 /// Accepts from all listeners of the process.
 pub struct Acceptor {
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Listener>,
     /// Those that wait until descriptors may be free again, and when that is.
     resting: Vec<u32>,
     retry_at: Instant,
@@ -155,9 +171,9 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Begins to accept.
-    pub fn start(listeners: Vec<OwnedFd>, network: &mut Network) -> Acceptor {
+    pub fn start(listeners: Vec<Listener>, network: &mut Network) -> Acceptor {
         for (index, listener) in listeners.iter().enumerate() {
-            network.accept(listener.as_raw_fd(), Token::Accept(index as u32));
+            network.accept(listener.socket.as_raw_fd(), Token::Accept(index as u32));
         }
         Acceptor { listeners, resting: Vec::new(), retry_at: Instant::NEVER, warned: false }
     }
@@ -177,7 +193,7 @@ impl Acceptor {
                 self.resting.push(index);
                 self.retry_at = now.after_millis(RETRY_MILLIS);
             }
-            _ => network.accept(self.listeners[index as usize].as_raw_fd(), Token::Accept(index)),
+            _ => self.accept(index, network),
         }
     }
 
@@ -190,8 +206,17 @@ impl Acceptor {
     pub fn retry(&mut self, network: &mut Network) {
         self.retry_at = Instant::NEVER;
         for index in std::mem::take(&mut self.resting) {
-            network.accept(self.listeners[index as usize].as_raw_fd(), Token::Accept(index));
+            self.accept(index, network);
         }
+    }
+
+    fn accept(&self, index: u32, network: &mut Network) {
+        network.accept(self.listeners[index as usize].socket.as_raw_fd(), Token::Accept(index));
+    }
+
+    /// What is spoken at a listener.
+    pub fn door(&self, index: u32) -> Door {
+        self.listeners[index as usize].door
     }
 
     /// Accepts no more.

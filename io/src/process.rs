@@ -17,6 +17,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use crate::clock::Clock;
 use crate::commons::Commons;
 use crate::driver::{Driver, Parts};
+use crate::listener::Listener;
 use crate::mesh;
 use crate::network::Network;
 use crate::parking;
@@ -60,7 +61,7 @@ pub struct Start {
     /// Readings for statistics.
     pub instruments: Instruments,
     /// From [`crate::bind_all`].
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<Listener>,
     /// From [`Stop::new`].
     pub stop: Stop,
     /// Bytes of the dump that is to be loaded, if there is one.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use darter_core::config::Settings;
-use darter_core::event::{ConnId, CoreId, Effect, Effects, Event, Origin, Peer};
+use darter_core::event::{ConnId, CoreId, Door, Effect, Effects, Event, Origin, Peer};
 use darter_core::host::{Instruments, Process};
 use darter_core::limits::ring_places;
 use darter_core::message::Message;
@@ -160,7 +160,11 @@ impl State {
             origin: Origin::Loopback,
             descriptor: client as i32,
         };
-        self.handle(core, Event::Opened { conn, peer, clients: world.scripts.len() }, world);
+        self.handle(
+            core,
+            Event::Opened { conn, peer, clients: world.scripts.len(), door: Door::Redis },
+            world,
+        );
     }
 
     /// Presents what is not consumed, and a new piece behind it.

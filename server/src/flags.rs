@@ -37,6 +37,8 @@ const ROWS: [Row; 22] = [
     ("Network", "bind", "ADDRESS...", "Addresses to listen on [default: 127.0.0.1 -::1]"),
     ("Network", "unixsocket", "PATH", "Listen on a unix socket too"),
     ("Network", "unixsocketperm", "MODE", "Its mode, octal"),
+    ("Network", "memcached-port", "PORT", "TCP port of memcached's protocol, 0 for none [default: 0]"),
+    ("Network", "memcached-unixsocket", "PATH", "Listen for it on a unix socket too"),
     ("Network", "tcp-backlog", "N", "Connections that wait to be accepted [default: 511]"),
     ("Network", "tcp-keepalive", "SECONDS", "Between probes of a silent client, 0 for none [default: 300]"),
     ("Network", "timeout", "SECONDS", "Close clients idle for so long, 0 for never [default: 0]"),
@@ -67,7 +69,8 @@ const ROWS: [Row; 22] = [
     ("Process", "slowlog-log-slower-than", "MICROS", "From when on a command is slow [default: 10000]"),
 ];
 
-const ABOUT: &str = "An in-memory data store for multi-core machines that speaks the Redis protocol.";
+const ABOUT: &str =
+    "An in-memory data store for multi-core machines that speaks the protocols of Redis and memcached.";
 
 const EXAMPLES: &str = "\
 Every line `name value...` of redis.conf may be given as `--name value...`, and as DARTER_<NAME> in the environment.

@@ -43,7 +43,7 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
         tracing::warn!("These settings are accepted but have no effect yet: {}", without_effect.join(", "));
     }
     let seeds: [[u8; 8]; 4] = std::array::from_fn(|_| host::entropy());
-    let unixsocket = settings.unixsocket.clone();
+    let unixsockets = [settings.unixsocket.clone(), settings.memcached_unixsocket.clone()];
     let dump = Path::new(&settings.dir).join(&settings.dbfilename);
     let load = fs::metadata(dump).ok().map(|dump| dump.len());
     let outcome = darter_io::run(Start {
@@ -66,7 +66,7 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
         }),
     });
     pidfile.remove();
-    if let Some(path) = unixsocket {
+    for path in unixsockets.into_iter().flatten() {
         tracing::info!("Removing the unix socket file.");
         let _ = fs::remove_file(path);
     }
@@ -94,5 +94,11 @@ fn announce(settings: &Settings) {
     tracing::info!("Darter {version} starting, PID: {pid}, {shards} {plural}, port {port}");
     if let Some(path) = &settings.unixsocket {
         tracing::info!("Listening on the unix socket {path}");
+    }
+    if settings.memcached_port != 0 {
+        tracing::info!("Speaking memcached's protocol on port {}", settings.memcached_port);
+    }
+    if let Some(path) = &settings.memcached_unixsocket {
+        tracing::info!("Speaking memcached's protocol on the unix socket {path}");
     }
 }

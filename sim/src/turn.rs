@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 use darter_core::Engine;
-use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Effect, Event, Origin, Peer};
+use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Door, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::time::Now;
 
@@ -181,7 +181,7 @@ impl World<'_> {
         if let (Some(dialogue), Ok(())) = (dialogue, &checked) {
             let mut sessions = machine.engine.sessions().iter();
             let session = sessions.find(|session| Some(session.conn) == conn);
-            let held = session.map_or(0, |session| session.parser.taken_input());
+            let held = session.map_or(0, |session| session.taken_input());
             checked = self.witness.consumed(&mut turn, dialogue, consumed, held);
         }
         match after.parked {
@@ -333,7 +333,7 @@ impl World<'_> {
             descriptor: client as i32,
         };
         let clients = self.machines.iter().map(|machine| machine.connections.len()).sum();
-        self.handle(core, Event::Opened { conn, peer, clients });
+        self.handle(core, Event::Opened { conn, peer, clients, door: Door::Redis });
         let sessions = self.machines[core].engine.sessions();
         let id = sessions.iter().find(|session| session.conn == conn).map(|session| session.id.0);
         self.witness.dialogues[dialogue].id = id.unwrap_or(0);

@@ -1,7 +1,7 @@
 //! The table of what is there of the commands of Redis, Valkey and Dragonfly is current: it is made of three lists, the commands of the
 //! binary (`--print-commands`), those of the others (`tests/compatibility/commands.tsv`), and how some of ours differ
-//! (`tests/compatibility/differences.tsv`); behind them stands what of Redis's own suite passes (`tests/conformance/expected`).
-//! `DARTER_BLESS=1` writes it anew.
+//! (`tests/compatibility/differences.tsv`). What is there of memcached's protocols stands in `tests/compatibility/memcached.tsv`, and behind all
+//! that what of Redis's own suite passes (`tests/conformance/expected`). `DARTER_BLESS=1` writes it anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -65,6 +65,15 @@ fn page(ours: &BTreeSet<String>) -> String {
             let dragonfly = if row[3] == "y" { "yes" } else { "no" };
             let _ = writeln!(page, "| {} | {here} | {} | {dragonfly} |", row[0], row[2]);
         }
+    }
+    let _ = writeln!(
+        page,
+        "\n## memcached\n\nWhat differs in more than a word is in [MEMCACHED.md](MEMCACHED.md).\n"
+    );
+    let _ = writeln!(page, "| command | protocol | here |\n|---|---|---|");
+    for row in rows("memcached.tsv") {
+        assert_eq!(row.len(), 3, "{row:?}: name, protocol, here");
+        let _ = writeln!(page, "| {} | {} | {} |", row[0], row[1], row[2]);
     }
     page + &suite()
 }

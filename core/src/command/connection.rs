@@ -128,7 +128,7 @@ fn authenticate(local: &mut Local<'_>, user: &[u8], password: &[u8]) -> Outcome 
 }
 
 /// Compares in a time that does not tell where the difference is.
-fn same(required: &[u8], given: &[u8]) -> bool {
+pub(crate) fn same(required: &[u8], given: &[u8]) -> bool {
     let differ = required.iter().enumerate().fold(required.len() ^ given.len(), |all, (n, byte)| {
         all | usize::from(byte ^ given.get(n).copied().unwrap_or(!byte))
     });

@@ -75,7 +75,10 @@ mod zset_sample;
 mod zset_span;
 mod zset_store;
 
+pub(crate) use connection::same as constant_time_eq;
 pub(crate) use dump::forms;
+pub(crate) use string::edit;
+
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
 
@@ -140,4 +143,5 @@ const FAMILIES: &[&[Command]] = &[
     stream_pending::COMMANDS,
     stream_claim::COMMANDS,
     stream_info::COMMANDS,
+    crate::memcached::COMMANDS,
 ];

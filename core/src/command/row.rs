@@ -50,6 +50,8 @@ impl Flags {
     pub const BLOCKING: Flags = Flags(1 << 15);
     /// Answered at once by a client that has said MULTI, not queued.
     pub const AT_ONCE: Flags = Flags(1 << 14);
+    /// Of another protocol: no client can name it, and nothing lists it.
+    pub const UNNAMED: Flags = Flags(1 << 16);
 
     const NAMES: [(Flags, &'static str); 14] = [
         (Flags::WRITE, "write"),
@@ -121,6 +123,8 @@ pub enum Group {
     Bitmap,
     /// Strings that estimate how many different elements were added.
     Hyperloglog,
+    /// Another protocol.
+    Memcached,
 }
 
 impl Group {
@@ -140,6 +144,7 @@ impl Group {
             Group::Transactions => "transactions",
             Group::Bitmap => "bitmap",
             Group::Hyperloglog => "hyperloglog",
+            Group::Memcached => "memcached",
         }
     }
 }
@@ -370,7 +375,19 @@ pub enum Merge {
     Same,
     /// An array: each key's element in the order of the request.
     Elements,
+    /// Each key's item in the order of the request and a line behind them, for memcached's clients.
+    Items,
 }
+
+impl Merge {
+    /// True if what each key gives is wanted one by one.
+    pub fn is_of_elements(self) -> bool {
+        matches!(self, Merge::Elements | Merge::Items)
+    }
+}
+
+/// How a client is told that its request was not done.
+pub type Tell = fn(Args<'_>, &Failure, &mut Reply<'_>);
 
 /// A command whose keys may lie on several shards, and which reads before it knows what to write. Its shards act in steps under locks
 /// that are held from the first to the last; on one shard the steps follow each other at once.
@@ -506,6 +523,8 @@ pub struct Command {
     pub examples: &'static [Example],
     /// What it does.
     pub run: Run,
+    /// How its failures are told.
+    pub tell: Tell,
     /// Rows of its subcommands.
     pub subcommands: &'static [Command],
 }
@@ -527,6 +546,7 @@ impl Command {
         syntax: "",
         examples: &[],
         run: Run::Container,
+        tell: |_, failure, reply| reply.error(failure),
         subcommands: &[],
     };
 

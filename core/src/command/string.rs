@@ -240,7 +240,7 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 /// Changes a string as a buffer: in place if it has one of its own, else through a copy.
-pub(super) fn edit<R>(record: &mut Record, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+pub(crate) fn edit<R>(record: &mut Record, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     match record.large_mut() {
         Some(buffer) => change(buffer),
         None => {

@@ -3,7 +3,7 @@
 //! A row's place in the array is its [`CommandId`]: what messages and statistics use. Nothing is registered at run time.
 
 use super::FAMILIES;
-use super::row::Command;
+use super::row::{Command, Flags};
 use crate::args::Args;
 
 /// A row's place in the table, the same in every core of a process.
@@ -28,7 +28,8 @@ pub struct Placed {
 /// How many rows there are, subcommands included.
 pub const COUNT: usize = count();
 
-static ALL: [Placed; COUNT] = flatten();
+const ALL_ROWS: [Placed; COUNT] = flatten();
+static ALL: [Placed; COUNT] = ALL_ROWS;
 
 /// Slots of the perfect hash; at most half are taken.
 const SLOTS: usize = 1024;
@@ -77,9 +78,33 @@ impl CommandId {
     }
 }
 
-/// Every row, subcommands included, in the order of the table.
+/// Every row that clients can name, subcommands included, in the order of the table.
 pub fn all() -> impl Iterator<Item = CommandId> {
-    (0..COUNT as u16).map(CommandId)
+    (0..COUNT as u16).map(CommandId).filter(|id| !id.row().flags.has(Flags::UNNAMED))
+}
+
+/// The one row that clients cannot name and that has this name.
+pub(crate) const fn unnamed(name: &str) -> CommandId {
+    let mut id = 0;
+    let mut found = COUNT;
+    while id < COUNT {
+        if ALL_ROWS[id].command.flags.has(Flags::UNNAMED) && is_same(ALL_ROWS[id].command.name, name) {
+            assert!(found == COUNT, "two rows that nobody can name have one name");
+            found = id;
+        }
+        id += 1;
+    }
+    assert!(found < COUNT, "there is such a row");
+    CommandId(found as u16)
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// Every command that is no subcommand.
@@ -249,7 +274,7 @@ const fn perfect_hash() -> PerfectHash {
     let mut sizes = [0usize; BUCKETS];
     let mut id = 0;
     while id < COUNT {
-        if ALL[id].parent.is_none() {
+        if ALL[id].parent.is_none() && !ALL[id].command.flags.has(Flags::UNNAMED) {
             let bucket = bucket_of(hash(ALL[id].command.name.as_bytes()));
             members[bucket][sizes[bucket]] = id as u16;
             sizes[bucket] += 1;

@@ -49,6 +49,28 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s| value::print_octal(s.unixsocketperm),
     )
     .immutable(),
+    Parameter::applied(
+        "memcached-port",
+        |s, v| value::integer(v[0], 0, 65_535).map(|port| s.memcached_port = port),
+        |s| s.memcached_port.to_string(),
+    )
+    .immutable(),
+    Parameter::applied(
+        "memcached-unixsocket",
+        |s, v| {
+            s.memcached_unixsocket = Some(v[0]).filter(|path| !path.is_empty()).map(Into::into);
+            Ok(())
+        },
+        |s| s.memcached_unixsocket.clone().unwrap_or_default(),
+    )
+    .form(Form::Quoted)
+    .immutable(),
+    Parameter::applied(
+        "memcached-max-item-size",
+        |s, v| value::memory(v[0], 1 << 10, 1 << 30).map(|bytes| s.memcached_max_item_size = bytes),
+        |s| s.memcached_max_item_size.to_string(),
+    )
+    .form(Form::Memory),
     // Clients.
     Parameter::applied(
         "timeout",
@@ -328,6 +350,9 @@ mod tests {
             ("tcp-backlog", "17"),
             ("unixsocket", "/run/darter sock"),
             ("unixsocketperm", "700"),
+            ("memcached-port", "11211"),
+            ("memcached-unixsocket", "/run/memcached.sock"),
+            ("memcached-max-item-size", "2097152"),
             ("timeout", "3"),
             ("tcp-keepalive", "0"),
             ("maxclients", "4294967295"),

@@ -74,6 +74,12 @@ pub struct Settings {
     pub unixsocket: Option<String>,
     /// Its mode, 0: as the umask says.
     pub unixsocketperm: u32,
+    /// TCP port of memcached's protocol; 0: none.
+    pub memcached_port: u16,
+    /// Path of the unix socket of memcached's protocol.
+    pub memcached_unixsocket: Option<String>,
+    /// The largest item of memcached's protocol, bytes, with its key.
+    pub memcached_max_item_size: u64,
     /// Seconds after which an idle client is closed; 0: never.
     pub timeout: u64,
     /// Seconds between TCP keepalive probes; 0: off.
@@ -176,6 +182,9 @@ impl Default for Settings {
             tcp_backlog: 511,
             unixsocket: None,
             unixsocketperm: 0,
+            memcached_port: 0,
+            memcached_unixsocket: None,
+            memcached_max_item_size: 1 << 20,
             timeout: 0,
             tcp_keepalive: 300,
             daemonize: false,

@@ -336,7 +336,11 @@ mod tests {
         assert_eq!(get(&["rdb-key*"]), [""; 0]);
         assert_eq!(get(&["rdb-key-save-delay"]), ["rdb-key-save-delay=0"]);
         assert_eq!(get(&["di?"]), ["dir=/srv"]);
-        assert_eq!(get(&["*"]).len(), 192 + 4, "Redis's, two later ones, shards and pipeline-order");
+        assert_eq!(
+            get(&["*"]).len(),
+            192 + 7,
+            "Redis's, two later ones, shards, pipeline-order, memcached-*"
+        );
     }
 
     proptest! {

@@ -3,6 +3,6 @@
 pub mod chunks;
 pub mod number;
 pub mod outbox;
-mod owned;
+pub(crate) mod owned;
 pub mod reply;
 pub mod request;

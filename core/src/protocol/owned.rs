@@ -15,7 +15,7 @@ const ROOM_MAX: usize = 1 << 20;
 
 /// A request that owns what has come of it.
 #[derive(Clone, Debug, Default, Hash)]
-pub(super) struct OwnedRequest {
+pub(crate) struct OwnedRequest {
     args: OwnedArgs,
     /// Arguments that are not complete.
     missing: u32,
@@ -23,28 +23,40 @@ pub(super) struct OwnedRequest {
     large: Vec<u8>,
     /// How many it will be; `None` before and after.
     large_len: Option<usize>,
+    /// Bytes behind it that belong to it and end it.
+    end_len: usize,
+    /// They were a line's end.
+    ends_line: bool,
 }
 
+/// Bytes that end a bulk of Redis's protocol.
+pub(crate) const LINE_END: usize = 2;
+
 impl OwnedRequest {
-    /// With the arguments that have come, of which `missing` more will; the next is a large one of `len` bytes.
-    pub(super) fn new(args: Args<'_>, missing: u32, len: usize) -> OwnedRequest {
-        let mut owned = OwnedRequest { missing, large_len: Some(len), ..OwnedRequest::default() };
+    /// With the arguments that have come, of which `missing` more will; the next is a large one of `len` bytes, and `end_len` behind them.
+    pub(crate) fn new(args: Args<'_>, missing: u32, len: usize, end_len: usize) -> OwnedRequest {
+        let mut owned = OwnedRequest { missing, large_len: Some(len), end_len, ..OwnedRequest::default() };
         args.iter().for_each(|argument| owned.args.push(argument));
         owned
     }
 
     /// Arguments that are not complete.
-    pub(super) fn missing(&self) -> u32 {
+    pub(crate) fn missing(&self) -> u32 {
         self.missing
     }
 
     /// True while the large argument is on its way.
-    pub(super) fn is_within_large(&self) -> bool {
+    pub(crate) fn is_within_large(&self) -> bool {
         self.large_len.is_some()
     }
 
-    /// Takes bytes of the large argument and the two that end it; how many.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+    /// True if what ended the large argument was a line's end.
+    pub(crate) fn ends_line(&self) -> bool {
+        self.ends_line
+    }
+
+    /// Takes bytes of the large argument and those that end it; how many.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> usize {
         let Some(len) = self.large_len else { return 0 };
         let taken = bytes.len().min(len - self.large.len());
         if self.large.capacity() < self.large.len() + taken {
@@ -52,18 +64,19 @@ impl OwnedRequest {
         }
         self.large.extend_from_slice(&bytes[..taken]);
         // The end of the line is taken when all of it is here.
-        if self.large.len() < len || bytes.len() < taken + 2 {
+        if self.large.len() < len || bytes.len() < taken + self.end_len {
             return taken;
         }
         self.args.push_large(Arc::new(std::mem::take(&mut self.large)));
         self.large_len = None;
         self.missing -= 1;
-        taken + 2
+        self.ends_line = bytes[taken..taken + self.end_len] == *b"\r\n";
+        taken + self.end_len
     }
 
     /// Where the next bytes of the large argument belong: what is there of its room. It stays where it is in memory until bytes are taken
     /// or [`OwnedRequest::filled`] is said.
-    pub(super) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
         let missing = self.large_len.map_or(0, |len| len - self.large.len());
         if missing > 0 && self.large.capacity() == self.large.len() {
             self.make_room(self.large.len() + missing, 1);
@@ -74,7 +87,7 @@ impl OwnedRequest {
     }
 
     /// The first `bytes` of the room were written.
-    pub(super) fn filled(&mut self, bytes: usize) {
+    pub(crate) fn filled(&mut self, bytes: usize) {
         assert!(bytes <= self.room().len(), "no more was written than there was room for");
         let bytes =
             if planted("a byte that was received in place is not counted") { bytes - 1 } else { bytes };
@@ -88,18 +101,18 @@ impl OwnedRequest {
     }
 
     /// One more argument, not a large one.
-    pub(super) fn push(&mut self, argument: &[u8]) {
+    pub(crate) fn push(&mut self, argument: &[u8]) {
         self.args.push(argument);
         self.missing -= 1;
     }
 
     /// What has come.
-    pub(super) fn view(&self) -> Args<'_> {
+    pub(crate) fn view(&self) -> Args<'_> {
         self.args.view()
     }
 
     /// Bytes that it holds.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.args.len() + self.large.capacity()
     }
 }
@@ -111,7 +124,7 @@ mod tests {
     #[test]
     fn bytes_may_be_written_where_they_belong() {
         let (words, len) = (OwnedArgs::new(&["SET", "k"]), 3 * ROOM_MAX);
-        let mut owned = OwnedRequest::new(words.view(), 1, len);
+        let mut owned = OwnedRequest::new(words.view(), 1, len, LINE_END);
         assert_eq!(owned.take(b"first"), 5);
         let mut written = 5;
         while !owned.room().is_empty() {

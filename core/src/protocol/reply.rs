@@ -53,6 +53,8 @@ impl Failure {
     pub const INDEX_RANGE: Failure = Failure::new("ERR index out of range");
     /// `ERR no such key`
     pub const NO_KEY: Failure = Failure::new("ERR no such key");
+    /// `ERR max number of clients reached`
+    pub const TOO_MANY_CLIENTS: Failure = Failure::new("ERR max number of clients reached");
     /// `OOM command not allowed when used memory > 'maxmemory'.`
     pub const OUT_OF_MEMORY: Failure =
         Failure::new("OOM command not allowed when used memory > 'maxmemory'.");
@@ -97,6 +99,18 @@ impl<'a> Reply<'a> {
         if let Some(ends) = &mut self.ends {
             ends.push(self.out.len() as u32);
         }
+    }
+
+    /// True if elements are wanted one by one: somebody else writes what stands around them.
+    #[inline]
+    pub fn is_of_elements(&self) -> bool {
+        self.ends.is_some()
+    }
+
+    /// Where another protocol than Redis's is encoded.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        self.out.tail()
     }
 
     /// The client's protocol.
@@ -268,6 +282,14 @@ impl<'a> Reply<'a> {
     /// Bytes that are already encoded for this protocol version.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.tail().extend_from_slice(bytes);
+    }
+
+    /// The bytes of a large value alone, shared if that pays.
+    pub fn raw_shared(&mut self, value: &Arc<Vec<u8>>) {
+        match value.len() < SHARED_MIN {
+            true => self.raw(value),
+            false => self.out.push_shared(Arc::clone(value)),
+        }
     }
 
     /// Pieces that are already encoded for this protocol version.

@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::owned::{LARGE_MIN, OwnedRequest};
+use super::owned::{LARGE_MIN, LINE_END, OwnedRequest};
 use crate::args::{Args, OwnedArgs, Span};
 use crate::quoting;
 
@@ -297,7 +297,7 @@ impl RequestParser {
                     if len >= LARGE_MIN && bytes.len() < next + len + 2 && missing <= ARGS_OWNED_MAX {
                         let args = Args::new(bytes, &self.spans);
                         if args.len() <= ARGS_OWNED_MAX as usize {
-                            self.owned = Some(Box::new(OwnedRequest::new(args, missing, len)));
+                            self.owned = Some(Box::new(OwnedRequest::new(args, missing, len, LINE_END)));
                             self.step(0, State::Start);
                             return self.take(bytes, next);
                         }

@@ -362,6 +362,7 @@ impl Engine {
                 }
             };
             let key = Key { bytes: loaded.key, hash: hasher.hash(loaded.key) };
+            shard.reaches(usize::from(loaded.database));
             let database = &mut shard.databases[usize::from(loaded.database)];
             if database.get(key).is_some() {
                 report.failure = Some((loaded.offset, "a key is there twice".into()));
@@ -369,7 +370,7 @@ impl Engine {
             }
             let deadline = loaded.deadline.map_or(Deadline::Clear, Deadline::At);
             let access = AccessRule::Recency { seconds: self.node.now.unix_seconds() };
-            value.store(|value| drop(database.store(key, value, deadline, access)));
+            value.store(|value| drop(database.store(key, value, deadline, None, access)));
             report.keys += 1;
         }
         report

@@ -193,7 +193,7 @@ mod tests {
                 let key = Key { bytes: &bytes, hash: hasher.hash(&bytes) };
                 let deadline = at.map_or(Deadline::Clear, |at| Deadline::At(UnixMillis(at)));
                 let value = vec![b'a' + value % 26; 1 + usize::from(value)];
-                drop(database.store(key, Value::Bytes(&value), deadline, access));
+                drop(database.store(key, Value::Bytes(&value), deadline, None, access));
             }
             Act::StoreAll(from) => (from..from + MANY)
                 .for_each(|key| apply(database, hasher, &Act::Store(key, 3, None), written)),

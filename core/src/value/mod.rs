@@ -11,6 +11,7 @@ pub mod hyperloglog;
 pub mod intset;
 pub mod list;
 mod members;
+pub mod note;
 pub mod pack;
 pub mod record;
 pub mod set;

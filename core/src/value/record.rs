@@ -4,7 +4,7 @@
 //! cache line is needed for small keys and values. The layout, all little endian and unaligned:
 //!
 //! ```text
-//! tag 1 | access 3 | [4 unused | held, aligned] | key length 1 or 5 | deadline 0 or 8 | key | value
+//! tag 1 | access 3 | [4 unused | held, aligned] | key length 1 or 5 | deadline 0 or 8 | key | note, mostly none | value
 //! value:  embedded string: length 1 or 5, bytes · integer: 8 · large string, container: nothing more
 //! held:   only of a large string, `Arc<Vec<u8>>` 8, and of a container, `Option<Container>` 24
 //! ```
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::block::block_size;
 use super::container::Container;
 use super::detached::Detached;
+use super::note::{self, Note};
 use crate::args::Args;
 use crate::protocol::request::parse_integer;
 use crate::table::Entry;
@@ -41,6 +42,10 @@ const RAW: u8 = 0x08;
 const TIMED_WITHIN: u8 = 0x10;
 /// The walk of a snapshot is to pass it by: see [`crate::snapshot::walk`].
 const PASSED_BY: u8 = 0x20;
+/// Something of the memcached protocol is kept with it: see [`Note`].
+pub(super) const NOTED: u8 = 0x40;
+/// It was read by the memcached protocol since it was stored.
+pub(super) const FETCHED: u8 = 0x80;
 
 const ACCESS_AT: usize = 1;
 const HEAD: usize = 4;
@@ -160,13 +165,14 @@ struct Parts<'a> {
     value: Value<'a>,
     deadline: Option<UnixMillis>,
     access: Access,
+    note: Note,
 }
 
 impl Record {
     /// Builds a record. Strings over [`EMBEDDED_MAX`] get a buffer of their own.
     pub fn new(key: &[u8], value: Value<'_>, deadline: Option<UnixMillis>, access: Access) -> Record {
         let value = in_its_place(value);
-        build(Parts { key, value, deadline, access })
+        build(Parts { key, value, deadline, access, note: Note::default() })
     }
 
     /// The key.
@@ -323,7 +329,7 @@ impl Record {
         match (self.tag() & HAS_DEADLINE != 0, deadline) {
             (false, None) => {}
             (true, Some(UnixMillis(millis))) => self.write(self.deadline_at(), &millis.to_le_bytes()),
-            _ => self.rebuild(None, deadline),
+            _ => self.rebuild(None, deadline, self.note()),
         }
     }
 
@@ -344,7 +350,7 @@ impl Record {
             _ => {}
         }
         let deadline = self.deadline();
-        self.rebuild(Some(value), deadline);
+        self.rebuild(Some(value), deadline, self.note());
     }
 
     /// The large string's buffer, to be changed in place; copied before if a reply still shares it.
@@ -401,7 +407,8 @@ impl Record {
     }
 
     /// Builds the block anew, with another value if one is given.
-    fn rebuild(&mut self, value: Option<Value<'_>>, deadline: Option<UnixMillis>) {
+    pub(super) fn rebuild(&mut self, value: Option<Value<'_>>, deadline: Option<UnixMillis>, note: Note) {
+        let fetched = self.is_fetched();
         let container = if value.is_none() { self.take_container() } else { None };
         let value = match (value, container) {
             (Some(value), _) => in_its_place(value),
@@ -409,9 +416,10 @@ impl Record {
             (None, None) => self.value(),
         };
         let is_passed_by = self.is_passed_by();
-        let next = build(Parts { key: self.key(), value, deadline, access: self.access() });
+        let next = build(Parts { key: self.key(), value, deadline, access: self.access(), note });
         *self = next;
         self.pass_by(is_passed_by);
+        self.set_fetched(fetched);
     }
 
     /// The value as it would be stored again; a container is copied.
@@ -429,7 +437,7 @@ impl Record {
     }
 
     #[inline]
-    fn tag(&self) -> u8 {
+    pub(super) fn tag(&self) -> u8 {
         self.slice(0, 1)[0]
     }
 
@@ -453,12 +461,23 @@ impl Record {
         head + self.length_at(head).1
     }
 
-    /// Where the value begins.
+    /// Where the note begins, if there is one; else the value.
     #[inline]
-    fn value_at(&self) -> usize {
+    pub(super) fn note_at(&self) -> usize {
         let head = self.head();
         let (len, prefix) = self.length_at(head);
         head + prefix + self.deadline_len() + len
+    }
+
+    pub(super) fn note_len(&self) -> usize {
+        if self.tag() & NOTED == 0 { 0 } else { note::len_of(self.slice(self.note_at(), 1)[0]) }
+    }
+
+    /// Where the value begins.
+    #[inline]
+    fn value_at(&self) -> usize {
+        let at = self.note_at();
+        if self.tag() & NOTED == 0 { at } else { at + note::len_of(self.slice(at, 1)[0]) }
     }
 
     /// Bytes of the block that mean something.
@@ -493,14 +512,14 @@ impl Record {
     }
 
     #[inline]
-    fn slice(&self, at: usize, len: usize) -> &[u8] {
+    pub(super) fn slice(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: callers read where `build` has written: every offset is computed from lengths that stand in the block, and
         // whole blocks are initialised by `build`.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
     }
 
     #[inline]
-    fn write(&mut self, at: usize, bytes: &[u8]) {
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) {
         // SAFETY: callers write within the block, whose size `block_size(used)` they have compared; `&mut self` excludes readers.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(at), bytes.len()) }
     }
@@ -544,9 +563,10 @@ impl Clone for Record {
     /// The same in a block of its own; a large value's buffer is shared until one of them changes it.
     fn clone(&self) -> Record {
         let (key, deadline, access) = (self.key(), self.deadline(), self.access());
-        let mut copy = build(Parts { key, value: self.value(), deadline, access });
-        copy.pass_by(self.is_passed_by());
-        copy
+        let mut clone = build(Parts { key, value: self.value(), deadline, access, note: self.note() });
+        clone.pass_by(self.is_passed_by());
+        clone.set_fetched(self.is_fetched());
+        clone
     }
 }
 
@@ -626,7 +646,8 @@ fn build(parts: Parts<'_>) -> Record {
         Value::Container(_) => (CONTAINER, CONTAINER_HEAD, 0),
     };
     let deadline_len = if parts.deadline.is_some() { DEADLINE_LEN } else { 0 };
-    let used = head + length_len(key.len()) + deadline_len + key.len() + tail;
+    let (note, note_len) = parts.note.encode();
+    let used = head + length_len(key.len()) + deadline_len + key.len() + note_len + tail;
     let layout = layout(used);
     // SAFETY: the layout's size is not zero: a record has at least a head.
     let block = unsafe { alloc(layout) };
@@ -636,7 +657,8 @@ fn build(parts: Parts<'_>) -> Record {
     // SAFETY: the block is at least as large as its head; whatever its size, it is zeroed here before its parts are written.
     unsafe { std::ptr::write_bytes(block.as_ptr(), 0, head) };
     let mut record = Record(block);
-    let tag = kind | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 };
+    let tag =
+        kind | if parts.deadline.is_some() { HAS_DEADLINE } else { 0 } | if note_len > 0 { NOTED } else { 0 };
     record.write(0, &[tag]);
     record.write(ACCESS_AT, &(parts.access.0 & Access::MASK).to_le_bytes()[..3]);
     let mut at = head;
@@ -649,6 +671,8 @@ fn build(parts: Parts<'_>) -> Record {
     }
     record.write(at, key);
     at += key.len();
+    record.write(at, &note[..note_len]);
+    at += note_len;
     match parts.value {
         Value::Integer(number) => record.write(at, &number.to_le_bytes()),
         Value::Bytes(bytes) | Value::Raw(bytes) => record.write_string(at, bytes),

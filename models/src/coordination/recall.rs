@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 
-use darter_core::event::{ConnId, CoreId, Effect, Effects, Event, Origin, Peer};
+use darter_core::event::{ConnId, CoreId, Door, Effect, Effects, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::node::Applied;
 use darter_core::time::{Instant, Now, UnixMillis};
@@ -168,7 +168,7 @@ impl Recall {
                 origin: Origin::Loopback,
                 descriptor: i32::from(client),
             };
-            let opened = Event::Opened { conn: conn_of(client), peer, clients: 1 };
+            let opened = Event::Opened { conn: conn_of(client), peer, clients: 1, door: Door::Redis };
             engine.handle(MOMENTS[0], opened, out);
         };
         clients.iter().for_each(|client| open(&mut engine, *client, &mut out));
