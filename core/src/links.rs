@@ -70,6 +70,12 @@ impl Links {
         any
     }
 
+    /// The same for words that may be said again and again: only if there is one left for everybody in line.
+    #[must_use]
+    pub fn take_spare(&mut self, to: CoreId) -> bool {
+        self.lines[to.index()].len() < self.credits[to.index()] && self.take(to)
+    }
+
     /// Takes a credit of each of these for a client, or none: then it stands in line, and [`Links::resume`] names it.
     #[inline]
     #[must_use]

@@ -154,7 +154,7 @@ impl Node {
             self.allow(allowance);
             return None;
         }
-        if !self.links.take(BANK) {
+        if !self.links.take_spare(BANK) {
             self.budget.put_off(now);
             return None;
         }
