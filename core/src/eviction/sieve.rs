@@ -76,10 +76,10 @@ impl Sieve {
             (false, 0) if many_on_trial || any_may_go => Fate::Goes,
             (false, 0) => Fate::Stays(bits),
             // The use that has made it stay is used up.
-            (false, _) => Fate::Stays(Access(KEPT | uses - 1)),
+            (false, _) => Fate::Stays(Access(KEPT | (uses - 1))),
             (true, _) if many_on_trial && !any_may_go => Fate::Stays(bits),
             (true, 0) => Fate::Goes,
-            (true, _) => Fate::Stays(Access(KEPT | uses - 1)),
+            (true, _) => Fate::Stays(Access(KEPT | (uses - 1))),
         }
     }
 
