@@ -11,6 +11,9 @@ use darter_core::{Engine, EngineConfig};
 /// Bytes of a stream at the most: a longer line without an end closes a connection, so that it matters where it is cut.
 const STREAM_MAX: usize = 2_000;
 
+/// Is only in statistics, and in values of a fuzzer that knows the word.
+const COUNTED: &[u8] = b"bytes_read";
+
 /// What a client hears.
 #[derive(Debug, PartialEq, Eq)]
 struct Heard {
@@ -83,6 +86,10 @@ fn run(stream: &[u8], pieces: &[u8]) -> Heard {
         if let Err(text) = database.recount() {
             panic!("{text}");
         }
+    }
+    // Statistics count the bytes that had come when they were asked for.
+    if heard.output.windows(COUNTED.len()).any(|window| window == COUNTED) {
+        heard.output.clear();
     }
     heard
 }

@@ -73,7 +73,10 @@ fn memcached_requests_cut_by_chance_hold() {
         let is_binary = dice.below(3) == 0;
         for _ in 0..dice.below(20) {
             match is_binary {
-                true => stream.extend_from_slice(dice.pick::<&[u8]>(&headers)),
+                true => {
+                    let header: &&[u8] = dice.pick(&headers);
+                    stream.extend_from_slice(header);
+                }
                 false => stream.extend_from_slice(dice.pick(&lines).as_bytes()),
             }
             if dice.below(8) == 0 {
