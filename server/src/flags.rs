@@ -32,7 +32,7 @@ pub enum Invocation {
 /// A row of `--help`: group, name, value, text.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 22] = [
+const ROWS: [Row; 24] = [
     ("Network", "port", "PORT", "TCP port, 0 for none [default: 6379]"),
     ("Network", "bind", "ADDRESS...", "Addresses to listen on [default: 127.0.0.1 -::1]"),
     ("Network", "unixsocket", "PATH", "Listen on a unix socket too"),

@@ -152,26 +152,14 @@ fn a_file_that_is_wrong_is_refused_with_the_place() {
         std::fs::write(&path, bytes).expect("it is ours");
         let port = free_port();
         let mut command = plain(&directory, port);
-        let mut server = Server::spawn(command.args(["--save", ""]).into_command(), port);
+        command.args(["--save", ""]);
+        let mut server = Server::spawn(command, port);
         assert!(!server.wait().success(), "{words}");
         let said = server.stderr();
         assert!(said.contains("dump.rdb cannot be loaded: at byte") && said.contains(words), "{said}");
         assert_eq!(std::fs::read(&path).expect("it stays"), bytes, "the file is left alone");
     }
     std::fs::remove_dir_all(directory).expect("it is ours");
-}
-
-/// A command that was put together by reference.
-trait IntoCommand {
-    fn into_command(&mut self) -> Command;
-}
-
-impl IntoCommand for Command {
-    fn into_command(&mut self) -> Command {
-        let mut whole = Command::new(self.get_program());
-        whole.args(self.get_args());
-        whole
-    }
 }
 
 #[test]

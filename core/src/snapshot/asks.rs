@@ -61,7 +61,7 @@ impl Engine {
                 self.node.asks.unnumbered.push_back(token);
             }
             if self.node.core == KEEPER {
-                if let Some(number) = self.to_keeper(KEEPER, word, now, out) {
+                if let Some(number) = self.hear_as_keeper(KEEPER, word, now, out) {
                     self.numbered(number);
                 }
             } else {
@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// Another core's word, or this core's own; the number of the snapshot that was asked for.
-    pub(crate) fn to_keeper(
+    pub(crate) fn hear_as_keeper(
         &mut self,
         from: CoreId,
         word: ToKeeper,
@@ -103,7 +103,7 @@ impl Engine {
     /// A message for the keeper has come.
     pub(crate) fn heard_as_keeper(&mut self, from: CoreId, word: ToKeeper, now: Now, out: &mut Effects) {
         let is_part = matches!(word, ToKeeper::Part { .. });
-        let message = match self.to_keeper(from, word, now, out) {
+        let message = match self.hear_as_keeper(from, word, now, out) {
             Some(number) => Message::Numbered { number },
             // A part is answered when it is in the file.
             None if is_part => return,
@@ -198,7 +198,7 @@ impl Engine {
             let Some((bytes, is_last)) = self.node.shard.take_part() else { break };
             let part = ToKeeper::Part { bytes, is_last };
             if self.node.core == KEEPER {
-                self.to_keeper(KEEPER, part, now, out);
+                self.hear_as_keeper(KEEPER, part, now, out);
             } else {
                 out.push(Effect::Send { to: KEEPER, message: Message::ToKeeper(Box::new(part)) });
             }
