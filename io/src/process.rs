@@ -274,7 +274,7 @@ mod tests {
             random_seeds: (0..cores).map(|core| [core as u8; 32]).collect(),
             process: Arc::new(Process::default()),
             instruments: Instruments::still(),
-            listeners: vec![listener.into()],
+            listeners: vec![Listener { socket: listener.into(), door: darter_core::event::Door::Redis }],
             stop,
             log_threshold: Arc::new(|_| {}),
             load: None,
