@@ -227,6 +227,7 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         assert!(Families::default().has("strings") && !Families::default().has("wild"));
         let with = (0..1_000).filter(|&seed| Families::of_seed(seed).has("lists")).count();
-        assert!((400..600).contains(&with), "{with}");
+        // Five in ten, of which a third may leave it out.
+        assert!((300..500).contains(&with), "{with}");
     }
 }

@@ -45,7 +45,9 @@ impl Law {
                 let (wanted, any) = (zipf.draw(&mut dice), dice.below(u64::from(self.keys)));
                 names.swap(wanted as usize, any as usize);
             }
-            if left == 0 && scanned * 100 < n * u64::from(self.scan) && dice.below(1_000) == 0 {
+            // Not as soon as it may be, but often enough for scans that are short.
+            let is_begun = |dice: &mut Dice| dice.below(u64::from(self.scan_len.clamp(1, 1_000))) == 0;
+            if left == 0 && scanned * 100 < n * u64::from(self.scan) && is_begun(&mut dice) {
                 left = self.scan_len;
             }
             if left > 0 {
