@@ -117,7 +117,7 @@ fn bind_patiently(socket: &Socket, address: &SockAddr) -> io::Result<()> {
     loop {
         match socket.bind(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && std::time::Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::park_timeout(Duration::from_millis(10));
             }
             outcome => return outcome,
         }

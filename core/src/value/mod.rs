@@ -16,5 +16,6 @@ pub mod pack;
 pub mod record;
 pub mod set;
 pub mod stream;
+pub mod text;
 mod thin;
 pub mod zset;
