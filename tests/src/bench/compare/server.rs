@@ -54,7 +54,8 @@ impl Spec {
             }
             ("floor", None) => format!("'{}' floor --port {{port}}", own.display()),
             ("darter", None) => format!(
-                "'{}' --port {{port}} --bind 127.0.0.1 --shards {{shards}} --maxclients 20000 --loglevel warning",
+                "'{}' --port {{port}} --bind 127.0.0.1 --shards {{shards}} --maxclients 20000 --loglevel warning \
+                 --save ''",
                 darter.display()
             ),
             _ => {
