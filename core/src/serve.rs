@@ -440,8 +440,7 @@ impl Engine {
                 return Ran::default();
             }
             Body::Cut { is_final } => {
-                let compresses = self.node.settings.rdb_compression;
-                self.node.shard.begin_saving(compresses, is_final);
+                self.cut_here(is_final);
                 Ran::default()
             }
             Body::Calls(bundle) => {

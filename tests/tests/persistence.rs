@@ -46,6 +46,9 @@ fn a_dump_goes_to_redis_and_back() {
         "XGROUP CREATE s g 0",
         "XREADGROUP GROUP g alice COUNT 1 STREAMS s >",
         "PEXPIREAT key:0 99999999999999",
+        // They lie together, wherever each of them would lie alone.
+        "MSET {a}1 1 {a}2 2 {a}3 3 {a}4 4",
+        "MSET {b}1 1 {b}2 2 {b}3 3 {b}4 4",
         "SELECT 3",
         "SET three 3",
         "SELECT 0",
@@ -55,8 +58,15 @@ fn a_dump_goes_to_redis_and_back() {
     }
     let all = |client: &mut Connection| -> Vec<Vec<String>> {
         let mut all: Vec<Vec<String>> = keys.iter().map(|key| seen(client, key)).collect();
-        let lines =
-            STREAM.iter().chain(&["DBSIZE", "PEXPIRETIME key:0", "SELECT 3", "GET three", "SELECT 0"]);
+        let lines = STREAM.iter().chain(&[
+            "DBSIZE",
+            "MGET {a}1 {a}2 {a}3 {a}4",
+            "MGET {b}1 {b}2 {b}3 {b}4",
+            "PEXPIRETIME key:0",
+            "SELECT 3",
+            "GET three",
+            "SELECT 0",
+        ]);
         all.push(lines.map(|line| format!("{:?}", run(client, line))).collect());
         all
     };
@@ -66,7 +76,7 @@ fn a_dump_goes_to_redis_and_back() {
         let darter = Server::start_in(&directory, shards);
         let mut client = connect(darter.port());
         assert_eq!(all(&mut client), expected, "what redis-server has written, on {shards} shards");
-        assert_eq!(field(&mut client, "rdb_last_load_keys_loaded"), "122");
+        assert_eq!(field(&mut client, "rdb_last_load_keys_loaded"), "130");
         assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
         drop(darter);
         let check = Command::new("redis-check-rdb").arg(directory.join("dump.rdb")).output();

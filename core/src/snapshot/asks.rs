@@ -189,6 +189,25 @@ impl Engine {
         }
     }
 
+    /// From now on nothing changes in this shard, but by those who hold it already.
+    fn hold_against_changes(&mut self) {
+        let mut intents = Intents::default();
+        intents.whole = Some(Mode::Shared);
+        let entry = self.node.queue.hold(ClientId(0), intents);
+        if let Some(saving) = &mut self.node.shard.saving {
+            saving.holds = Some(entry);
+        }
+    }
+
+    /// The cut of a snapshot reaches this shard. If it is the last one, what waits behind the cut must not run: it would be lost.
+    pub(crate) fn cut_here(&mut self, is_final: bool) {
+        let compresses = self.node.settings.rdb_compression;
+        self.node.shard.begin_saving(compresses, is_final);
+        if is_final {
+            self.hold_against_changes();
+        }
+    }
+
     fn send_parts(&mut self, now: Now, out: &mut Effects) {
         self.node.shard.collect_parts();
         while self.node.shard.has_part() {
@@ -204,14 +223,7 @@ impl Engine {
             }
         }
         match self.node.shard.holds_against_changes() {
-            Some(true) => {
-                let mut intents = Intents::default();
-                intents.whole = Some(Mode::Shared);
-                let entry = self.node.queue.hold(ClientId(0), intents);
-                if let Some(saving) = &mut self.node.shard.saving {
-                    saving.holds = Some(entry);
-                }
-            }
+            Some(true) => self.hold_against_changes(),
             Some(false) => {
                 let entry = self.node.shard.saving.as_mut().and_then(|saving| saving.holds.take());
                 if let Some(entry) = entry {

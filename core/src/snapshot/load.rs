@@ -219,8 +219,8 @@ impl Engine {
         let mut ready = None;
         match item {
             Item::Entry(entry) => {
-                let hash = self.node.shard.hasher().hash(&entry.key);
-                let core = CoreId(hash.shard(self.node.cores));
+                let (_, owner) = self.node.shard.hasher().place(&entry.key, None, self.node.cores);
+                let core = CoreId(owner);
                 // The value is the last of the entry.
                 let offset = at + (len - entry.value.len()) as u64;
                 let batch = &mut loader.batches[core.index()];
