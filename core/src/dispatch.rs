@@ -110,7 +110,7 @@ impl Engine {
         out: &mut Effects,
     ) -> (Box<Session>, Verdict) {
         let row = id.row();
-        if session.waits_for_all {
+        if session.waits_for_all || row.flags.has(Flags::AFTER_ALL) {
             if session.in_flight() > 0 {
                 return (session, Verdict::Held(Hold::Order));
             }
@@ -701,6 +701,11 @@ fn pass_gate(node: &Node, session: &Session, id: CommandId) -> Result<(), Failur
              the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
              (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         ));
+    }
+    if let Some(why) = node.pen.failure()
+        && (row.flags.has(Flags::WRITE) || ends_writes(session, row))
+    {
+        return Err(Failure::text(format!("MISCONF Errors writing to the AOF file: {why}")));
     }
     if node.status.is_loading && !row.flags.has(Flags::LOADING) {
         return Err(Failure::new("LOADING Redis is loading the dataset in memory"));

@@ -5,6 +5,8 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::ahead::{AHEAD_MAX, Ahead};
+use crate::aof::pen::LogFlush;
+use crate::aof::recover::Recovery;
 use crate::args::Span;
 use crate::block::Lent;
 use crate::config::Settings;
@@ -103,6 +105,8 @@ pub struct Engine {
     pub(crate) keeper: Keeper,
     /// The dump that it loads.
     pub(crate) loader: Option<Box<Loader>>,
+    /// The log that it reads back.
+    pub(crate) recovery: Option<Box<Recovery>>,
 }
 
 impl Engine {
@@ -135,6 +139,7 @@ impl Engine {
             lent: None,
             keeper: Keeper::default(),
             loader: None,
+            recovery: None,
         }
     }
 
@@ -163,6 +168,7 @@ impl Engine {
             Event::Wake => self.wake(now, out),
             Event::Slice { steps } => self.slice(now, steps as usize, out),
             Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
+            Event::LogWritten { bytes, failure } => self.log_written(now, bytes, failure, out),
             Event::Asked => self.asked_to_stop(out),
             Event::Start => self.start(now, out),
             Event::Stop => self.stop(now, out),
@@ -183,6 +189,14 @@ impl Engine {
     pub fn output(&mut self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
         let spare = &mut self.spare;
         self.sessions.get_mut(conn).map(|session| session.outbox.take(spare)).into_iter().flatten()
+    }
+
+    /// What the driver must put into the log, and in which file, before anything else of its turn leaves: asked for at the end of each turn until
+    /// there is no more, and answered each time by [`Event::LogWritten`].
+    pub fn log_flush(&mut self) -> Option<LogFlush<'_>> {
+        self.node.write_down_asides();
+        let policy = self.node.settings.appendfsync;
+        self.node.pen.flush(policy, self.node.now)
     }
 
     /// Where the next bytes of this client belong, if a large argument is on its way: a driver may receive them there and say so by
@@ -228,7 +242,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        next = next.min(self.next_look());
+        next = next.min(self.next_look()).min(self.next_log_deadline());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
         }
@@ -250,6 +264,7 @@ impl Engine {
             || self.node.is_behind()
             || self.node.shard.wants_walk()
             || self.loader.as_ref().is_some_and(|loader| loader.wants_step())
+            || self.recovery.as_ref().is_some_and(|recovery| recovery.wants_step())
     }
 
     /// True while answers of other cores are outstanding: a driver may poll for them instead of sleeping.
@@ -629,6 +644,7 @@ impl Engine {
         if self.node.feed.has_news() {
             self.speak_feed(out);
         }
+        self.speak_of_log(now, out);
         self.speak_of_snapshots(now, out);
         if !self.tries_later.is_empty() {
             self.try_those_left(now, out);
@@ -660,6 +676,8 @@ impl Engine {
             self.cron(now, out);
         }
         self.look_at_changes(now, out);
+        self.end_mark_waits(now, out);
+        self.judge_log(now);
         if self.stopping.is_some_and(|until| until <= now.mono) {
             let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
             self.end_all(&conns, Closing::Now, now, out);
@@ -717,6 +735,7 @@ impl Engine {
 
     fn slice(&mut self, now: Now, steps: usize, out: &mut Effects) {
         self.load_some(steps, now, out);
+        self.recover_some(steps, now, out);
         self.node.shard.walk_some(steps);
         let left = self.node.shard.free_some(steps);
         if self.expiry_is_behind && left > 0 {
@@ -748,6 +767,7 @@ impl Engine {
                 session.tell(&Failure::new("ERR the server is shutting down"));
             }
         }
+        self.node.pen.is_ending = true;
         self.end_waits();
         self.end_asks(now, out);
         self.stop_keeping(out);

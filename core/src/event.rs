@@ -147,6 +147,13 @@ pub enum Event<'a> {
     /// The process was asked to stop, by a signal: answered by [`Effect::Shutdown`], at once or when everything is saved. Given to the core that
     /// has heard of it.
     Asked,
+    /// What [`crate::Engine::log_flush`] gave is in the file, as durable as it said, or cannot be.
+    LogWritten {
+        /// How many of its bytes are.
+        bytes: usize,
+        /// Why not all, or why they are not durable; the operating system's words.
+        failure: Option<String>,
+    },
     /// The core begins: given once, before everything else, where there is something to be loaded.
     Start,
     /// The process is to stop: finish what has begun, flush, close, then [`Effect::Exit`]. Given to every core.
@@ -228,6 +235,17 @@ pub enum LogLevel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u64);
 
+/// How durable what was written is to be, when the driver says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// The system has it: it survives the process.
+    Written,
+    /// It survives a loss of power.
+    Synced,
+    /// The same, and nothing more will follow in this file.
+    Final,
+}
+
 /// What the engine wants from files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DiskRequest {
@@ -267,6 +285,11 @@ pub enum DiskRequest {
         /// Its path.
         path: String,
     },
+    /// Make everything durable that was written to a file by [`crate::Engine::log_flush`], or by somebody before this process.
+    Sync {
+        /// Its path.
+        path: String,
+    },
     /// Give a piece of a file. Less is given only at its end.
     ReadAt {
         /// Its path.
@@ -285,6 +308,8 @@ pub enum DiskOutcome {
     Content(Vec<u8>),
     /// Done and durable.
     Done,
+    /// There is no such file.
+    Missing,
     /// Not done; the operating system's words.
     Failed(String),
 }

@@ -30,6 +30,12 @@ pub(crate) enum Purpose {
     Snapshot,
     /// The dump that is loaded.
     Load,
+    /// The log that is read back, and its manifest.
+    Recover,
+    /// This core's log, to be durable up to a mark.
+    Mark(u64),
+    /// A file that nobody needs any more.
+    Tidying,
 }
 
 impl Files {
@@ -68,6 +74,9 @@ impl Engine {
             Some(Purpose::Rewrite(token)) => self.rewritten(token, outcome, now, out),
             Some(Purpose::Snapshot) => self.snapshot_file(outcome, now, out),
             Some(Purpose::Load) => self.dump_was_read(outcome, now, out),
+            Some(Purpose::Recover) => self.recovered_file(outcome, now, out),
+            Some(Purpose::Mark(number)) => self.mark_is_synced(number, outcome, now, out),
+            Some(Purpose::Tidying) => self.tidied(outcome, out),
             None => {}
         }
     }
@@ -85,7 +94,11 @@ impl Engine {
                 let reply = self.files.take_reply(token);
                 self.arrived(token, reply, now, out);
             }
-            DiskOutcome::Failed(why) => {
+            DiskOutcome::Missing | DiskOutcome::Failed(_) => {
+                let why = match outcome {
+                    DiskOutcome::Failed(why) => why,
+                    _ => "No such file or directory".into(),
+                };
                 out.push(Effect::Log {
                     level: LogLevel::Warning,
                     text: format!("CONFIG REWRITE failed: {why}"),
@@ -117,6 +130,7 @@ impl Engine {
                 self.node.asks.ask(ToKeeper::Save, Some(token));
             }
             Deferred::Stopped { force } => self.node.asks.ask(ToKeeper::Stop { force }, Some(token)),
+            Deferred::Marked { until } => self.await_mark(token, until),
             Deferred::Rewrite => self.files.begin_rewrite(token, reply, &self.node, out),
         }
     }

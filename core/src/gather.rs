@@ -205,6 +205,7 @@ impl Engine {
             unblocked: Vec::new(),
         };
         let part = part(&mut asked, args);
+        asked.node.write_down_asides();
         let (ended, released, unblocked) = (asked.ended, asked.released, asked.unblocked);
         for (conn, with_error) in unblocked {
             self.unblock(conn, with_error, now, out);

@@ -113,6 +113,7 @@ pub(crate) fn run_hop(
             _ => unreachable!("only commands with keys run on a shard"),
         };
         cx.remove_due(args);
+        node.write_down(hop, args, keys, outcome.is_ok());
         outcome
     };
     let failed = outcome.is_err();
@@ -163,6 +164,7 @@ pub(crate) fn run_alone(
     let mut cx = node.cx(hop, keys);
     let outcome = all_steps(plan, &mut cx, args, &mut Reply::new(chunks, resp));
     cx.remove_due(args);
+    node.write_down(hop, args, keys, outcome.is_ok());
     if let Err(failure) = &outcome {
         chunks.truncate(start);
         Reply::new(chunks, resp).error(failure);
@@ -192,6 +194,7 @@ pub(crate) fn act(
     let mut cx = node.cx(hop, keys);
     let findings = orders.into_iter().map(|order| (plan.act)(&mut cx, args, order)).collect();
     cx.remove_due(args);
+    node.write_down(hop, args, keys, false);
     let nanos = (node.instruments.stopwatch)().saturating_sub(started);
     node.statistics.ran_share(hop.command, nanos);
     findings

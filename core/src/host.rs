@@ -17,6 +17,8 @@ pub struct Process {
     pub directory: String,
     /// Bytes of memory of the machine or its control group.
     pub memory: u64,
+    /// Names the machine's start: while it is the same, what was written to files has not been lost to power. Empty: not known.
+    pub boot: String,
 }
 
 /// What the process uses now.

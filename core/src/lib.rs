@@ -4,6 +4,7 @@
 //! hands it events and carries out its effects.
 
 mod ahead;
+pub mod aof;
 pub mod args;
 mod block;
 pub mod command;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::aof::pen::Pen;
 use crate::config::Settings;
 use crate::config::order::ChangeOrder;
 use crate::engine::EngineConfig;
@@ -192,6 +193,8 @@ pub struct Node {
     pub feed: Feed,
     /// How snapshots and loading stand.
     pub status: Status,
+    /// What is written down of all changes.
+    pub pen: Pen,
     /// What is asked of the keeper of snapshots.
     pub asks: Asks,
     /// Snapshots are taken by themselves, and at the end.
@@ -264,6 +267,7 @@ impl Node {
                 loading_bytes: config.load.unwrap_or_default(),
                 ..Status::default()
             },
+            pen: Pen::default(),
             asks: Asks::default(),
             persists: config.persists,
             saves_seen: 0,
@@ -294,6 +298,9 @@ impl Node {
     /// Derives again what follows from the settings.
     pub fn settings_changed(&mut self) {
         self.gate();
+        if !self.settings.appendonly && self.pen.is_on() {
+            self.turn_page(None);
+        }
         let policy = self.settings.maxmemory_policy;
         if std::mem::replace(&mut self.policy, policy) != policy {
             self.shard.victims.forget();
@@ -304,7 +311,7 @@ impl Node {
 
     /// Finds out whether commands are refused because a dump is being loaded or because snapshots fail.
     pub(crate) fn gate(&mut self) {
-        self.is_gated = self.status.is_loading || self.refuses_writes();
+        self.is_gated = self.status.is_loading || self.refuses_writes() || self.pen.failure().is_some();
     }
 
     /// True while snapshots fail that are to be taken.
@@ -445,6 +452,11 @@ pub enum Deferred {
     Rewrite,
     /// It leaves when a snapshot is in the file.
     Saved,
+    /// It leaves when what was changed before is durable in the log, or at this moment.
+    Marked {
+        /// At the latest.
+        until: Instant,
+    },
     /// The server stops when a snapshot is in the file; there is a reply only if it does not.
     Stopped {
         /// Even if the snapshot fails.

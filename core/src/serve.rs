@@ -3,6 +3,7 @@
 //! It routes between the queue, which knows the order, and the rooms that run things. See `docs/TRANSACTIONS.md`.
 
 use crate::ahead::AHEAD_MAX;
+use crate::aof::line::TxName;
 use crate::args::Args;
 use crate::command::row::{Command, Flags, Run};
 use crate::directs::{Directs, Dones};
@@ -430,17 +431,27 @@ impl Engine {
     /// Runs what a transaction has for this shard.
     fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: Body, now: Now, out: &mut Effects) -> Ran {
         let mut number = 0;
-        let ran = match body {
-            Body::Lock => return Ran::default(),
+        let written = self.node.pen.lines_written();
+        self.node.pen.tx = tx.map(|id| TxName { core: from, id });
+        let mut ran = match body {
+            Body::Lock => {
+                self.node.pen.tx = None;
+                return Ran::default();
+            }
             Body::Check(circumstances) => {
                 Ran { touched: self.node.end_watch(&circumstances), ..Ran::default() }
             }
             Body::Wait(wait) => {
+                self.node.pen.tx = None;
                 self.wait_in_line(from, wait.0, &wait.1);
                 return Ran::default();
             }
-            Body::Cut { is_final } => {
-                self.cut_here(is_final);
+            Body::Cut { is_final, page } => {
+                self.cut_here(is_final, page);
+                Ran::default()
+            }
+            Body::Mark(number) => {
+                self.mark_here(number, out);
                 Ran::default()
             }
             Body::Calls(bundle) => {
@@ -453,6 +464,9 @@ impl Engine {
                 self.run_plan_step(from, *step)
             }
         };
+        if self.node.pen.tx.take().is_some() && self.node.pen.lines_written() != written {
+            ran.logged = self.node.pen.generation;
+        }
         if let Some(tx) = tx {
             self.node.note_applied(Applied::Part { from, tx, step: number });
         }

@@ -4,6 +4,7 @@
 //! messages or other shards.
 
 use crate::ahead::AHEAD_MAX;
+use crate::aof::changes::{Aside, Changes};
 use crate::args::Args;
 use crate::config::Settings;
 use crate::database::{Database, Key, Live};
@@ -71,6 +72,8 @@ pub struct Shard {
     pub(crate) victims: Victims,
     /// What the memcached protocol counts.
     pub(crate) ledger: Ledger,
+    /// What has changed and is to be written down.
+    pub(crate) changes: Changes,
 }
 
 /// A key of the running command: the place among its arguments and its hash, made once.
@@ -102,6 +105,7 @@ impl Shard {
             reach: 0,
             victims: Victims::default(),
             ledger: Ledger::default(),
+            changes: Changes::default(),
         }
     }
 
@@ -171,6 +175,7 @@ impl Shard {
         self.databases.swap(one, other);
         self.reach = self.reach.max(one + 1).max(other + 1);
         self.counters.dirty += 1;
+        self.changes.aside(|| Aside::Swapped(one as u16, other as u16));
     }
 
     fn remove_if_due(&mut self, database: usize, key: &[u8]) {
@@ -186,6 +191,17 @@ impl Shard {
 
     /// Puts an empty database in the place of this one; the old one is freed by [`Shard::free_some`].
     pub fn flush(&mut self, database: usize) {
+        self.empty(database);
+        self.changes.aside(|| Aside::Flushed(Some(database as u16)));
+    }
+
+    /// The same with all databases.
+    pub fn flush_all(&mut self) {
+        (0..self.databases.len()).for_each(|database| self.empty(database));
+        self.changes.aside(|| Aside::Flushed(None));
+    }
+
+    fn empty(&mut self, database: usize) {
         for key in self.watches.keys_of(database as u16) {
             let hash = self.hasher.hash(&key);
             let Some(record) = self.databases[database].get(Key { bytes: &key, hash }) else { continue };
@@ -430,6 +446,7 @@ impl<'a> Cx<'a> {
         self.shard.counters.dirty += 1;
         self.shard.watches.changed(database as u16, key.bytes);
         self.shard.waiters.changed(database as u16, key.bytes);
+        self.shard.changes.note(database as u16, key.bytes);
     }
 
     /// Stores a value, whatever lay there.

@@ -242,6 +242,12 @@ pub struct CoreStatistics {
     pub paused_clients: u64,
     /// Changes since the last snapshot that is in the file.
     pub unsaved_changes: u64,
+    /// Bytes of the log's files since it was last written anew.
+    pub log_bytes: u64,
+    /// Bytes that are to be written to them.
+    pub log_pending_bytes: u64,
+    /// They cannot be.
+    pub log_fails: bool,
     /// Bytes of keys, values and tables.
     pub data_bytes: u64,
     /// Bytes of the tables alone.
@@ -309,9 +315,12 @@ impl CoreStatistics {
             (&mut self.shard.evicted, other.shard.evicted),
             (&mut self.shard.dirty, other.shard.dirty),
             (&mut self.unsaved_changes, other.unsaved_changes),
+            (&mut self.log_bytes, other.log_bytes),
+            (&mut self.log_pending_bytes, other.log_pending_bytes),
         ] {
             *mine += theirs;
         }
+        self.log_fails |= other.log_fails;
         self.longest_input = self.longest_input.max(other.longest_input);
         self.longest_output = self.longest_output.max(other.longest_output);
         self.exceeded_millis.0 = self.exceeded_millis.0.max(other.exceeded_millis.0);

@@ -68,6 +68,7 @@ impl World {
             config_file: "/etc/darter.conf".into(),
             directory: "/".into(),
             memory: 1 << 30,
+            boot: "this start".into(),
         });
         let engine = |core: u16| {
             Engine::new(EngineConfig {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use crate::aof::line::TxName;
 use crate::args::{Args, Packed};
 use crate::block::{empty_reply, settled};
 use crate::command::row::{Merge, Next, Run};
@@ -355,6 +356,7 @@ impl Engine {
     /// Everything is done: the reply, and everybody lets go.
     fn finish(&mut self, tx: TxId, mut transaction: Box<Transaction>, now: Now, out: &mut Effects) {
         let token = transaction.token;
+        self.commit(tx, &transaction);
         if transaction.in_vain {
             self.tried_in_vain(token, now, out);
         } else if self.sessions.get_mut(token.conn).is_some_and(|session| session.awaits(token.sequence)) {
@@ -388,6 +390,18 @@ impl Engine {
         }
         self.transactions.end(tx);
         self.node.note_applied(Applied::Ended { tx, refused: transaction.touched });
+    }
+
+    /// All parts are written down: from now on they count.
+    fn commit(&mut self, id: TxId, transaction: &Transaction) {
+        let generation = transaction.participants.iter().map(|participant| participant.logged).max();
+        let Some(generation @ 1..) = generation else { return };
+        if planted("a transaction ends without its line in the log") {
+            return;
+        }
+        let wrote = transaction.participants.iter().filter(|participant| participant.logged > 0);
+        let cores: SmallVec<[CoreId; 8]> = wrote.map(|participant| participant.core).collect();
+        self.node.pen.commit(TxName { core: self.node.core, id }, &cores, generation);
     }
 
     /// Makes one reply of all pieces.

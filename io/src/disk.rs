@@ -11,6 +11,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::directory;
 use darter_core::event::{DiskOutcome, DiskRequest, OperationId};
 
 /// Files that are being written, by their paths.
@@ -58,6 +59,7 @@ impl Disk {
 
 fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskOutcome {
     let done = |()| DiskOutcome::Done;
+    let is_read = matches!(request, DiskRequest::Read { .. } | DiskRequest::ReadAt { .. });
     let outcome = match request {
         DiskRequest::Create { path } => create(open, path).map(done),
         DiskRequest::Append { path, parts } => append(open, &path, &parts).map(done),
@@ -67,12 +69,16 @@ fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskO
             fs::remove_file(path).map(done)
         }
         DiskRequest::ReadAt { path, at, len } => read_at(open, path, at, len).map(DiskOutcome::Content),
+        DiskRequest::Sync { path } => File::open(path).and_then(|file| file.sync_data()).map(done),
         DiskRequest::Read { path } => fs::read(path).map(DiskOutcome::Content),
         DiskRequest::Replace { path, bytes } => {
             replace(Path::new(&path), &bytes, operation).map(|()| DiskOutcome::Done)
         }
     };
-    outcome.unwrap_or_else(|error| DiskOutcome::Failed(error.to_string()))
+    outcome.unwrap_or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound if is_read => DiskOutcome::Missing,
+        _ => DiskOutcome::Failed(error.to_string()),
+    })
 }
 
 fn lock(open: &Open) -> MutexGuard<'_, HashMap<String, Arc<File>>> {
@@ -81,6 +87,7 @@ fn lock(open: &Open) -> MutexGuard<'_, HashMap<String, Arc<File>>> {
 }
 
 fn create(open: &Open, path: String) -> io::Result<()> {
+    directory::made(Path::new(&path))?;
     let file = File::create(&path)?;
     lock(open).insert(path, Arc::new(file));
     Ok(())
@@ -101,7 +108,7 @@ fn publish(open: &Open, from: &str, to: &str) -> io::Result<()> {
     file.sync_all()?;
     lock(open).remove(from);
     fs::rename(from, to)?;
-    File::open(directory_of(Path::new(to)))?.sync_all()
+    directory::sync(directory::of(Path::new(to)))
 }
 
 /// The file stays open until it was read to its end.
@@ -128,17 +135,10 @@ fn read_at(open: &Open, path: String, at: u64, len: usize) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 /// After a crash the file has either its old content or all of the new. Its mode stays.
 fn replace(path: &Path, bytes: &[u8], operation: OperationId) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let directory = directory_of(path);
+    let directory = directory::made(path)?;
     let temporary = directory.join(format!(".{name}.{}-{}.tmp", std::process::id(), operation.0));
     let write = || {
         let mut file = File::create(&temporary)?;
@@ -148,7 +148,7 @@ fn replace(path: &Path, bytes: &[u8], operation: OperationId) -> io::Result<()> 
         }
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
+        directory::sync(directory)
     };
     write().inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
@@ -198,12 +198,12 @@ mod tests {
 
     #[test]
     fn failures_are_answered_in_the_systems_words() {
-        let missing = "/nonexistent/darter".to_string();
+        let missing = "/nonexistent/directory/darter".to_string();
         let read = DiskRequest::Read { path: missing.clone() };
         let replace = DiskRequest::Replace { path: missing, bytes: Vec::new() };
-        for outcome in run(vec![read, replace]) {
-            let DiskOutcome::Failed(words) = outcome else { panic!("{outcome:?}") };
-            assert!(words.contains("No such file"), "{words}");
-        }
+        let [DiskOutcome::Missing, DiskOutcome::Failed(words)] = &run(vec![read, replace])[..] else {
+            panic!("one is not there, the other cannot be made")
+        };
+        assert!(words.contains("No such file") || words.contains("denied"), "{words}");
     }
 }

@@ -8,11 +8,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use darter_core::aof::pen::LogFlush;
 use darter_core::event::{CoreId, Door, Effect, Effects, Event, LogLevel};
 use darter_core::message::Message;
 use darter_core::time::{Instant, Now};
 use darter_core::{Engine, EngineConfig};
 
+use crate::append::AppendFile;
 use crate::clients::{Clients, Turn};
 use crate::clock::Clock;
 use crate::commons::{Commons, Parcel};
@@ -78,6 +80,7 @@ pub struct Driver {
     clock: Clock,
     now: Now,
     disk: Disk,
+    log: AppendFile,
     parking: Parking,
     acceptor: Option<Acceptor>,
     /// Not yet accepted from.
@@ -121,6 +124,7 @@ impl Driver {
             clock: parts.clock,
             now: Now::default(),
             disk: Disk::default(),
+            log: AppendFile::default(),
             parking,
             acceptor: None,
             listeners: parts.listeners,
@@ -202,10 +206,24 @@ impl Driver {
             self.turns = 0;
             self.engine.handle(self.now, Event::Slice { steps: SLICE_STEPS }, &mut self.effects);
         }
+        self.write_log();
         self.carry_out();
         self.clients.send_outputs(&mut turn!(self));
         self.deliver();
         self.network.buffers.publish();
+    }
+
+    /// What the turn has changed is in the log before anybody hears of it.
+    fn write_log(&mut self) {
+        while let Some(LogFlush { path, bytes, durability }) = self.engine.log_flush() {
+            let (bytes, failure) = self.log.add(path, bytes, durability);
+            let failure = failure.map(|error| error.to_string());
+            let is_over = failure.is_some();
+            self.engine.handle(self.now, Event::LogWritten { bytes, failure }, &mut self.effects);
+            if is_over {
+                break;
+            }
+        }
     }
 
     /// Pushes the turn's messages, with tickets for the transactions that began in it, and wakes who sleeps.

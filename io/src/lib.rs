@@ -2,11 +2,13 @@
 //!
 //! It sees events, effects and bytes. It does not know command names, keys or values.
 
+mod append;
 mod buffers;
 mod clients;
 mod clock;
 mod commons;
 mod connection;
+mod directory;
 mod disk;
 mod driver;
 mod listener;

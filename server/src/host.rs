@@ -26,7 +26,13 @@ pub fn process(config_file: String) -> Process {
         config_file,
         directory: path(std::env::current_dir()),
         memory: memory(),
+        boot: boot(),
     }
+}
+
+/// Names this start of the machine.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
 }
 
 /// Bytes of the system's entropy.

@@ -45,7 +45,11 @@ pub fn serve(file: Option<&str>, flags: &[flags::Directive]) -> Result<(), Strin
     let seeds: [[u8; 8]; 4] = std::array::from_fn(|_| host::entropy());
     let unixsockets = [settings.unixsocket.clone(), settings.memcached_unixsocket.clone()];
     let dump = Path::new(&settings.dir).join(&settings.dbfilename);
-    let load = fs::metadata(dump).ok().map(|dump| dump.len());
+    let load = match settings.appendonly {
+        // How much there is shows when it is read.
+        true => Some(0),
+        false => fs::metadata(dump).ok().map(|dump| dump.len()),
+    };
     let outcome = darter_io::run(Start {
         cores: shards,
         placing,

@@ -111,9 +111,7 @@ fn flush_one(asked: &mut Asked<'_>, _: Args<'_>) -> Part {
 }
 
 fn flush_all(asked: &mut Asked<'_>, _: Args<'_>) -> Part {
-    for database in 0..asked.node.shard.databases.len() {
-        asked.node.shard.flush(database);
-    }
+    asked.node.shard.flush_all();
     Part::Done
 }
 

@@ -138,6 +138,16 @@ pub(super) fn reply_element(element: Element<'_>, reply: &mut Reply<'_>) {
 }
 
 /// Takes one element from an end; `None` if there is no key.
+/// LPOP or RPOP.
+pub(super) fn pop_name(side: Side) -> &'static [u8] {
+    if side == Side::Left { b"lpop" } else { b"rpop" }
+}
+
+/// LPUSH or RPUSH.
+pub(super) fn push_name(side: Side) -> &'static [u8] {
+    if side == Side::Left { b"lpush" } else { b"rpush" }
+}
+
 pub(super) fn pop_one(cx: &mut Cx<'_>, key: Key<'_>, side: Side) -> Result<Option<Vec<u8>>, Failure> {
     let fill = fill(cx);
     cx.change_held(key, |list: &mut List| {

@@ -1,7 +1,7 @@
 //! Lists: taking elements of one of several lists, and moving an element from list to list.
 
 use super::first;
-use super::list::{fill, pop_one, push_one, side};
+use super::list::{pop_name, push_name, fill, pop_one, push_one, side};
 use super::parse::ranged;
 use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
 use crate::args::Args;
@@ -113,6 +113,11 @@ pub(super) fn sides(args: Args<'_>) -> Result<(Side, Side), Failure> {
     Ok((side(args.at(3))?, side(args.at(4))?))
 }
 
+/// An end as it is named.
+fn word(side: Side) -> &'static [u8] {
+    if side == Side::Left { b"left" } else { b"right" }
+}
+
 /// Places of the keys of a move among the arguments.
 const SOURCE: u32 = 1;
 const TARGET: u32 = 2;
@@ -124,6 +129,7 @@ pub(super) fn act_move(cx: &mut Cx<'_>, args: Args<'_>, order: Order, from: Side
         (Some(SOURCE), Finding::Flag(true)) => {
             // The key, and its deadline, stay though the list may be empty for a moment.
             let source = cx.key_of(args.at(SOURCE as usize));
+            cx.say(source, &[b"lmove", source.bytes, source.bytes, word(from), word(to)]);
             let turned = cx.change_held(source, |list: &mut List| {
                 let element = list.end(from)?.to_vec();
                 list.drop_end(from, fill);
@@ -134,10 +140,12 @@ pub(super) fn act_move(cx: &mut Cx<'_>, args: Args<'_>, order: Order, from: Side
         }
         (Some(SOURCE), _) => {
             let source = cx.key_of(args.at(SOURCE as usize));
+            cx.say(source, &[pop_name(from), source.bytes]);
             found(pop_one(cx, source, from))
         }
         (Some(_), Finding::Bytes(element)) => {
             let target = cx.key_of(args.at(TARGET as usize));
+            cx.say(target, &[push_name(to), target.bytes, &element]);
             match push_one(cx, target, to, &element) {
                 Ok(()) => Finding::Nothing,
                 Err(failure) => Finding::Failed(failure),
@@ -244,6 +252,8 @@ pub(super) fn act_take(
     let Some(place) = order.key else { return first::look::<List>(cx, args) };
     let key = cx.key_of(args.at(place as usize));
     let mut elements = vec![Finding::Count(u64::from(place))];
+    let count = taking.count.min(i64::MAX as usize).to_string();
+    cx.say(key, &[pop_name(taking.side), key.bytes, count.as_bytes()]);
     for _ in 0..taking.count {
         match pop_one(cx, key, taking.side) {
             Ok(Some(element)) => elements.push(Finding::Bytes(element)),

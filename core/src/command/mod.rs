@@ -7,6 +7,7 @@ pub mod row;
 pub mod syntax;
 pub mod table;
 
+mod append_log;
 mod bit;
 mod bit_field;
 mod bit_op;
@@ -129,6 +130,7 @@ const FAMILIES: &[&[Command]] = &[
     debug::COMMANDS,
     server::COMMANDS,
     save::COMMANDS,
+    append_log::COMMANDS,
     command_info::COMMANDS,
     bit::COMMANDS,
     bit_op::COMMANDS,

@@ -50,6 +50,8 @@ impl Flags {
     pub const BLOCKING: Flags = Flags(1 << 15);
     /// Answered at once by a client that has said MULTI, not queued.
     pub const AT_ONCE: Flags = Flags(1 << 14);
+    /// It waits until its client's earlier commands are answered.
+    pub const AFTER_ALL: Flags = Flags(1 << 17);
     /// Of another protocol: no client can name it, and nothing lists it.
     pub const UNNAMED: Flags = Flags(1 << 16);
 
@@ -549,6 +551,11 @@ impl Command {
         tell: |_, failure, reply| reply.error(failure),
         subcommands: &[],
     };
+
+    /// True if it runs where its keys are.
+    pub fn runs_on_a_shard(&self) -> bool {
+        matches!(self.run, Run::Hop(_) | Run::Spread { .. } | Run::Plan(_) | Run::Block(_))
+    }
 
     /// Its steps, if it has more than one.
     #[inline]

@@ -214,12 +214,14 @@ fn act_move(cx: &mut Cx<'_>, args: Args<'_>, order: Order) -> Finding {
     let done = match order.key {
         Some(SOURCE) => {
             let key = cx.key_of(args.at(SOURCE as usize));
+            cx.say(key, &[b"srem", key.bytes, member]);
             cx.change_held(key, |set: &mut Set| set.remove(member).then_some(())).map(drop)
         }
         Some(_) => {
             let (limits, key) = (limits(cx), cx.key_of(args.at(TARGET as usize)));
             // Who watches the target sees a change only if there is one.
             let has = cx.peek_held::<Set>(key).map(|set| set.is_some_and(|set| set.has(member)));
+            cx.say(key, &[b"sadd", key.bytes, member]);
             has.and_then(|has| match has {
                 true => Ok(()),
                 false => cx.grow_held(key, |set: &mut Set| set.add(member, &limits)).map(drop),

@@ -87,6 +87,9 @@ fn choose<'a>(set: &'a Set, count: usize, random: &mut Draws, mut each: impl FnM
     }
 }
 
+/// What says that members are not there any more.
+const GONE: &[u8] = b"srem";
+
 fn pop(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if args.len() > 3 {
         return Err(Failure::SYNTAX);
@@ -97,10 +100,11 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             let (member, _) = set.random(&mut random)?;
             reply_element(member, reply);
             let member = member.to_vec();
-            set.remove(&member).then_some(())
+            set.remove(&member).then_some(member)
         })?;
-        if popped.is_none() {
-            reply.null();
+        match popped {
+            Some(member) => cx.say(key, &[GONE, key.bytes, &member]),
+            None => reply.null(),
         }
         return Ok(());
     };
@@ -127,8 +131,13 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             chosen.iter().for_each(|member| {
                 set.remove(member);
             });
-            Some(())
-        })?,
+            Some(chosen)
+        })?.map(|chosen| {
+            // Whoever reads this back would draw others.
+            let words: Vec<&[u8]> =
+                [GONE, key.bytes].into_iter().chain(chosen.iter().map(Vec::as_slice)).collect();
+            cx.say(key, &words);
+        }),
     };
     if popped.is_none() {
         reply.set(0);

@@ -1,7 +1,7 @@
 //! Streams: adding and removing entries, and what all files of the family have in common.
 
 use super::row::{Command, Example, Flags, Group, Keys, Run, Touch};
-use super::stream_trim::Options;
+use super::stream_trim::{Options, say_trimmed};
 use crate::args::Args;
 use crate::config::Settings;
 use crate::database::Key;
@@ -266,6 +266,7 @@ fn add(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             id
         }
     };
+    say_trimmed(cx, args, &options, Some((id, options.rest + 1)));
     reply_id(id, reply);
     Ok(())
 }

@@ -299,6 +299,9 @@ fn read_for_group(
 ) -> Result<Option<Finding>, Failure> {
     let Some((group, consumer)) = reading.group else { return Ok(None) };
     let now = cx.now.0;
+    if cx.is_written_down() {
+        say_read(cx, key, reading, from);
+    }
     let read = change_stream(cx, key, |stream| {
         let Some((id, is_new)) = stream.change_group(group, |group| group.see(consumer, now)) else {
             return Ok((None, false));
@@ -338,6 +341,25 @@ fn read_for_group(
         Ok((Some(told.finding()), is_changed))
     })?;
     Ok(read.flatten())
+}
+
+/// The same for this stream alone.
+fn say_read(cx: &mut Cx<'_>, key: Key<'_>, reading: &Reading<'_>, from: From) {
+    let Some((group, consumer)) = reading.group else { return };
+    let count = reading.count.min(i64::MAX as usize).to_string();
+    let id = match from {
+        From::Behind(id) => id.with_text(<[u8]>::to_vec),
+        _ => b">".to_vec(),
+    };
+    let mut words: Vec<&[u8]> = vec![b"xreadgroup", b"group", group, consumer];
+    if count != "0" {
+        words.extend([&b"count"[..], count.as_bytes()]);
+    }
+    if reading.no_ack {
+        words.push(b"noack");
+    }
+    words.extend([&b"streams"[..], key.bytes, &id]);
+    cx.say(key, &words);
 }
 
 /// What all shards have found, in the order of the request; waiting if it is nothing.

@@ -6,7 +6,8 @@ use super::stream::{ROW, change_stream, references, strict_id};
 use crate::args::Args;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
-use crate::value::stream::{Bound, References, Trim};
+use crate::value::container::Held;
+use crate::value::stream::{Bound, References, Stream, StreamId, Trim};
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[Command {
@@ -123,8 +124,34 @@ fn trim(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         let trimmed = options.trim.map_or(0, |trim| stream.trim(trim));
         Ok((trimmed, trimmed > 0))
     })?;
+    say_trimmed(cx, args, &options, None);
     reply.count(trimmed.unwrap_or(0) as usize);
     Ok(())
+}
+
+/// How far a coarse trim goes depends on how entries lie in memory: says what came of it. `added`: the entry that was added before, and the place
+/// of its fields.
+pub(super) fn say_trimmed(cx: &mut Cx<'_>, args: Args<'_>, options: &Options, added: Option<(StreamId, usize)>) {
+    let Some(trim) = options.trim.filter(|trim| trim.is_coarse && cx.is_written_down()) else { return };
+    let key = cx.key(args, 0);
+    let stream = cx.peek(key).and_then(|record| Stream::within(record.container()?));
+    let first = stream.and_then(Stream::first).map(|first| first.id.with_text(<[u8]>::to_vec));
+    let references: &[u8] = match trim.references {
+        References::Keep => b"keepref",
+        References::Drop => b"delref",
+        // What is left has holes.
+        References::Acked => return cx.say_state(),
+    };
+    if let Some((id, fields)) = added {
+        let id = id.with_text(<[u8]>::to_vec);
+        let words: Vec<&[u8]> =
+            [&b"xadd"[..], key.bytes, &id].into_iter().chain(args.skip(fields).iter()).collect();
+        cx.say(key, &words);
+    }
+    match &first {
+        Some(first) => cx.say(key, &[b"xtrim", key.bytes, b"minid", b"=", first, references]),
+        None => cx.say(key, &[b"xtrim", key.bytes, b"maxlen", b"=", b"0", references]),
+    }
 }
 
 #[cfg(test)]

@@ -269,6 +269,8 @@ fn act_take(cx: &mut Cx<'_>, args: Args<'_>, order: Order, taking: Result<Taking
     };
     let Some(place) = order.key else { return first::look::<SortedSet>(cx, args) };
     let key = cx.key_of(args.at(place as usize));
+    let name: &[u8] = if taking.end == End::Min { b"zpopmin" } else { b"zpopmax" };
+    cx.say(key, &[name, key.bytes, taking.count.min(i64::MAX as usize).to_string().as_bytes()]);
     first::given(take(cx, key, taking, |members| {
         let mut found = vec![Finding::Count(u64::from(place))];
         for (member, score) in members {

@@ -6,7 +6,7 @@
 
 use super::parameter::{Check, Form, Parameter};
 use super::special::{
-    append_directory, append_file, host_name, keyspace_events, memory_or_percent, oom_scores, replica_of,
+    host_name, keyspace_events, memory_or_percent, oom_scores, replica_of,
     shutdown_options, title_template,
 };
 
@@ -107,17 +107,10 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     number("list-compress-depth", "0", 0, I32_MAX),
     // Files: snapshots and the append-only file.
     switch("aof-disable-auto-gc", "no"),
-    switch("aof-load-truncated", "yes"),
     switch("aof-rewrite-incremental-fsync", "yes"),
     switch("aof-timestamp-enabled", "no"),
     switch("aof-use-rdb-preamble", "yes"),
     text("aof_rewrite_cpulist", "").immutable(),
-    special("appenddirname", "appendonlydir", append_directory).immutable(),
-    special("appendfilename", "appendonly.aof", append_file).immutable(),
-    choice("appendfsync", "everysec", &["everysec", "always", "no"]),
-    switch("appendonly", "no"),
-    memory("auto-aof-rewrite-min-size", "67108864", 0, SIZE_MAX),
-    number("auto-aof-rewrite-percentage", "100", 0, I32_MAX),
     number("key-load-delay", "0", I32_MIN, I32_MAX).hidden(),
     number("loading-process-events-interval-bytes", "2097152", 1024, I32_MAX).hidden(),
     switch("no-appendfsync-on-rewrite", "no"),

@@ -3,8 +3,8 @@
 //! It does not know what the effect is.
 
 use super::parameter::{Form, Parameter};
-use super::special::{dump_file, print_save, save};
-use super::value::{self, ACCESS, LOG_LEVELS};
+use super::special::{append_directory, append_file, dump_file, print_save, save};
+use super::value::{self, ACCESS, LOG_LEVELS, SYNC_POLICIES};
 use super::{print_bind, set_bind};
 use crate::eviction::policy::Policy;
 
@@ -128,6 +128,46 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         |s, v| value::yes_no(v[0]).map(|on| s.stop_writes_on_bgsave_error = on),
         |s| value::print_yes_no(s.stop_writes_on_bgsave_error),
     ),
+    Parameter::applied(
+        "appendonly",
+        |s, v| value::yes_no(v[0]).map(|on| s.appendonly = on),
+        |s| value::print_yes_no(s.appendonly),
+    ),
+    Parameter::applied(
+        "appendfsync",
+        |s, v| value::choice(v[0], SYNC_POLICIES).map(|policy| s.appendfsync = policy),
+        |s| value::print_choice(s.appendfsync, SYNC_POLICIES),
+    ),
+    Parameter::applied(
+        "appendfilename",
+        |s, v| append_file(v).map(|name| s.append_filename = name),
+        |s| s.append_filename.clone(),
+    )
+    .form(Form::Quoted)
+    .immutable(),
+    Parameter::applied(
+        "appenddirname",
+        |s, v| append_directory(v).map(|name| s.append_dirname = name),
+        |s| s.append_dirname.clone(),
+    )
+    .form(Form::Quoted)
+    .immutable(),
+    Parameter::applied(
+        "aof-load-truncated",
+        |s, v| value::yes_no(v[0]).map(|on| s.aof_load_truncated = on),
+        |s| value::print_yes_no(s.aof_load_truncated),
+    ),
+    Parameter::applied(
+        "auto-aof-rewrite-percentage",
+        |s, v| value::integer(v[0], 0, I32_MAX).map(|percent| s.auto_aof_rewrite_percentage = percent),
+        |s| s.auto_aof_rewrite_percentage.to_string(),
+    ),
+    Parameter::applied(
+        "auto-aof-rewrite-min-size",
+        |s, v| value::memory(v[0], 0, SIZE_MAX).map(|bytes| s.auto_aof_rewrite_min_size = bytes),
+        |s| s.auto_aof_rewrite_min_size.to_string(),
+    )
+    .form(Form::Memory),
     Parameter::applied(
         "client-query-buffer-limit",
         |s, v| value::memory(v[0], 1 << 20, SIZE_MAX).map(|bytes| s.client_query_buffer_limit = bytes),

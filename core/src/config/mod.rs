@@ -30,6 +30,7 @@ pub use parameter::{Parameter, from_environment_name};
 pub use rewrite::rewrite;
 pub use store::{ConfigError, SetError};
 
+use crate::aof::pen::SyncPolicy;
 use crate::event::LogLevel;
 use crate::eviction::policy::Policy;
 use std::collections::BTreeMap;
@@ -126,6 +127,20 @@ pub struct Settings {
     pub save: Vec<(u64, u64)>,
     /// Nothing may be changed while snapshots fail that are to be taken.
     pub stop_writes_on_bgsave_error: bool,
+    /// Changes are written down in a log before anybody hears of them.
+    pub appendonly: bool,
+    /// When that is durable.
+    pub appendfsync: SyncPolicy,
+    /// What names of its files begin with.
+    pub append_filename: String,
+    /// The directory, in the working directory, where they are.
+    pub append_dirname: String,
+    /// A log whose end is no whole group is read up to there; else it is refused.
+    pub aof_load_truncated: bool,
+    /// The log is written anew when it has grown by so many percent; 0: only when somebody says so.
+    pub auto_aof_rewrite_percentage: u64,
+    /// And is larger than this, bytes.
+    pub auto_aof_rewrite_min_size: u64,
     /// The longest unparsed input of a client, bytes.
     pub client_query_buffer_limit: u64,
     /// Of normal, replica and pubsub clients.
@@ -208,6 +223,13 @@ impl Default for Settings {
             dbfilename: "dump.rdb".into(),
             save: vec![(3_600, 1), (300, 100), (60, 10_000)],
             stop_writes_on_bgsave_error: true,
+            appendonly: false,
+            appendfsync: SyncPolicy::EverySecond,
+            append_filename: "appendonly.aof".into(),
+            append_dirname: "appendonlydir".into(),
+            aof_load_truncated: true,
+            auto_aof_rewrite_percentage: 100,
+            auto_aof_rewrite_min_size: 64 << 20,
             client_query_buffer_limit: 1 << 30,
             client_output_buffer_limit: [
                 OutputLimit::default(),

@@ -3,7 +3,12 @@
 //! It knows the forms of values. It does not know which parameter has which.
 
 use super::{Access, OutputLimit};
+use crate::aof::pen::SyncPolicy;
 use crate::event::LogLevel;
+
+/// When the log is durable, by name.
+pub const SYNC_POLICIES: &[(&str, SyncPolicy)] =
+    &[("always", SyncPolicy::Always), ("everysec", SyncPolicy::EverySecond), ("no", SyncPolicy::No)];
 
 /// The four log levels by name, least first.
 pub const LOG_LEVELS: &[(&str, LogLevel)] = &[

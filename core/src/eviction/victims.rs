@@ -5,6 +5,7 @@
 use super::policy::{Judge, Policy};
 use super::pool::{Candidate, Pool};
 use super::sieve::Sieve;
+use crate::aof::changes::Aside;
 use crate::database::{Database, Key};
 use crate::hash::KeyHash;
 use crate::shard::Shard;
@@ -124,7 +125,7 @@ impl Shard {
     /// Removes a key whose hash this is; whoever watches it sees it change.
     fn let_go(&mut self, number: u16, hash: KeyHash, spared: Spared<'_>) -> bool {
         let latest = self.judged();
-        let Shard { databases, victims, watches, waiters, counters, trash, .. } = &mut *self;
+        let Shard { databases, victims, watches, waiters, counters, trash, changes, .. } = &mut *self;
         let database = &mut databases[usize::from(number)];
         let Some(record) = database.find_hashed(hash) else { return false };
         if spared(number, record.key()) {
@@ -146,6 +147,7 @@ impl Shard {
             }
         }
         waiters.changed(number, key.bytes);
+        changes.aside(|| Aside::Gone(number, key.bytes.to_vec()));
         trash.add_record(record);
         true
     }

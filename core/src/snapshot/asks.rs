@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::aof::marks::Waiter;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::message::{Message, Token};
@@ -9,6 +10,7 @@ use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::session::{ClientId, Closing};
 use crate::snapshot::keeper::KEEPER;
+use crate::snapshot::load::LoadReport;
 use crate::snapshot::saving::Saving;
 use crate::snapshot::status::{OfKeeper, Status, ToKeeper};
 use crate::time::{Instant, Now};
@@ -23,17 +25,38 @@ pub struct Asks {
     /// Not said yet, and who waits for it.
     unsaid: VecDeque<(ToKeeper, Option<Token>)>,
     /// Said, not numbered yet.
-    unnumbered: VecDeque<Option<Token>>,
+    unnumbered: VecDeque<Unnumbered>,
+    /// Who waits for its changes to be durable in the log.
+    pub(crate) marks: Vec<Waiter>,
     /// Snapshots that somebody waits for the end of.
     numbered: Vec<(Token, u64)>,
     told_changes: u64,
     next_look: Instant,
 }
 
+/// What was asked for that is numbered, and who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Unnumbered {
+    Snapshot(Option<Token>),
+    Mark(Token),
+}
+
+impl Unnumbered {
+    fn token(self) -> Option<Token> {
+        match self {
+            Unnumbered::Snapshot(token) => token,
+            Unnumbered::Mark(token) => Some(token),
+        }
+    }
+}
+
 impl Asks {
     /// True if nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.unsaid.is_empty() && self.unnumbered.is_empty() && self.numbered.is_empty()
+        self.unsaid.is_empty()
+            && self.unnumbered.is_empty()
+            && self.numbered.is_empty()
+            && self.marks.is_empty()
     }
 
     /// True if there is something to say.
@@ -56,9 +79,14 @@ impl Engine {
                 break;
             }
             let Some((word, token)) = self.node.asks.unsaid.pop_front() else { break };
-            let is_numbered = matches!(word, ToKeeper::Save | ToKeeper::Stop { .. });
-            if is_numbered {
-                self.node.asks.unnumbered.push_back(token);
+            match (&word, token) {
+                (ToKeeper::Save | ToKeeper::Stop { .. }, _) => {
+                    self.node.asks.unnumbered.push_back(Unnumbered::Snapshot(token));
+                }
+                (ToKeeper::Sync, Some(token)) => {
+                    self.node.asks.unnumbered.push_back(Unnumbered::Mark(token));
+                }
+                _ => {}
             }
             if self.node.core == KEEPER {
                 if let Some(number) = self.hear_as_keeper(KEEPER, word, now, out) {
@@ -91,6 +119,19 @@ impl Engine {
             }
             ToKeeper::Changes(changes) => {
                 self.keeper.changes += changes;
+                None
+            }
+            ToKeeper::Rewrite => {
+                self.want_base();
+                None
+            }
+            ToKeeper::Logged(bytes) => {
+                self.heard_of_log(bytes, now);
+                None
+            }
+            ToKeeper::Sync => Some(self.want_mark(now)),
+            ToKeeper::Synced(number) => {
+                self.heard_of_sync(from, number, now, out);
                 None
             }
             ToKeeper::Part { bytes, is_last } => {
@@ -127,14 +168,24 @@ impl Engine {
                 let report = self.load_batch(&batch);
                 Message::Loaded { report }
             }
+            OfKeeper::Replay(lines) => {
+                let report = self.replay_lines(&lines);
+                Message::Loaded { report }
+            }
+            OfKeeper::Turn(generation) => {
+                self.node.turn_page(Some(generation));
+                Message::Loaded { report: LoadReport::default() }
+            }
         };
         out.push(Effect::Send { to: KEEPER, message });
     }
 
     /// What was asked for longest has got its number.
     pub(crate) fn numbered(&mut self, number: u64) {
-        if let Some(Some(token)) = self.node.asks.unnumbered.pop_front() {
-            self.node.asks.numbered.push((token, number));
+        match self.node.asks.unnumbered.pop_front() {
+            Some(Unnumbered::Snapshot(Some(token))) => self.node.asks.numbered.push((token, number)),
+            Some(Unnumbered::Mark(token)) => self.mark_is_numbered(token, number),
+            Some(Unnumbered::Snapshot(None)) | None => {}
         }
     }
 
@@ -159,6 +210,7 @@ impl Engine {
             self.node.shard.dirty_at_save = self.node.shard.counters.dirty;
             self.node.asks.told_changes = self.node.shard.counters.dirty;
         }
+        self.end_mark_waits(now, out);
         let (ended, ended_well) = (self.node.status.ended, self.node.status.ended_well);
         let numbered = std::mem::take(&mut self.node.asks.numbered);
         let (over, waiting) = numbered.into_iter().partition(|(_, number)| *number <= ended);
@@ -200,9 +252,13 @@ impl Engine {
     }
 
     /// The cut of a snapshot reaches this shard. If it is the last one, what waits behind the cut must not run: it would be lost.
-    pub(crate) fn cut_here(&mut self, is_final: bool) {
+    pub(crate) fn cut_here(&mut self, is_final: bool, page: Option<u32>) {
         let compresses = self.node.settings.rdb_compression;
-        self.node.shard.begin_saving(compresses, is_final);
+        self.node.shard.begin_saving(compresses, is_final, page.is_some());
+        // A log that was switched off meanwhile stays so.
+        if page.is_some() && self.node.settings.appendonly {
+            self.node.turn_page(page);
+        }
         if is_final {
             self.hold_against_changes();
         }
@@ -249,7 +305,8 @@ impl Engine {
     pub(crate) fn end_asks(&mut self, now: Now, out: &mut Effects) {
         let asks = std::mem::take(&mut self.node.asks);
         let unsaid = asks.unsaid.into_iter().filter_map(|(_, token)| token);
-        let tokens = unsaid.chain(asks.unnumbered.into_iter().flatten());
+        let tokens = unsaid.chain(asks.unnumbered.into_iter().filter_map(Unnumbered::token));
+        let tokens = tokens.chain(asks.marks.iter().map(Waiter::token));
         for token in tokens.chain(asks.numbered.into_iter().map(|(token, _)| token)) {
             self.end_all(&[token.conn], Closing::Now, now, out);
         }

@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 
+use crate::aof::manifest::Manifest;
+use crate::aof::marks::Marks;
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
@@ -36,9 +38,11 @@ const RETRY_MILLIS: u64 = 5_000;
 
 /// How far a snapshot is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Stage {
+pub(crate) enum Stage {
     #[default]
     Idle,
+    /// Of a log that is written anew: the manifest names the new files.
+    Announcing,
     /// The file is being created.
     Creating,
     /// The cut waits for credits.
@@ -49,6 +53,8 @@ enum Stage {
     Ending,
     /// The file gets its name.
     Publishing,
+    /// Of a log that is written anew: the manifest names it instead of older files.
+    Switching,
     /// It has failed; the shards still have to hear of it.
     GivingUp,
     /// What was written is being removed.
@@ -58,7 +64,22 @@ enum Stage {
 /// What the keeper keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Keeper {
-    stage: Stage,
+    pub(crate) stage: Stage,
+    /// The snapshot is the beginning of the log of this generation.
+    pub(crate) base: Option<u32>,
+    /// The log is to be written anew.
+    pub(crate) wants_base: bool,
+    /// The files of the log.
+    pub(crate) manifest: Manifest,
+    /// What the manifest is being replaced by.
+    pub(crate) next_manifest: Option<Manifest>,
+    /// Bytes of the snapshot that is being written.
+    pub(crate) base_bytes: u64,
+    /// Bytes of all logs since they were last written anew, as far as cores have told.
+    pub(crate) log_bytes: u64,
+    /// When the log was last begun to be written anew.
+    pub(crate) rewrote: Instant,
+    pub(crate) marks: Marks,
     /// The number of the last snapshot that somebody was promised.
     wanted: u64,
     /// Parts that are to be written.
@@ -67,9 +88,9 @@ pub struct Keeper {
     writing: Vec<CoreId>,
     is_writing: bool,
     /// Shards whose last part has come.
-    over: usize,
-    sum: u64,
-    began: Instant,
+    pub(crate) over: usize,
+    pub(crate) sum: u64,
+    pub(crate) began: Instant,
     /// The server is to stop after this; `Some(true)`: even if it fails.
     stops: Option<bool>,
     /// Changes since the last snapshot that is in the file, as far as cores have told.
@@ -77,7 +98,7 @@ pub struct Keeper {
     changes_at_cut: u64,
     tried: Instant,
     /// Nobody wants the snapshot any more that is under way.
-    is_aborted: bool,
+    pub(crate) is_aborted: bool,
     /// Cores that do not know yet how things stand.
     untold: Vec<CoreId>,
     /// Cores that do not know yet that the snapshot is not wanted any more.
@@ -106,6 +127,9 @@ impl Keeper {
 impl Engine {
     /// Paths of the dump and of the file that becomes it.
     fn dump_paths(&self) -> (String, String) {
+        if let Some(generation) = self.keeper.base {
+            return self.base_paths(generation);
+        }
         let settings = &self.node.settings;
         let directory = settings.dir.trim_end_matches('/');
         let temporary = format!("{directory}/temp-{}.rdb", self.node.process.pid);
@@ -130,25 +154,36 @@ impl Engine {
         if node.shard.saving.is_some() || node.asks.has_words() {
             self.speak_to_keeper(now, out);
         }
-        if self.keeper.is_busy() || self.keeper.wanted > self.node.status.begun {
+        if self.keeper.is_busy() || self.keeper.wants_base || self.keeper.wanted > self.node.status.begun {
             self.keep(now, out);
         }
     }
 
-    /// The core begins: the keeper reads the dump.
+    /// The core begins: the keeper reads what there is.
     pub(crate) fn start(&mut self, now: Now, out: &mut Effects) {
         if self.node.core == KEEPER && self.node.status.is_loading {
-            let (path, _) = self.dump_paths();
-            self.loader = Some(Box::new(Loader::new(path, self.node.cores)));
-            self.read_dump(now, out);
+            match self.node.settings.appendonly {
+                true => self.recover(now, out),
+                false => self.load_file(self.dump_paths().0, now, out),
+            }
         }
+    }
+
+    /// Begins to read a dump.
+    pub(crate) fn load_file(&mut self, path: String, now: Now, out: &mut Effects) {
+        self.loader = Some(Box::new(Loader::new(path, self.node.cores)));
+        self.read_dump(now, out);
     }
 
     /// Goes on with a snapshot, and says what there is to say.
     pub(crate) fn keep(&mut self, now: Now, out: &mut Effects) {
         let is_wanted = self.keeper.wanted > self.node.status.begun;
-        if self.keeper.stage == Stage::Idle && is_wanted && self.stopping.is_none() {
-            self.begin_snapshot(now, out);
+        if self.keeper.stage == Stage::Idle && self.stopping.is_none() {
+            match is_wanted {
+                true => self.begin_snapshot(now, out),
+                false if self.keeper.wants_base => self.begin_base(now, out),
+                false => {}
+            }
         }
         if self.keeper.stage == Stage::Cutting {
             self.cut(now, out);
@@ -201,8 +236,9 @@ impl Engine {
         self.keeper.changes_at_cut = self.keeper.changes;
         let mut writer = Writer::new(false);
         let seconds = now.unix_seconds().to_string();
+        let base = if self.keeper.base.is_some() { "1" } else { "0" };
         let facts =
-            [("darter-ver", crate::VERSION), ("redis-bits", "64"), ("ctime", &seconds), ("aof-base", "0")];
+            [("darter-ver", crate::VERSION), ("redis-bits", "64"), ("ctime", &seconds), ("aof-base", base)];
         write_header(&facts, &mut writer);
         self.keeper.parts.push_back((NO_CORE, writer.out));
         let circumstances = Circumstances {
@@ -215,13 +251,14 @@ impl Engine {
         };
         let mut draft = Draft::default();
         let mut bodies = Vec::new();
-        let is_final = self.keeper.stops.is_some();
+        let page = self.keeper.base;
+        let is_final = self.keeper.stops.is_some() && page.is_none();
         for core in (0..self.node.cores).map(CoreId) {
             let participant = draft.participant(core);
             if !planted("the cut is made shard by shard") {
                 draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
             }
-            bodies.push((participant, Body::Cut { is_final }));
+            bodies.push((participant, Body::Cut { is_final, page }));
         }
         draft.stages.push_back(TxStage::Bodies(bodies));
         let token = Token { conn: NOBODY, sequence: self.node.status.begun };
@@ -247,9 +284,13 @@ impl Engine {
         if keeper.is_writing || keeper.stage != Stage::Writing {
             return;
         }
+        if keeper.sum == 0 {
+            keeper.base_bytes = 0;
+        }
         let mut parts = Vec::with_capacity(keeper.parts.len() + 1);
         for (core, bytes) in keeper.parts.drain(..) {
             keeper.sum = sum_on(keeper.sum, &bytes);
+            keeper.base_bytes += bytes.len() as u64;
             keeper.writing.push(core);
             parts.push(bytes);
         }
@@ -298,13 +339,25 @@ impl Engine {
             };
         }
         match self.keeper.stage {
+            Stage::Announcing => {
+                self.manifest_is_written(out);
+                self.create_base(out);
+            }
+            Stage::Switching => {
+                self.manifest_is_written(out);
+                self.snapshot_is_over(true, now, out);
+            }
             Stage::Creating => self.keeper.stage = Stage::Cutting,
             Stage::Writing => self.write_parts(out),
+            Stage::Ending if self.keeper.base.is_some() && Engine::names_too_early() => {
+                self.switch_manifest(out);
+            }
             Stage::Ending => {
                 self.keeper.stage = Stage::Publishing;
                 let publish = DiskRequest::Publish { from: temporary, to: path };
                 self.files.begin(Purpose::Snapshot, publish, out);
             }
+            Stage::Publishing if self.keeper.base.is_some() => self.switch_manifest(out),
             Stage::Publishing => {
                 let text = "DB saved on disk".to_string();
                 out.push(Effect::Log { level: LogLevel::Notice, text });
@@ -318,7 +371,7 @@ impl Engine {
 
     /// Nothing more is written. If the cut was made, shards are on their way.
     fn give_up(&mut self, stage: Stage, now: Now, out: &mut Effects) {
-        if stage == Stage::Creating {
+        if matches!(stage, Stage::Creating | Stage::Announcing | Stage::Switching) {
             return self.snapshot_is_over(false, now, out);
         }
         self.keeper.stage = Stage::GivingUp;
@@ -346,6 +399,9 @@ impl Engine {
         let keeper = &mut self.keeper;
         keeper.stage = Stage::Idle;
         keeper.unwarned.clear();
+        if keeper.base.take().is_some() {
+            return self.rewrite_is_over(is_saved, now, out);
+        }
         let mut status = self.node.status.clone();
         status.ended = status.begun;
         status.ended_well = is_saved;
@@ -386,6 +442,7 @@ impl Engine {
         self.keeper.wanted = self.keeper.wanted.min(self.node.status.begun);
         match self.keeper.stage {
             Stage::Idle | Stage::GivingUp | Stage::Removing => {}
+            _ if self.keeper.base.is_some() => {}
             stage => {
                 self.keeper.is_aborted = true;
                 self.give_up(stage, now, out);
@@ -395,7 +452,9 @@ impl Engine {
 
     /// The process ends while a snapshot is under way: what was written is removed first.
     pub(crate) fn stop_keeping(&mut self, out: &mut Effects) {
-        if !matches!(self.keeper.stage, Stage::Idle | Stage::Removing) {
+        let has_file =
+            !matches!(self.keeper.stage, Stage::Idle | Stage::Removing | Stage::Announcing | Stage::Switching);
+        if has_file {
             self.keeper.stage = Stage::Removing;
             let (_, path) = self.dump_paths();
             self.files.begin(Purpose::Snapshot, DiskRequest::Remove { path }, out);

@@ -162,6 +162,13 @@ impl Engine {
                 loader.add(&bytes);
                 self.node.status.loaded_bytes = loader.read_to;
             }
+            DiskOutcome::Missing if self.recovery.is_some() && loader.read_to == 0 => {
+                self.loader = None;
+                return self.base_is_missing(now, out);
+            }
+            DiskOutcome::Missing => {
+                return self.dump_is_wrong((0, "No such file or directory".into()), out);
+            }
             DiskOutcome::Done => {}
             DiskOutcome::Failed(why) => {
                 let at = loader.read_to;
@@ -305,7 +312,7 @@ impl Engine {
 
     /// A shard has answered a batch.
     pub(crate) fn batch_is_loaded(&mut self, from: CoreId, report: LoadReport, now: Now, out: &mut Effects) {
-        let Some(loader) = &mut self.loader else { return };
+        let Some(loader) = &mut self.loader else { return self.recovered_there(from, report, now, out) };
         loader.in_flight[from.index()] -= 1;
         if let Err(wrong) = self.reported(report) {
             return self.dump_is_wrong(wrong, out);
@@ -327,6 +334,9 @@ impl Engine {
             loader.in_flight.iter().all(|count| *count == 0) && loader.batches.iter().all(Batch::is_empty)
         };
         let Some(loader) = self.loader.take_if(is_quiet) else { return };
+        if self.recovery.is_some() {
+            return self.base_is_loaded(loader.read_to, now, out);
+        }
         let mut status = self.node.status.clone();
         status.is_loading = false;
         let seconds = now.mono.millis_since(loader.began) as f64 / 1_000.0;

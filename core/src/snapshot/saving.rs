@@ -53,13 +53,15 @@ impl Saving {
 
 impl Shard {
     /// A snapshot begins: what there is now belongs to it.
-    pub(crate) fn begin_saving(&mut self, compresses: bool, is_final: bool) {
+    pub(crate) fn begin_saving(&mut self, compresses: bool, is_final: bool, of_log: bool) {
         debug_assert!(self.saving.is_none(), "one snapshot at a time");
         for (number, database) in self.databases.iter_mut().enumerate() {
             database.begin_walk(number as u16, compresses);
         }
         self.saving = Some(Box::new(Saving { is_final, ..Saving::default() }));
-        self.dirty_at_cut = self.counters.dirty;
+        if !of_log {
+            self.dirty_at_cut = self.counters.dirty;
+        }
         self.note_walked();
     }
 

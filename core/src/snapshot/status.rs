@@ -35,6 +35,22 @@ pub struct Status {
     pub has_failed: bool,
     /// How many seconds the last one took.
     pub last_seconds: Option<u64>,
+    /// The log is being written anew.
+    pub is_rewriting: bool,
+    /// It will be.
+    pub is_rewrite_scheduled: bool,
+    /// Unix seconds at which that began.
+    pub rewriting_began: u64,
+    /// How many seconds it took the last time.
+    pub last_rewrite_seconds: Option<u64>,
+    /// The last time it failed.
+    pub rewrite_failed: bool,
+    /// How often it was done.
+    pub rewrites: u64,
+    /// Bytes of the snapshot that the log follows.
+    pub base_bytes: u64,
+    /// The last mark that somebody waited for and that is durable in all logs.
+    pub marked: u64,
     /// Keys in the dump that was loaded at the start.
     pub keys_loaded: u64,
     /// Keys in it whose time had come.
@@ -53,6 +69,14 @@ pub enum ToKeeper {
     },
     /// Do not stop after all.
     Abort,
+    /// Write the log anew.
+    Rewrite,
+    /// So many bytes were written down since the last time.
+    Logged(u64),
+    /// Mark all logs and make them durable. Answered by the mark's number.
+    Sync,
+    /// My log is durable up to this mark.
+    Synced(u64),
     /// So many changes since the last time.
     Changes(u64),
     /// A part of the snapshot. Answered when it is in the file, or not wanted any more.
@@ -73,4 +97,8 @@ pub enum OfKeeper {
     GiveUp,
     /// Keys of a dump that belong to this shard. Answered by what became of them.
     Load(Batch),
+    /// Lines of a log that are about keys of this shard, or about whole databases. Answered likewise.
+    Replay(Vec<u8>),
+    /// Write down what changes from now on, in the files of this generation. Answered likewise.
+    Turn(u32),
 }

@@ -34,6 +34,8 @@ pub struct Participant {
     findings: Vec<Finding>,
     /// It owes an answer.
     awaited: bool,
+    /// The generation of its log in which it has written something down for this; 0: it has not.
+    pub logged: u32,
 }
 
 /// Where a piece of the reply comes from, in the order of the reply.
@@ -121,6 +123,7 @@ impl Transaction {
                 parts: VecDeque::new(),
                 findings: Vec::new(),
                 awaited: true,
+                logged: 0,
             })
             .collect();
         Transaction {
@@ -163,6 +166,7 @@ impl Transaction {
         participant.parts.extend(more.parts);
         participant.findings = more.findings;
         self.touched |= ran.touched;
+        participant.logged = participant.logged.max(ran.logged);
         self.slow.extend(more.slow);
         self.missing -= 1;
         self.missing == 0

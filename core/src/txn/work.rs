@@ -121,7 +121,11 @@ pub enum Body {
     Cut {
         /// The server stops after it: nothing may change from now on.
         is_final: bool,
+        /// What comes after it is written down in the logs of this generation.
+        page: Option<u32>,
     },
+    /// Marks this moment in the log.
+    Mark(u64),
 }
 
 /// What came of it.
@@ -131,6 +135,8 @@ pub struct Ran {
     pub pieces: Pieces,
     /// What the client watches was changed: nothing was done.
     pub touched: bool,
+    /// The generation of the log in which something of it was written down; 0: nothing was.
+    pub logged: u32,
     /// Everything else, which most transactions do not have: answers that travel are small.
     pub more: Option<Box<More>>,
 }

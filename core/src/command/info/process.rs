@@ -61,20 +61,30 @@ pub(super) fn persistence(section: &mut Section<'_>) {
     section.field("rdb_last_cow_size", 0);
     section.field("rdb_last_load_keys_expired", status.keys_expired);
     section.field("rdb_last_load_keys_loaded", status.keys_loaded);
+    let rewriting = status.is_rewriting.then(|| now.saturating_sub(status.rewriting_began));
+    let is_on = section.node.settings.appendonly;
+    section.field("aof_enabled", u8::from(is_on));
+    section.field("aof_rewrite_in_progress", u8::from(status.is_rewriting));
+    section.field("aof_rewrite_scheduled", u8::from(status.is_rewrite_scheduled));
+    section.field("aof_last_rewrite_time_sec", seconds(status.last_rewrite_seconds));
+    section.field("aof_current_rewrite_time_sec", seconds(rewriting));
+    section.field("aof_last_bgrewrite_status", if status.rewrite_failed { "err" } else { "ok" });
+    section.field("aof_rewrites", status.rewrites);
+    section.field("aof_rewrites_consecutive_failures", u8::from(status.rewrite_failed));
+    section.field("aof_last_write_status", if section.sum.log_fails { "err" } else { "ok" });
     section.fixed(&[
-        ("aof_enabled", "0"),
-        ("aof_rewrite_in_progress", "0"),
-        ("aof_rewrite_scheduled", "0"),
-        ("aof_last_rewrite_time_sec", "-1"),
-        ("aof_current_rewrite_time_sec", "-1"),
-        ("aof_last_bgrewrite_status", "ok"),
-        ("aof_rewrites", "0"),
-        ("aof_rewrites_consecutive_failures", "0"),
-        ("aof_last_write_status", "ok"),
         ("aof_last_cow_size", "0"),
         ("module_fork_in_progress", "0"),
         ("module_fork_last_cow_size", "0"),
     ]);
+    if is_on {
+        section.field("aof_current_size", status.base_bytes + section.sum.log_bytes);
+        section.field("aof_base_size", status.base_bytes);
+        section.field("aof_pending_rewrite", 0);
+        section.field("aof_buffer_length", section.sum.log_pending_bytes);
+        section.field("aof_pending_bio_fsync", 0);
+        section.field("aof_delayed_fsync", 0);
+    }
     if status.is_loading {
         let percent = 100.0 * status.loaded_bytes as f64 / status.loading_bytes.max(1) as f64;
         let passed = now.saturating_sub(status.loading_began).max(1);

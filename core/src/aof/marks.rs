@@ -1,0 +1,232 @@
+//! Marks: once a second, if anything was written, the keeper marks one moment in all logs, and under `appendfsync everysec` each core then
+//! makes its log durable. A mark is a transaction over all shards, so what is before it in one log never misses a part in another.
+//!
+//! It knows when. It does not know what was written.
+
+use crate::aof::pen::SyncPolicy;
+use crate::engine::Engine;
+use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
+use crate::files::Purpose;
+use crate::message::Token;
+use crate::mutant::planted;
+use crate::protocol::chunks::Chunks;
+use crate::protocol::reply::{Reply, Resp};
+use crate::session::ClientId;
+use crate::snapshot::keeper::NOBODY;
+use crate::snapshot::status::ToKeeper;
+use crate::time::{Instant, Now};
+use crate::transact::Draft;
+use crate::txn::coordinator::Stage;
+use crate::txn::intent::Mode;
+use crate::txn::work::{Body, Circumstances};
+
+/// From one mark to the next.
+const MARK_MILLIS: u64 = 1_000;
+
+/// What the keeper keeps of marks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Marks {
+    /// The last one that was begun.
+    pub(crate) begun: u64,
+    /// Of the cores, those whose log is not durable up to it yet.
+    missing: Vec<CoreId>,
+    /// When the next is due; `None`: when somebody has written something.
+    due: Option<Instant>,
+    last: Instant,
+    /// Somebody waits for one.
+    is_wanted: bool,
+}
+
+/// Who waits for a mark to be durable everywhere (WAITAOF).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Waiter {
+    token: Token,
+    /// Which mark, when that is known.
+    number: Option<u64>,
+    until: Instant,
+}
+
+impl Waiter {
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+}
+
+impl Engine {
+    /// Tells the keeper that something was written, and marks what is due.
+    #[inline]
+    pub(crate) fn speak_of_log(&mut self, now: Now, out: &mut Effects) {
+        if self.node.settings.appendonly && !self.node.pen.is_on() {
+            self.judge_log(now);
+        }
+        if self.node.pen.has_news() {
+            let bytes = self.node.pen.tell();
+            self.node.asks.ask(ToKeeper::Logged(bytes), None);
+        }
+        if self.keeper.marks.due.is_some_and(|due| due <= now.mono) {
+            self.mark_all(now, out);
+        }
+    }
+
+    /// When this core has to look at its log.
+    pub(crate) fn next_log_deadline(&self) -> Instant {
+        if self.stopping.is_some() {
+            return self.node.pen.deadline();
+        }
+        self.node.pen.deadline().min(self.keeper.marks.due.unwrap_or(Instant::NEVER)).min(self.mark_patience())
+    }
+
+    /// What was to be written to the log is there, or not.
+    pub(crate) fn log_written(&mut self, now: Now, bytes: usize, failure: Option<String>, out: &mut Effects) {
+        let policy = self.node.settings.appendfsync;
+        let had_failed = self.node.pen.failure().is_some();
+        match &failure {
+            Some(why) if policy == SyncPolicy::Always => {
+                let text = format!(
+                    "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting: {why}"
+                );
+                out.push(Effect::Fail { text });
+            }
+            Some(why) if !had_failed => {
+                let text = format!("Error writing to the AOF file: {why}");
+                out.push(Effect::Log { level: LogLevel::Warning, text });
+            }
+            None if had_failed => {
+                let text = "AOF write error looks solved. The server can write again.".to_string();
+                out.push(Effect::Log { level: LogLevel::Warning, text });
+            }
+            _ => {}
+        }
+        self.node.pen.written(bytes, failure, policy == SyncPolicy::Always, now);
+        self.node.gate();
+    }
+
+    /// A core has written so many bytes since the last time.
+    pub(crate) fn heard_of_log(&mut self, bytes: u64, now: Now) {
+        self.keeper.log_bytes += bytes;
+        let marks = &mut self.keeper.marks;
+        let next = marks.last.after_millis(MARK_MILLIS).max(now.mono);
+        marks.due = Some(marks.due.unwrap_or(next).min(next));
+        self.judge_log(now);
+    }
+
+    /// Somebody waits until what is written now is durable; the number of the mark that says so.
+    pub(crate) fn want_mark(&mut self, now: Now) -> u64 {
+        let marks = &mut self.keeper.marks;
+        marks.due = Some(now.mono);
+        marks.is_wanted = true;
+        marks.begun + 1
+    }
+
+    fn mark_all(&mut self, now: Now, out: &mut Effects) {
+        let others: Vec<CoreId> = (1..self.node.cores).map(CoreId).collect();
+        if !self.keeper.marks.missing.is_empty() || self.stopping.is_some() || !self.node.links.take_all(&others) {
+            return;
+        }
+        let marks = &mut self.keeper.marks;
+        (marks.due, marks.last) = (None, now.mono);
+        marks.begun += 1;
+        marks.missing = (0..self.node.cores).map(CoreId).collect();
+        let number = marks.begun;
+        let mut draft = Draft::default();
+        let mut bodies = Vec::new();
+        for core in (0..self.node.cores).map(CoreId) {
+            let participant = draft.participant(core);
+            if !planted("logs are marked one by one") {
+                draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
+            }
+            bodies.push((participant, Body::Mark(number)));
+        }
+        draft.stages.push_back(Stage::Bodies(bodies));
+        let circumstances = Circumstances {
+            client: ClientId(0),
+            resp: Resp::V2,
+            no_touch: true,
+            unix_micros: now.unix_micros,
+            clock: self.node.clock,
+            round: 0,
+        };
+        self.launch(Token { conn: NOBODY, sequence: number }, draft, circumstances, now, out);
+    }
+
+    /// A mark reaches this shard.
+    pub(crate) fn mark_here(&mut self, number: u64, out: &mut Effects) {
+        let policy = self.node.settings.appendfsync;
+        let pen = &mut self.node.pen;
+        if let Some(path) = pen.path().map(str::to_string) {
+            pen.mark(number, policy == SyncPolicy::Always);
+            if policy == SyncPolicy::EverySecond {
+                return self.files.begin(Purpose::Mark(number), DiskRequest::Sync { path }, out);
+            }
+        }
+        self.node.asks.ask(ToKeeper::Synced(number), None);
+    }
+
+    /// This core's log is durable up to a mark, or cannot be.
+    pub(crate) fn mark_is_synced(&mut self, number: u64, outcome: DiskOutcome, now: Now, out: &mut Effects) {
+        if let DiskOutcome::Failed(why) = outcome {
+            let text = format!("Fail to fsync the AOF file: {why}");
+            out.push(Effect::Log { level: LogLevel::Warning, text: text.clone() });
+            // What the system could not write it has forgotten: only a new file helps.
+            self.node.pen.note_failure(text, now);
+            self.node.gate();
+            self.node.asks.ask(ToKeeper::Rewrite, None);
+        } else {
+            self.node.pen.note_synced();
+        }
+        self.node.asks.ask(ToKeeper::Synced(number), None);
+    }
+
+    /// A core's log is durable up to a mark.
+    pub(crate) fn heard_of_sync(&mut self, from: CoreId, number: u64, now: Now, out: &mut Effects) {
+        let marks = &mut self.keeper.marks;
+        if number == marks.begun {
+            marks.missing.retain(|core| *core != from);
+            if marks.missing.is_empty() && std::mem::take(&mut marks.is_wanted) {
+                let mut status = self.node.status.clone();
+                status.marked = number;
+                self.tell_all(status, now, out);
+            }
+        }
+    }
+
+    /// A client waits until what it has changed is durable.
+    pub(crate) fn await_mark(&mut self, token: Token, until: Instant) {
+        self.node.asks.marks.push(Waiter { token, number: None, until });
+        self.node.asks.ask(ToKeeper::Sync, Some(token));
+    }
+
+    /// It knows now which mark it waits for.
+    pub(crate) fn mark_is_numbered(&mut self, token: Token, number: u64) {
+        self.node.asks.marks.iter_mut().filter(|waiter| waiter.token == token).for_each(|waiter| {
+            waiter.number = Some(number);
+        });
+    }
+
+    /// Answers those whose mark is durable, and those whose patience is over.
+    pub(crate) fn end_mark_waits(&mut self, now: Now, out: &mut Effects) {
+        if self.node.asks.marks.is_empty() {
+            return;
+        }
+        let marked = self.node.status.marked;
+        let is_synced = |waiter: &Waiter| waiter.number.is_some_and(|number| number <= marked);
+        let waiters = std::mem::take(&mut self.node.asks.marks);
+        let (over, left) =
+            waiters.into_iter().partition(|waiter| is_synced(waiter) || waiter.until <= now.mono);
+        self.node.asks.marks = left;
+        let over: Vec<Waiter> = over;
+        for waiter in over {
+            let mut reply = Chunks::default();
+            let mut written = Reply::new(&mut reply, Resp::V2);
+            written.array(2);
+            written.integer(i64::from(is_synced(&waiter)));
+            written.integer(0);
+            self.arrived(waiter.token, reply, now, out);
+        }
+    }
+
+    /// When the first of those who wait has no more patience.
+    pub(crate) fn mark_patience(&self) -> Instant {
+        self.node.asks.marks.iter().map(|waiter| waiter.until).min().unwrap_or(Instant::NEVER)
+    }
+}

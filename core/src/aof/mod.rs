@@ -1,0 +1,22 @@
+//! The append-only log: what changes keys is written down before anybody hears of it, and read again at the start.
+//!
+//! Each core writes a log of its own, one group of lines a turn, before any reply or message of that turn leaves ([`pen`]). A line is about one
+//! key ([`line`]), so that logs of so many shards can be read back into any number. What a command has changed is gathered while it runs
+//! ([`changes`]) and turned into lines when it has ([`scribe`]). The keeper, core 0, knows which files there are ([`manifest`]), reads them at the
+//! start ([`survey`], [`recover`], [`replay`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a
+//! moment in all logs ([`marks`]).
+//!
+//! See `docs/PERSISTENCE.md`.
+
+pub mod changes;
+pub mod group;
+pub mod line;
+pub mod manifest;
+pub mod marks;
+pub mod pen;
+pub mod reader;
+pub mod recover;
+pub mod replay;
+pub mod rewrite;
+pub mod scribe;
+pub mod survey;

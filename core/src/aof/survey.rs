@@ -1,0 +1,140 @@
+//! What a log holds, before any of it is read back: how far it is whole, which transactions it knows to count, what it was marked with.
+//!
+//! A transaction over several shards counts if its coordinator has written so: that happened after every part was written, and before anybody heard
+//! of it. While the machine runs on, what was written stays, synced or not, though the process is killed. If the machine itself went down, a log
+//! may have lost its end, each another; then all are read up to the last mark that all of them have, unless everything was synced before
+//! anybody heard of it.
+//!
+//! It knows lines. It does not know files.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::aof::line::{Line, TxName, line};
+use crate::event::CoreId;
+use crate::mutant::planted;
+
+/// What is known of one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Bytes up to the end of the last whole group.
+    pub whole: u64,
+    /// Marks, each with where its group ends.
+    marks: Vec<(u64, u64)>,
+    /// From the last mark on everything was synced before anybody heard of it.
+    is_always: bool,
+}
+
+impl Survey {
+    /// A group that ends there; what its lines say of transactions goes to `verdicts`.
+    pub fn take(&mut self, lines: &[u8], end: u64, core: CoreId, verdicts: &mut Verdicts) -> Result<(), String> {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (line, tx, len) = line(rest).ok_or("it has a line that is not understood")?;
+            match line {
+                Line::Commit { tx, cores } => drop(verdicts.committed.insert(tx, cores.into_owned())),
+                Line::Mark { number, is_always } => {
+                    self.marks.push((number, end));
+                    self.is_always = is_always;
+                }
+                _ => {}
+            }
+            if let Some(tx) = tx {
+                verdicts.parts.insert((tx, core));
+            }
+            rest = &rest[len..];
+        }
+        self.whole = end;
+        Ok(())
+    }
+}
+
+/// What is known of transactions, from all logs of a generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    committed: HashMap<TxName, Vec<CoreId>>,
+    parts: HashSet<(TxName, CoreId)>,
+}
+
+impl Verdicts {
+    /// True if what was written for a transaction counts.
+    pub fn counts(&self, tx: TxName) -> bool {
+        self.committed.contains_key(&tx) || planted("a transaction that was not committed is read back")
+    }
+
+    /// Transactions that count though a part of them is not there: a disk has lost what it said was safe.
+    pub fn maimed(&self) -> usize {
+        let is_maimed = |(tx, cores): &(&TxName, &Vec<CoreId>)| {
+            cores.iter().any(|core| !self.parts.contains(&(**tx, *core)))
+        };
+        self.committed.iter().filter(is_maimed).count()
+    }
+}
+
+/// How many bytes of each log of a generation count. `is_same_start`: the machine has run on since they were written.
+pub fn ends(surveys: &[Survey], verdicts: &Verdicts, is_same_start: bool) -> Vec<u64> {
+    let is_sure = is_same_start || surveys.iter().all(|survey| survey.is_always);
+    if is_sure && verdicts.maimed() == 0 || planted("after a loss of power logs are read to their ends") {
+        return surveys.iter().map(|survey| survey.whole).collect();
+    }
+    let last = |survey: &Survey| survey.marks.last().map_or(0, |(number, _)| *number);
+    let common = surveys.iter().map(last).min().unwrap_or(0);
+    let end = |survey: &Survey| survey.marks.iter().rfind(|(number, _)| *number == common).map_or(0, |(_, end)| *end);
+    surveys.iter().map(end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aof::line::Lines;
+    use crate::txn::work::TxId;
+
+    fn tx(index: u32) -> TxName {
+        TxName { core: CoreId(0), id: TxId { index, generation: 0 } }
+    }
+
+    /// Logs of so many cores; each step is a group of one line in one of them, ten bytes long as far as this is concerned.
+    fn surveyed(cores: u16, steps: &[(u16, &dyn Fn(&mut Lines))]) -> (Vec<Survey>, Verdicts) {
+        let mut surveys = vec![Survey::default(); usize::from(cores)];
+        let mut verdicts = Verdicts::default();
+        for (core, write) in steps {
+            let mut lines = Lines::default();
+            write(&mut lines);
+            let survey = &mut surveys[usize::from(*core)];
+            survey.take(&lines.bytes, survey.whole + 10, CoreId(*core), &mut verdicts).unwrap();
+        }
+        (surveys, verdicts)
+    }
+
+    #[test]
+    fn who_was_killed_loses_nothing_and_who_lost_power_goes_back_to_a_mark() {
+        let part = |lines: &mut Lines| lines.gone(Some(tx(1)), 0, b"k");
+        let commit = |lines: &mut Lines| lines.commit(tx(1), &[CoreId(0), CoreId(1)]);
+        let mark = |lines: &mut Lines| lines.mark(1, false);
+        let (surveys, verdicts) =
+            surveyed(2, &[(0, &part), (0, &mark), (1, &part), (1, &mark), (0, &commit), (0, &part)]);
+        assert!(verdicts.counts(tx(1)) && !verdicts.counts(tx(2)));
+        assert_eq!(verdicts.maimed(), 0);
+        assert_eq!(ends(&surveys, &verdicts, true), [40, 20]);
+        assert_eq!(ends(&surveys, &verdicts, false), [20, 20]);
+        let (surveys, verdicts) = surveyed(2, &[(0, &mark), (0, &part)]);
+        assert_eq!(ends(&surveys, &verdicts, false), [0, 0], "the other log has no mark");
+    }
+
+    #[test]
+    fn who_syncs_first_loses_nothing_to_power_either() {
+        let always = |lines: &mut Lines| lines.mark(1, true);
+        let gone = |lines: &mut Lines| lines.gone(None, 0, b"k");
+        let (surveys, verdicts) = surveyed(2, &[(0, &always), (1, &always), (1, &gone)]);
+        assert_eq!(ends(&surveys, &verdicts, false), [10, 20]);
+    }
+
+    #[test]
+    fn a_disk_that_has_lied_is_noticed() {
+        let always = |lines: &mut Lines| lines.mark(1, true);
+        let part = |lines: &mut Lines| lines.gone(Some(tx(1)), 0, b"k");
+        let commit = |lines: &mut Lines| lines.commit(tx(1), &[CoreId(0), CoreId(1)]);
+        let (surveys, verdicts) = surveyed(2, &[(0, &always), (1, &always), (0, &part), (0, &commit)]);
+        assert_eq!(verdicts.maimed(), 1);
+        assert_eq!(ends(&surveys, &verdicts, false), [10, 10], "back to where all agree");
+    }
+}
