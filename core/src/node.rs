@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::aof::pen::Pen;
+use crate::aof::pen::{Pen, SyncPolicy};
 use crate::config::Settings;
 use crate::config::order::ChangeOrder;
 use crate::engine::EngineConfig;
@@ -300,6 +300,10 @@ impl Node {
         self.gate();
         if !self.settings.appendonly && self.pen.is_on() {
             self.turn_page(None);
+        }
+        // That everything is synced is said with the next mark: what was written before may not be.
+        if self.settings.appendfsync != SyncPolicy::Always {
+            self.note_policy();
         }
         let policy = self.settings.maxmemory_policy;
         if std::mem::replace(&mut self.policy, policy) != policy {

@@ -431,7 +431,7 @@ impl Engine {
     /// Runs what a transaction has for this shard.
     fn run_body(&mut self, from: CoreId, tx: Option<TxId>, body: Body, now: Now, out: &mut Effects) -> Ran {
         let mut number = 0;
-        let written = self.node.pen.lines_written();
+        let written = self.node.pen.parts_written();
         self.node.pen.tx = tx.map(|id| TxName { core: from, id });
         let mut ran = match body {
             Body::Lock => {
@@ -464,7 +464,7 @@ impl Engine {
                 self.run_plan_step(from, *step)
             }
         };
-        if self.node.pen.tx.take().is_some() && self.node.pen.lines_written() != written {
+        if self.node.pen.tx.take().is_some() && self.node.pen.parts_written() != written {
             ran.logged = self.node.pen.generation;
         }
         if let Some(tx) = tx {

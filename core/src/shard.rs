@@ -185,6 +185,7 @@ impl Shard {
         {
             self.trash.add_record(record);
             self.counters.expired += 1;
+            self.changes.aside(|| Aside::Gone(database as u16, key.to_vec()));
             self.watches.expired(database as u16, key);
         }
     }
@@ -298,6 +299,7 @@ impl Shard {
         }
         let mut left = steps;
         let (watches, waiters, trash) = (&mut self.watches, &mut self.waiters, &mut self.trash);
+        let changes = &mut self.changes;
         for (number, database) in self.databases.iter_mut().enumerate() {
             if left == 0 {
                 break;
@@ -307,6 +309,7 @@ impl Shard {
                 database.expire_some(now, left, &|key| spared(number, key), &mut |record| {
                     watches.expired(number, record.key());
                     waiters.changed(number, record.key());
+                    changes.aside(|| Aside::Gone(number, record.key().to_vec()));
                     trash.add_record(record);
                 });
             left -= used.min(left);
@@ -564,6 +567,7 @@ impl<'a> Cx<'a> {
             self.shard.counters.dirty += 1;
             self.shard.watches.expired(database as u16, key.bytes);
             self.shard.waiters.changed(database as u16, key.bytes);
+            self.shard.changes.aside(|| Aside::Gone(database as u16, key.bytes.to_vec()));
         }
         due
     }

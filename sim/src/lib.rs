@@ -40,6 +40,7 @@ pub mod disk;
 pub mod machine;
 pub mod plan;
 pub mod reference;
+pub mod reboot;
 pub mod ring;
 pub mod run;
 mod seen;

@@ -90,6 +90,9 @@ pub struct Connection {
     pub broken: bool,
 }
 
+/// Names the machine's start in which a world begins.
+pub const FIRST_START: &str = "first";
+
 /// One core.
 pub struct Machine {
     /// What is tested.
@@ -137,20 +140,18 @@ impl Machine {
     pub fn new(core: u16, swarm: &Swarm, hash_seeds: [u64; 4], dice: &mut Dice) -> Machine {
         let mut random_seed = [0; 32];
         random_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.bits().to_le_bytes()));
-        let mut engine = Engine::new(EngineConfig {
+        let engine = Engine::new(EngineConfig {
             core: CoreId(core),
             cores: swarm.cores,
             credits: swarm.credits,
             hash_seeds,
             random_seed,
             settings: swarm.settings(),
-            process: std::sync::Arc::new(Process::default()),
+            process: std::sync::Arc::new(Process { boot: FIRST_START.into(), ..Process::default() }),
             instruments: Instruments::still(),
-
-            load: None,
+            load: swarm.log.map(|_| 0),
             persists: false,
         });
-        engine.node_mut().keep_journal();
         Machine {
             bytes_at_start: engine.node().shard.used_bytes(),
             table_bytes: vec![0; usize::from(swarm.databases)],

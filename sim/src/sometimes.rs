@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 96] = [
+pub const ALL: [&str; 99] = [
+    "everything was there after a restart",
+    "everything was there after a loss of power",
+    "the world ended in the middle of a transaction",
+
     "a snapshot was loaded",
     "a snapshot failed",
     "a key was saved before it was changed",

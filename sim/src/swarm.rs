@@ -1,5 +1,6 @@
 //! How one world is made: each kind of fault and each family of commands is on or off, so that rare things meet often.
 
+use darter_core::aof::pen::SyncPolicy;
 use darter_core::config::{OutputLimit, Settings};
 use darter_core::eviction::policy::Policy;
 use darter_core::node::FIXED_BYTES;
@@ -7,6 +8,9 @@ use darter_core::node::FIXED_BYTES;
 use crate::dice::{Concern, Dice};
 use crate::reference::streams::PAGE_ENTRIES;
 use crate::workload::families::Families;
+
+/// Logs are written anew from this size on, bytes.
+const REWRITE_BYTES: u64 = 3_000;
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +96,8 @@ pub struct Swarm {
     pub storms: bool,
     /// Bytes beside what a core takes anyway that each core has on average; 0: no limit.
     pub room: u64,
+    /// What changes is written down, and when that is durable.
+    pub log: Option<SyncPolicy>,
     /// What clients say.
     pub families: Families,
     /// What goes wrong.
@@ -135,6 +141,7 @@ impl Swarm {
             output_limit: if dice.chance(150) { *dice.pick(&[1_000, 20_000, 60_000]) } else { 0 },
             families,
             faults,
+            log: None,
             tight: dice.chance(500),
             policy: dice.pick(Policy::NAMES).1,
             storms: dice.chance(300),
@@ -146,6 +153,11 @@ impl Swarm {
             },
         };
         swarm.faults.disk = dice.chance(300);
+        swarm.log = match dice.below(10) {
+            0 => Some(SyncPolicy::Always),
+            1 | 2 => Some(SyncPolicy::EverySecond),
+            _ => None,
+        };
         swarm
     }
 
@@ -158,7 +170,7 @@ impl Swarm {
         swarm.depth = 4;
         swarm.output_limit = 0;
         swarm.faults = Faults::NONE;
-        (swarm.storms, swarm.room) = (false, 0);
+        (swarm.storms, swarm.room, swarm.log) = (false, 0, None);
         swarm.families = Families::default();
         swarm
     }
@@ -170,6 +182,10 @@ impl Swarm {
         settings.save.clear();
         // Where a page of a stream ends is told by entries alone.
         (settings.stream_node_max_bytes, settings.stream_node_max_entries) = (0, PAGE_ENTRIES as u64);
+        if let Some(policy) = self.log {
+            (settings.appendonly, settings.appendfsync) = (true, policy);
+            settings.auto_aof_rewrite_min_size = REWRITE_BYTES;
+        }
         settings.maxmemory_policy = self.policy;
         if self.room > 0 {
             settings.maxmemory = (FIXED_BYTES as u64 + self.room) * u64::from(self.cores);

@@ -4,6 +4,7 @@
 use std::mem::MaybeUninit;
 
 use darter_core::Engine;
+use darter_core::aof::pen::LogFlush;
 use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Door, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::time::Now;
@@ -89,6 +90,9 @@ impl World<'_> {
         self.carry_out(core);
         for index in std::mem::take(&mut self.machines[core].outputs) {
             self.send_output(core, index);
+        }
+        if self.swarm.log.is_some() && self.failure.is_none() && self.schedule.chance(4) {
+            self.ask_what_would_be_left();
         }
         let machine = &self.machines[core];
         if let Err(text) = self.witness.nobody_is_late(&machine.engine, machine.turn_began) {
@@ -253,7 +257,10 @@ impl World<'_> {
     }
 
     fn touch_files(&mut self, core: usize, request: DiskRequest) -> DiskOutcome {
-        let is_refused = self.swarm.faults.disk && !self.calm && self.schedule.chance(150);
+        let is_refused = self.swarm.faults.disk
+            && !self.calm
+            && !matches!(request, DiskRequest::Sync { .. })
+            && self.schedule.chance(150);
         let done = self.disk.carry_out(request, is_refused);
         if is_refused {
             self.sometimes.met("the disk refused something");
@@ -413,7 +420,17 @@ impl World<'_> {
         any
     }
 
+    /// What the turn has changed is in the log before anybody hears of it.
+    fn write_log(&mut self, core: usize) {
+        while let Some(LogFlush { path, bytes, durability }) = self.machines[core].engine.log_flush() {
+            self.disk.add(path, bytes, durability);
+            let bytes = bytes.len();
+            self.handle(core, Event::LogWritten { bytes, failure: None });
+        }
+    }
+
     fn carry_out(&mut self, core: usize) {
+        self.write_log(core);
         let undrawn = self.machines[core].engine.undrawn();
         let id = darter_core::event::CoreId(core as u16);
         let mut first = None;

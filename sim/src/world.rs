@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use darter_core::aof::pen::SyncPolicy;
+use darter_core::config::Settings;
 use darter_core::event::{ConnId, Event};
 use darter_core::hash::KeyHasher;
 use darter_core::time::{Instant, Now};
@@ -17,8 +19,9 @@ use crate::check::{accounting, content, rest};
 use crate::client::{Client, Op};
 use crate::dice::{Concern, Dice};
 use crate::disk::Disk;
-use crate::machine::{Input, Machine};
+use crate::machine::{FIRST_START, Input, Machine};
 use crate::plan::{Deed, Plan};
+use crate::reboot;
 use crate::ring::Ring;
 use crate::sometimes::Sometimes;
 use crate::swarm::Swarm;
@@ -30,6 +33,8 @@ pub const EPOCH_MILLIS: u64 = 1_700_000_000_000;
 const DRAIN_NANOS: u64 = 60_000_000_000;
 /// After so many rounds those who wait for ever are only told to go on: pushing to what is no list helps nobody.
 const ROUNDS_OF_CHOICE: u32 = 40;
+/// Lines of the log that are shown where it is not enough.
+const LINES_SHOWN: usize = 120;
 /// Events between two recounts.
 const RECOUNT_EVERY: u64 = 300;
 
@@ -146,11 +151,81 @@ impl<'p> World<'p> {
             calm: false,
             stopping: false,
         };
+        if world.swarm.log.is_some() {
+            world.start_with_log();
+        }
+        world.machines.iter_mut().for_each(|machine| machine.engine.node_mut().keep_journal());
         match plan.steps.first() {
             Some(first) => world.at(first.at, Happening::Step(0)),
             None => world.calm = true,
         }
         world
+    }
+
+    /// The cores find no log, and begin one.
+    fn start_with_log(&mut self) {
+        let now = self.clocks();
+        let mut engines: Vec<_> = self.machines.iter().map(|machine| machine.engine.clone()).collect();
+        if let Err(text) = reboot::start(&mut engines, &mut self.disk, now) {
+            self.fail(text);
+        }
+        for (machine, engine) in self.machines.iter_mut().zip(engines) {
+            machine.engine = engine;
+        }
+    }
+
+    /// If everything ended now, and began again on other cores, what would be there?
+    pub(crate) fn ask_what_would_be_left(&mut self) {
+        let is_in_a_turn = |machine: &Machine| machine.limit_read.is_some() || !machine.pending.is_empty();
+        let is_switched_off = |machine: &Machine| {
+            !machine.engine.settings().appendonly || machine.engine.node().pen.failure().is_some()
+        };
+        if self.machines.iter().any(|machine| is_in_a_turn(machine) || is_switched_off(machine)) {
+            return;
+        }
+        let always = self.swarm.log == Some(SyncPolicy::Always);
+        let by_power = always && self.schedule.chance(500);
+        let (mut disk, boot) = match by_power {
+            true => (self.disk.after_power_loss(&mut self.schedule), "second"),
+            false => (self.disk.clone(), FIRST_START),
+        };
+        let now = self.clocks();
+        let cores = self.schedule.between(1, 4) as u16;
+        let seeds = [self.schedule.bits(), 2, 3, 4];
+        // Nothing goes because memory is short: it would not be there.
+        let settings = Settings { maxmemory: 0, ..self.swarm.settings() };
+        let mut engines: Vec<_> =
+            (0..cores).map(|core| reboot::engine(core, cores, &settings, seeds, 8, boot)).collect();
+        if let Err(text) = reboot::start(&mut engines, &mut disk, now) {
+            return self.fail(format!("after a restart: {text}"));
+        }
+        let latest = self.machines.iter().map(|machine| machine.engine.node().shard.judged());
+        let judged = latest.max().unwrap_or_default().max(now.unix());
+        let with_hashes = !self.swarm.faults.clock_jump;
+        let there = reboot::content(self.machines.iter().map(|machine| &machine.engine), judged, with_hashes);
+        let back = reboot::content(engines.iter(), judged, with_hashes);
+        let all: reboot::Content = there.iter().chain(&back).map(|(key, words)| (key.clone(), words.clone())).collect();
+        let spared = reboot::claimed(self.machines.iter().map(|machine| &machine.engine), &all);
+        if let Some(text) = reboot::difference(&there, &back, &spared) {
+            // Those about this key, about everything, and about transactions.
+            let name = text.split([' ', ':']).nth(2).unwrap_or_default().to_string();
+            let is_about = |line: &String| {
+                line.contains(&name) || ["Flush", "Swap", "Commit", "Mark"].iter().any(|word| line.contains(word))
+            };
+            let lines: Vec<String> = self.disk.lines().into_iter().filter(is_about).collect();
+            let from = lines.len().saturating_sub(LINES_SHOWN);
+            let manifest = self.disk.manifest();
+            let text = format!("{text}\n{manifest}{}", lines[from..].join("\n"));
+            return self.fail(format!("after a restart on {cores} cores (power was lost: {by_power}): {text}"));
+        }
+        self.sometimes.met(if by_power {
+            "everything was there after a loss of power"
+        } else {
+            "everything was there after a restart"
+        });
+        if !spared.is_empty() {
+            self.sometimes.met("the world ended in the middle of a transaction");
+        }
     }
 
     /// Lets everything happen and checks it.
@@ -188,6 +263,9 @@ impl<'p> World<'p> {
             self.happen(happening);
         }
         self.settle("after the plan");
+        if self.swarm.log.is_some() && self.failure.is_none() {
+            self.ask_what_would_be_left();
+        }
         let mut rounds = 0;
         while self.failure.is_none() && self.somebody_waits() {
             rounds += 1;

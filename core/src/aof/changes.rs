@@ -9,7 +9,7 @@ use crate::shard::Cx;
 /// What concerns more than what the running command says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Aside {
-    /// A key went because memory was short.
+    /// A key went because memory was short or its time had come: whoever reads this back may judge by a clock that was set back.
     Gone(u16, Vec<u8>),
     /// A database was emptied, or all were.
     Flushed(Option<u16>),

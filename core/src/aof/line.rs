@@ -125,13 +125,13 @@ pub struct Lines {
     /// What is written.
     pub bytes: Vec<u8>,
     instant: Option<UnixMillis>,
-    count: u64,
+    parts: u64,
 }
 
 impl Lines {
-    /// Lines so far, those of instants not counted.
-    pub fn count(&self) -> u64 {
-        self.count
+    /// Lines of transactions so far.
+    pub fn parts(&self) -> u64 {
+        self.parts
     }
 
     /// Forgets what is written; the room is kept.
@@ -159,7 +159,7 @@ impl Lines {
             self.bytes.push(INSTANT);
             self.number(instant.0);
         }
-        self.count += 1;
+        self.parts += u64::from(tx.is_some());
         self.bytes.push(if tx.is_some() { kind | OF_TRANSACTION } else { kind });
         if let Some(tx) = tx {
             self.name(tx);
@@ -378,7 +378,7 @@ mod tests {
                 "Mark { number: 8, is_always: true }".into(),
             ]
         );
-        assert_eq!(lines.count(), 9);
+        assert_eq!(lines.parts(), 3);
         lines.clear();
         lines.command(None, 0, UnixMillis(5), 1, [&b"x"[..]].into_iter());
         assert_eq!(read(&lines.bytes)[0].0, "Instant(UnixMillis(5))", "what is written anew stands for itself");

@@ -12,7 +12,7 @@ use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Reply, Resp};
 use crate::session::ClientId;
-use crate::snapshot::keeper::NOBODY;
+use crate::snapshot::keeper::MARKER;
 use crate::snapshot::status::ToKeeper;
 use crate::time::{Instant, Now};
 use crate::transact::Draft;
@@ -110,6 +110,12 @@ impl Engine {
         self.judge_log(now);
     }
 
+    /// A core has marked its log, and had written so many bytes of which this core did not know.
+    pub(crate) fn heard_of_mark(&mut self, bytes: u64, now: Now) {
+        self.keeper.log_bytes += bytes;
+        self.judge_log(now);
+    }
+
     /// Somebody waits until what is written now is durable; the number of the mark that says so.
     pub(crate) fn want_mark(&mut self, now: Now) -> u64 {
         let marks = &mut self.keeper.marks;
@@ -146,7 +152,7 @@ impl Engine {
             clock: self.node.clock,
             round: 0,
         };
-        self.launch(Token { conn: NOBODY, sequence: number }, draft, circumstances, now, out);
+        self.launch(Token { conn: MARKER, sequence: number }, draft, circumstances, now, out);
     }
 
     /// A mark reaches this shard.
@@ -154,7 +160,8 @@ impl Engine {
         let policy = self.node.settings.appendfsync;
         let pen = &mut self.node.pen;
         if let Some(path) = pen.path().map(str::to_string) {
-            pen.mark(number, policy == SyncPolicy::Always);
+            let bytes = pen.mark(number, policy == SyncPolicy::Always);
+            self.node.asks.ask(ToKeeper::Marked(bytes), None);
             if policy == SyncPolicy::EverySecond {
                 return self.files.begin(Purpose::Mark(number), DiskRequest::Sync { path }, out);
             }

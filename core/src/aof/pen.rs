@@ -70,6 +70,10 @@ pub struct Pen {
     pub(crate) synced: u64,
     /// Bytes of it that the keeper knows of.
     told: u64,
+    /// Since the last mark the keeper has been told that there is something.
+    is_told: bool,
+    /// The log says that everything is durable before anybody hears of it.
+    pub(crate) is_always: bool,
     /// The process stops: everything is durable before anybody hears of it.
     pub(crate) is_ending: bool,
     failure: Option<String>,
@@ -83,10 +87,10 @@ impl Pen {
         self.path.is_some()
     }
 
-    /// Counts what is written, so that it can be told whether something was.
+    /// Counts the lines of transactions, so that it can be told whether there was one.
     #[inline]
-    pub(crate) fn lines_written(&self) -> u64 {
-        self.lines.count()
+    pub(crate) fn parts_written(&self) -> u64 {
+        self.lines.parts()
     }
 
     /// Why nothing can be written, if that is so.
@@ -104,9 +108,10 @@ impl Pen {
     pub(crate) fn turn_page(&mut self, path: Option<String>, generation: u32) {
         self.close_group(true);
         self.failure = None;
+        self.is_always = false;
         self.path = path;
         self.generation = generation;
-        (self.size, self.synced, self.told) = (0, 0, 0);
+        (self.size, self.synced, self.told, self.is_told) = (0, 0, 0, false);
         self.lines.clear();
         if let Some(path) = &self.path {
             self.portions.push(Portion {
@@ -214,21 +219,23 @@ impl Pen {
     /// True if something was written that the keeper does not know of.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        self.size > self.told
+        !self.is_told && self.size > self.told
     }
 
     /// How much.
     pub(crate) fn tell(&mut self) -> u64 {
+        self.is_told = true;
         let news = self.size - self.told;
         self.told = self.size;
         news
     }
 
-    /// One moment in all logs. It is no news.
-    pub(crate) fn mark(&mut self, number: u64, is_always: bool) {
-        let before = self.lines.bytes.len();
+    /// One moment in all logs. How many bytes the keeper does not know of.
+    pub(crate) fn mark(&mut self, number: u64, is_always: bool) -> u64 {
         self.write().mark(number, is_always);
-        self.told += (self.lines.bytes.len() - before) as u64;
+        (self.is_told, self.is_always) = (false, is_always);
+        let all = self.size + self.pending_bytes() as u64;
+        all - std::mem::replace(&mut self.told, all)
     }
 
     /// What is in the file is durable.

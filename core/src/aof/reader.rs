@@ -63,6 +63,9 @@ impl Reader {
             return Next::Read;
         }
         if !self.has_header {
+            if rest.is_empty() && self.is_read {
+                return Next::End(0);
+            }
             let known = rest.len().min(HEADER.len());
             if rest[..known] != HEADER[..known] {
                 return Next::Damaged(0);

@@ -103,6 +103,12 @@ impl Recovery {
         }
     }
 
+    /// True if the file that is read was being written when the process ended, or nothing of it counts.
+    fn is_open(&self) -> bool {
+        let log = self.generation().and_then(|generation| generation.logs.get(self.current));
+        log.is_some_and(|log| log.size.is_none_or(|size| size == 0))
+    }
+
     fn generation(&self) -> Option<&Generation> {
         self.manifest.generations.get(self.at)
     }
@@ -179,6 +185,12 @@ impl Engine {
                 let current = recovery.current;
                 recovery.readers[current].add(&bytes);
                 self.node.status.loaded_bytes += bytes.len() as u64;
+            }
+            // It was named before it was begun.
+            (Stage::Survey | Stage::Replay, DiskOutcome::Missing) if recovery.is_open() => {
+                recovery.is_reading = false;
+                let current = recovery.current;
+                recovery.readers[current].add(&[]);
             }
             (Stage::Survey | Stage::Replay, DiskOutcome::Missing) => {
                 let path = recovery.readers[recovery.current].path.clone();
@@ -324,10 +336,10 @@ impl Engine {
                 )),
                 None => {}
             }
-            if log.size.is_none() {
+            if log.size.is_none() && *end > 0 {
                 to_sync.push(format!("{directory}/{}", log.name));
-                log.size = Some(*end);
             }
+            log.size = Some(*end);
         }
         let maimed = verdicts.maimed();
         if maimed > 0 {

@@ -7,6 +7,8 @@
 //! It knows files by name. It does not know what is in them.
 
 use crate::aof::manifest::{Generation, LogFile, Manifest};
+use crate::aof::pen::SyncPolicy;
+use crate::aof::survey::NO_MARK;
 use crate::engine::Engine;
 use crate::event::{DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
@@ -44,6 +46,16 @@ impl Node {
         self.write_down_asides();
         self.shard.changes.want(path.is_some());
         self.pen.turn_page(path, generation.unwrap_or(0));
+        self.note_policy();
+    }
+
+    /// From here on everything is synced before anybody hears of it, or not any more.
+    pub(crate) fn note_policy(&mut self) {
+        let is_always = self.settings.appendfsync == SyncPolicy::Always;
+        if self.pen.is_on() && self.pen.is_always != is_always {
+            self.pen.is_always = is_always;
+            self.pen.write().mark(NO_MARK, is_always);
+        }
     }
 
     /// The logs of a generation that is about to be written.

@@ -13,6 +13,9 @@ use crate::aof::line::{Line, TxName, line};
 use crate::event::CoreId;
 use crate::mutant::planted;
 
+/// Marks count from 1: this one only says what holds from there on in this log.
+pub const NO_MARK: u64 = 0;
+
 /// What is known of one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
@@ -33,7 +36,9 @@ impl Survey {
             match line {
                 Line::Commit { tx, cores } => drop(verdicts.committed.insert(tx, cores.into_owned())),
                 Line::Mark { number, is_always } => {
-                    self.marks.push((number, end));
+                    if number != NO_MARK {
+                        self.marks.push((number, end));
+                    }
                     self.is_always = is_always;
                 }
                 _ => {}

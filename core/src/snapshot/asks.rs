@@ -129,6 +129,10 @@ impl Engine {
                 self.heard_of_log(bytes, now);
                 None
             }
+            ToKeeper::Marked(bytes) => {
+                self.heard_of_mark(bytes, now);
+                None
+            }
             ToKeeper::Sync => Some(self.want_mark(now)),
             ToKeeper::Synced(number) => {
                 self.heard_of_sync(from, number, now, out);

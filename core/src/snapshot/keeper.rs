@@ -33,6 +33,9 @@ pub const KEEPER: CoreId = CoreId(0);
 /// No client: what the keeper does, nobody waits for as for a reply.
 pub const NOBODY: ConnId = ConnId { index: u32::MAX, generation: u32::MAX };
 
+/// No client either: in its name moments are marked in the log.
+pub const MARKER: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 1 };
+
 /// After a snapshot has failed, the next one that is due by itself waits so long.
 const RETRY_MILLIS: u64 = 5_000;
 

@@ -73,6 +73,8 @@ pub enum ToKeeper {
     Rewrite,
     /// So many bytes were written down since the last time.
     Logged(u64),
+    /// My log is marked; so many bytes were written down since the last time.
+    Marked(u64),
     /// Mark all logs and make them durable. Answered by the mark's number.
     Sync,
     /// My log is durable up to this mark.

@@ -2,7 +2,7 @@
 //!
 //! The file is loaded by an engine of its own, through the loader that serves production.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use darter_core::config::Settings;
@@ -10,7 +10,7 @@ use darter_core::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, Even
 use darter_core::host::{Instruments, Process};
 use darter_core::message::Token;
 use darter_core::node::Applied;
-use darter_core::snapshot::keeper::NOBODY;
+use darter_core::snapshot::keeper::{MARKER, NOBODY};
 use darter_core::time::{Instant, Now};
 use darter_core::txn::work::TxId;
 use darter_core::{Engine, EngineConfig};
@@ -31,6 +31,8 @@ pub type Content = Vec<BTreeMap<Vec<u8>, Entry>>;
 pub struct Snapshots {
     /// Cuts under way, by transaction.
     cuts: BTreeMap<(u16, TxId), (Op, u64)>,
+    /// Marks under way.
+    marks: BTreeSet<(u16, TxId)>,
     /// By a snapshot's number: the file, and an instant by which it may be loaded.
     files: BTreeMap<u64, (Vec<u8>, u64)>,
     /// Snapshots whose file is what it must be.
@@ -67,6 +69,12 @@ impl Snapshots {
                     witness.replay.heard(op, Reply::ok(), turn.moment)?;
                 }
             }
+            // A mark in the log looks at nothing.
+            Applied::Began { tx, token: Token { conn: MARKER, .. } } => {
+                witness.snapshots.marks.insert((core, tx));
+            }
+            Applied::Part { from, tx, .. } if witness.snapshots.marks.contains(&(from.0, tx)) => {}
+            Applied::Ended { tx, .. } if witness.snapshots.marks.remove(&(core, tx)) => {}
             _ => return Ok(false),
         }
         Ok(true)

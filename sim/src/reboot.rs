@@ -1,0 +1,210 @@
+//! Cores that start: what a disk holds is read back, by the code that serves production, on as many cores as there are now.
+//!
+//! It also asks what would be there if the world ended now, and compares. It knows files and content. It does not know what led to them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use darter_core::aof::pen::LogFlush;
+use darter_core::config::Settings;
+use darter_core::event::{CoreId, DiskOutcome, Effect, Effects, Event, OperationId};
+use darter_core::host::{Instruments, Process};
+use darter_core::message::Message;
+use darter_core::time::{Now, UnixMillis};
+use darter_core::txn::intent::Fingerprint;
+use darter_core::value::container::Container;
+use darter_core::value::record::Record;
+use darter_core::value::stream::{Stream, StreamId};
+use darter_core::{Engine, EngineConfig};
+
+use crate::disk::Disk;
+
+/// Steps until everything must be loaded.
+const STEPS_MAX: usize = 2_000_000;
+
+/// A core at its start, with a log.
+pub fn engine(core: u16, cores: u16, settings: &Settings, seeds: [u64; 4], credits: usize, boot: &str) -> Engine {
+    Engine::new(EngineConfig {
+        core: CoreId(core),
+        cores,
+        credits,
+        hash_seeds: seeds,
+        random_seed: [core as u8 + 1; 32],
+        settings: settings.clone(),
+        process: Arc::new(Process { boot: boot.into(), ..Process::default() }),
+        instruments: Instruments::still(),
+        load: Some(0),
+        persists: false,
+    })
+}
+
+enum Given {
+    Message(CoreId, Message),
+    Disk(OperationId, DiskOutcome),
+}
+
+/// Lets cores read what a disk holds, until clients may come.
+///
+/// # Errors
+/// When they refuse to, or stand still.
+pub fn start(engines: &mut [Engine], disk: &mut Disk, now: Now) -> Result<(), String> {
+    let mut queue: VecDeque<(usize, Given)> = VecDeque::new();
+    let mut effects = Effects::default();
+    for core in 0..engines.len() {
+        engines[core].handle(now, Event::Start, &mut effects);
+        carry_out(engines, core, disk, now, &mut effects, &mut queue)?;
+    }
+    for _ in 0..STEPS_MAX {
+        let busy = (0..engines.len()).find(|core| engines[*core].has_background());
+        if let Some((core, given)) = queue.pop_front() {
+            let event = match given {
+                Given::Message(from, message) => Event::Message { from, message },
+                Given::Disk(operation, outcome) => Event::Disk { operation, outcome },
+            };
+            engines[core].handle(now, event, &mut effects);
+            carry_out(engines, core, disk, now, &mut effects, &mut queue)?;
+        } else if let Some(core) = busy {
+            engines[core].handle(now, Event::Slice { steps: 8 }, &mut effects);
+            carry_out(engines, core, disk, now, &mut effects, &mut queue)?;
+        } else if engines.iter().all(|engine| !engine.node().status.is_loading) {
+            return Ok(());
+        } else {
+            return Err("cores that start stand still".into());
+        }
+    }
+    Err("cores that start do not come to an end".into())
+}
+
+fn carry_out(
+    engines: &mut [Engine],
+    core: usize,
+    disk: &mut Disk,
+    now: Now,
+    effects: &mut Effects,
+    queue: &mut VecDeque<(usize, Given)>,
+) -> Result<(), String> {
+    while let Some(LogFlush { path, bytes, durability }) = engines[core].log_flush() {
+        disk.add(path, bytes, durability);
+        let bytes = bytes.len();
+        engines[core].handle(now, Event::LogWritten { bytes, failure: None }, effects);
+    }
+    for effect in effects.drain() {
+        match effect {
+            Effect::Send { to, message } => {
+                queue.push_back((to.index(), Given::Message(CoreId(core as u16), message)));
+            }
+            Effect::Disk { operation, request } => {
+                let outcome = disk.carry_out(request, false).outcome;
+                queue.push_back((core, Given::Disk(operation, outcome)));
+            }
+            Effect::Fail { text } => return Err(text),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What lives under each key, in words that do not depend on how it lies in memory; without the keys of `spared`.
+pub type Content = BTreeMap<(usize, Vec<u8>), String>;
+
+/// What lives on these cores by an instant. Fields whose time has come are not written down, so after a jump of the clock hashes may differ.
+pub fn content<'a>(
+    engines: impl Iterator<Item = &'a Engine>,
+    judged: UnixMillis,
+    with_hashes: bool,
+) -> Content {
+    let mut content = Content::new();
+    for engine in engines {
+        for (number, database) in engine.node().shard.databases().iter().enumerate() {
+            let is_told = |record: &&Record| {
+                let is_hash = matches!(record.container(), Some(Container::Hash(_)));
+                !record.is_due(judged) && (with_hashes || !is_hash)
+            };
+            for record in database.iter().filter(is_told) {
+                content.insert((number, record.key().to_vec()), words(record, judged));
+            }
+        }
+    }
+    content
+}
+
+/// Keys that somebody may be about to change.
+pub fn claimed<'a>(engines: impl Iterator<Item = &'a Engine>, content: &Content) -> BTreeSet<(usize, Vec<u8>)> {
+    let mut claimed = BTreeSet::new();
+    for engine in engines {
+        let (queue, hasher) = (&engine.node().queue, engine.node().shard.hasher());
+        if queue.is_empty() {
+            continue;
+        }
+        let is_claimed = |(number, key): &&(usize, Vec<u8>)| {
+            queue.is_claimed(Fingerprint::new(*number as u16, hasher.hash(key)))
+        };
+        claimed.extend(content.keys().filter(is_claimed).cloned());
+    }
+    claimed
+}
+
+fn words(record: &Record, judged: UnixMillis) -> String {
+    let deadline = record.deadline().map(|at| at.0);
+    let value = match record.container() {
+        None => format!("{:?}", record.string().map(|string| string.to_vec())),
+        Some(Container::List(list)) => {
+            format!("{:?}", list.iter().map(|element| element.to_vec()).collect::<Vec<_>>())
+        }
+        Some(Container::Set(set)) => {
+            format!("{:?}", set.iter().map(|member| member.to_vec()).collect::<BTreeSet<_>>())
+        }
+        Some(Container::SortedSet(set)) => {
+            let members = set.iter().map(|(member, score)| (member.to_vec(), score.to_bits()));
+            format!("{:?}", members.collect::<BTreeMap<_, _>>())
+        }
+        Some(Container::Hash(hash)) => {
+            let living = hash.iter().filter(|field| field.deadline.is_none_or(|at| at > judged));
+            let fields = living.map(|field| (field.name.to_vec(), (field.value.to_vec(), field.deadline)));
+            format!("{:?}", fields.collect::<BTreeMap<_, _>>())
+        }
+        Some(Container::Stream(stream)) => words_of_stream(stream),
+    };
+    format!("{deadline:?} {value}")
+}
+
+/// When consumers were last seen is not written down.
+fn words_of_stream(stream: &Stream) -> String {
+    let entries: Vec<_> = stream
+        .range(StreamId::MIN, StreamId::MAX)
+        .map(|entry| {
+            let words = entry.pairs().map(|(field, value)| (field.to_vec(), value.to_vec()));
+            (entry.id, words.collect::<Vec<_>>())
+        })
+        .collect();
+    let groups: BTreeMap<_, _> = stream
+        .groups()
+        .map(|group| {
+            let pending: Vec<_> = group
+                .pending()
+                .from(StreamId::MIN)
+                .map(|(id, pending)| {
+                    let name = group.consumer(pending.consumer).name().to_vec();
+                    (id, name, pending.delivered, pending.times)
+                })
+                .collect();
+            let consumers: BTreeSet<_> =
+                group.consumers().map(|(_, consumer)| consumer.name().to_vec()).collect();
+            (group.name().to_vec(), (group.last_id, group.entries_read, pending, consumers))
+        })
+        .collect();
+    format!("{entries:?} {:?} {groups:?}", (stream.last_id(), stream.added(), stream.max_deleted()))
+}
+
+/// The first difference between what was there and what was read back, but under keys that are `spared`.
+pub fn difference(there: &Content, back: &Content, spared: &BTreeSet<(usize, Vec<u8>)>) -> Option<String> {
+    let keys: BTreeSet<_> = there.keys().chain(back.keys()).filter(|key| !spared.contains(*key)).collect();
+    keys.into_iter().find(|key| there.get(*key) != back.get(*key)).map(|key| {
+        let (database, name) = (key.0, String::from_utf8_lossy(&key.1));
+        format!(
+            "database {database}, {name}: there was {:?}, read back is {:?}",
+            there.get(key),
+            back.get(key)
+        )
+    })
+}
