@@ -108,6 +108,11 @@ mod compiled {
         "what is made ahead of the walk is written",
         "the cut is made shard by shard",
         "a flushed database is forgotten by the walk",
+        "a transaction ends without its line in the log",
+        "a key that is gone is not written down",
+        "what a command says in other words is forgotten",
+        "that a key was evicted is not written down",
+        "the manifest names a snapshot that is not published",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);

@@ -29,7 +29,13 @@ impl AppendFile {
         (written, outcome.err())
     }
 
-    fn try_add(&mut self, path: &str, bytes: &[u8], durability: Durability, written: &mut usize) -> io::Result<()> {
+    fn try_add(
+        &mut self,
+        path: &str,
+        bytes: &[u8],
+        durability: Durability,
+        written: &mut usize,
+    ) -> io::Result<()> {
         let file = self.file(path)?;
         while *written < bytes.len() {
             match file.write(&bytes[*written..]) {
@@ -76,9 +82,11 @@ mod tests {
         fs::create_dir(&above).unwrap();
         let path = above.join("logs/one.log").display().to_string();
         let mut file = AppendFile::default();
-        for (bytes, durability) in
-            [(&b"one "[..], Durability::Written), (b"two ", Durability::Final), (b"three", Durability::Synced)]
-        {
+        for (bytes, durability) in [
+            (&b"one "[..], Durability::Written),
+            (b"two ", Durability::Final),
+            (b"three", Durability::Synced),
+        ] {
             let (written, error) = file.add(&path, bytes, durability);
             assert!(error.is_none() && written == bytes.len());
         }

@@ -76,6 +76,11 @@ mod planted {
         "what is made ahead of the walk is written",
         "the cut is made shard by shard",
         "a flushed database is forgotten by the walk",
+        "a transaction ends without its line in the log",
+        "a key that is gone is not written down",
+        "what a command says in other words is forgotten",
+        "that a key was evicted is not written down",
+        "the manifest names a snapshot that is not published",
     ];
 
     /// What a line says of a simulator that does not find this fault.

@@ -28,8 +28,8 @@ pub struct Disk {
 pub struct Done {
     /// The answer.
     pub outcome: DiskOutcome,
-    /// A file that got its name.
-    pub published: Option<Vec<u8>>,
+    /// A file that got its name: this.
+    pub published: Option<(String, Vec<u8>)>,
 }
 
 impl Disk {
@@ -75,7 +75,7 @@ impl Disk {
             },
             DiskRequest::Publish { from, to } => match self.files.remove(&from) {
                 Some(mut file) => {
-                    published = Some(file.bytes.clone());
+                    published = Some((to.clone(), file.bytes.clone()));
                     file.synced = file.bytes.len();
                     self.files.insert(to, file);
                     Ok(DiskOutcome::Done)

@@ -23,7 +23,14 @@ use crate::disk::Disk;
 const STEPS_MAX: usize = 2_000_000;
 
 /// A core at its start, with a log.
-pub fn engine(core: u16, cores: u16, settings: &Settings, seeds: [u64; 4], credits: usize, boot: &str) -> Engine {
+pub fn engine(
+    core: u16,
+    cores: u16,
+    settings: &Settings,
+    seeds: [u64; 4],
+    credits: usize,
+    boot: &str,
+) -> Engine {
     Engine::new(EngineConfig {
         core: CoreId(core),
         cores,
@@ -129,7 +136,10 @@ pub fn content<'a>(
 }
 
 /// Keys that somebody may be about to change.
-pub fn claimed<'a>(engines: impl Iterator<Item = &'a Engine>, content: &Content) -> BTreeSet<(usize, Vec<u8>)> {
+pub fn claimed<'a>(
+    engines: impl Iterator<Item = &'a Engine>,
+    content: &Content,
+) -> BTreeSet<(usize, Vec<u8>)> {
     let mut claimed = BTreeSet::new();
     for engine in engines {
         let (queue, hasher) = (&engine.node().queue, engine.node().shard.hasher());

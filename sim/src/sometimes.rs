@@ -7,7 +7,6 @@ pub const ALL: [&str; 99] = [
     "everything was there after a restart",
     "everything was there after a loss of power",
     "the world ended in the middle of a transaction",
-
     "a snapshot was loaded",
     "a snapshot failed",
     "a key was saved before it was changed",

@@ -265,11 +265,13 @@ impl World<'_> {
         if is_refused {
             self.sometimes.met("the disk refused something");
         }
-        if let Some(file) = done.published {
+        if let Some((path, file)) = done.published {
             let engines = self.machines.iter().map(|machine| machine.engine.node().shard.judged().0);
             let latest = engines.max().unwrap_or_default().max(self.clocks().unix().0);
-            let number = self.machines[core].engine.node().status.begun;
-            self.witness.snapshots.published(number, file, latest);
+            let generation = path.split('.').rev().nth(2).filter(|_| path.ends_with(".base.rdb"));
+            let generation: Option<u64> = generation.and_then(|number| number.parse().ok());
+            let begun = self.machines[core].engine.node().status.begun;
+            self.witness.snapshots.published(generation.map_or(begun, |number| number << 32), file, latest);
         }
         done.outcome
     }

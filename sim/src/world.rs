@@ -204,19 +204,22 @@ impl<'p> World<'p> {
         let with_hashes = !self.swarm.faults.clock_jump;
         let there = reboot::content(self.machines.iter().map(|machine| &machine.engine), judged, with_hashes);
         let back = reboot::content(engines.iter(), judged, with_hashes);
-        let all: reboot::Content = there.iter().chain(&back).map(|(key, words)| (key.clone(), words.clone())).collect();
+        let all: reboot::Content =
+            there.iter().chain(&back).map(|(key, words)| (key.clone(), words.clone())).collect();
         let spared = reboot::claimed(self.machines.iter().map(|machine| &machine.engine), &all);
         if let Some(text) = reboot::difference(&there, &back, &spared) {
             // Those about this key, about everything, and about transactions.
             let name = text.split([' ', ':']).nth(2).unwrap_or_default().to_string();
             let is_about = |line: &String| {
-                line.contains(&name) || ["Flush", "Swap", "Commit", "Mark"].iter().any(|word| line.contains(word))
+                line.contains(&name)
+                    || ["Flush", "Swap", "Commit", "Mark"].iter().any(|word| line.contains(word))
             };
             let lines: Vec<String> = self.disk.lines().into_iter().filter(is_about).collect();
             let from = lines.len().saturating_sub(LINES_SHOWN);
             let manifest = self.disk.manifest();
             let text = format!("{text}\n{manifest}{}", lines[from..].join("\n"));
-            return self.fail(format!("after a restart on {cores} cores (power was lost: {by_power}): {text}"));
+            return self
+                .fail(format!("after a restart on {cores} cores (power was lost: {by_power}): {text}"));
         }
         self.sometimes.met(if by_power {
             "everything was there after a loss of power"

@@ -4,6 +4,7 @@
 //! words what it did ([`Cx::say`]). It knows keys and words. It does not know how they are written.
 
 use crate::database::Key;
+use crate::mutant::planted;
 use crate::shard::Cx;
 
 /// What concerns more than what the running command says.
@@ -134,7 +135,7 @@ impl Cx<'_> {
 
     /// What the command has done to a key, in the words of a command that does the same to this key alone whatever else there is.
     pub(crate) fn say(&mut self, key: Key<'_>, words: &[&[u8]]) {
-        if self.shard.changes.is_wanted() {
+        if self.shard.changes.is_wanted() && !planted("what a command says in other words is forgotten") {
             let words = words.iter().map(|word| word.to_vec()).collect();
             let said = Said { database: self.database as u16, key: key.bytes.to_vec(), words };
             self.shard.changes.said.push(said);

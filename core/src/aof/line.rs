@@ -188,7 +188,14 @@ impl Lines {
     }
 
     /// A key as it is, written as in a dump.
-    pub fn entry(&mut self, tx: Option<TxName>, database: u16, instant: UnixMillis, flags: u32, entry: &[u8]) {
+    pub fn entry(
+        &mut self,
+        tx: Option<TxName>,
+        database: u16,
+        instant: UnixMillis,
+        flags: u32,
+        entry: &[u8],
+    ) {
         self.begin(ENTRY, tx, Some(instant));
         self.number(u64::from(database));
         self.number(u64::from(flags));
@@ -381,7 +388,11 @@ mod tests {
         assert_eq!(lines.parts(), 3);
         lines.clear();
         lines.command(None, 0, UnixMillis(5), 1, [&b"x"[..]].into_iter());
-        assert_eq!(read(&lines.bytes)[0].0, "Instant(UnixMillis(5))", "what is written anew stands for itself");
+        assert_eq!(
+            read(&lines.bytes)[0].0,
+            "Instant(UnixMillis(5))",
+            "what is written anew stands for itself"
+        );
     }
 
     proptest! {

@@ -134,14 +134,20 @@ impl Manifest {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let base = self.base.iter().map(|(name, _)| &name[..]);
         base.chain(self.generations.iter().flat_map(|generation| {
-            generation.commands.iter().map(|name| &name[..]).chain(generation.logs.iter().map(|log| &log.name[..]))
+            generation
+                .commands
+                .iter()
+                .map(|name| &name[..])
+                .chain(generation.logs.iter().map(|log| &log.name[..]))
         }))
     }
 }
 
 /// A name as Redis writes it: in quotes if it has spaces or quotes.
 fn quoted(name: &str) -> String {
-    match name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'\\".contains(c)) {
+    match name.is_empty()
+        || name.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'\\".contains(c))
+    {
         true => format!("{name:?}"),
         false => name.to_string(),
     }
@@ -201,7 +207,10 @@ mod tests {
     #[test]
     fn what_is_no_manifest_is_refused_by_its_line() {
         for (text, why) in [
-            (&b"file a seq 1 type b\nfile b seq x type i"[..], "line 2 is not understood: file b seq x type i"),
+            (
+                &b"file a seq 1 type b\nfile b seq x type i"[..],
+                "line 2 is not understood: file b seq x type i",
+            ),
             (b"file ../a seq 1 type b", "line 1 is not understood: file ../a seq 1 type b"),
             (b"file a seq 1 type b\nfile b seq 1 type b", "line 2 is not understood: file b seq 1 type b"),
             (b"file a seq 1", "line 1 is not understood: file a seq 1"),

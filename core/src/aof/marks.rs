@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::message::Token;
-use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Reply, Resp};
 use crate::session::ClientId;
@@ -73,7 +72,11 @@ impl Engine {
         if self.stopping.is_some() {
             return self.node.pen.deadline();
         }
-        self.node.pen.deadline().min(self.keeper.marks.due.unwrap_or(Instant::NEVER)).min(self.mark_patience())
+        self.node
+            .pen
+            .deadline()
+            .min(self.keeper.marks.due.unwrap_or(Instant::NEVER))
+            .min(self.mark_patience())
     }
 
     /// What was to be written to the log is there, or not.
@@ -126,7 +129,10 @@ impl Engine {
 
     fn mark_all(&mut self, now: Now, out: &mut Effects) {
         let others: Vec<CoreId> = (1..self.node.cores).map(CoreId).collect();
-        if !self.keeper.marks.missing.is_empty() || self.stopping.is_some() || !self.node.links.take_all(&others) {
+        if !self.keeper.marks.missing.is_empty()
+            || self.stopping.is_some()
+            || !self.node.links.take_all(&others)
+        {
             return;
         }
         let marks = &mut self.keeper.marks;
@@ -138,9 +144,7 @@ impl Engine {
         let mut bodies = Vec::new();
         for core in (0..self.node.cores).map(CoreId) {
             let participant = draft.participant(core);
-            if !planted("logs are marked one by one") {
-                draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
-            }
+            draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
             bodies.push((participant, Body::Mark(number)));
         }
         draft.stages.push_back(Stage::Bodies(bodies));

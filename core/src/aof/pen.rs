@@ -100,7 +100,8 @@ impl Pen {
 
     /// Bytes that are not in the file yet.
     pub fn pending_bytes(&self) -> usize {
-        let portions = self.portions.iter().map(|portion| portion.bytes.len() - portion.written).sum::<usize>();
+        let portions =
+            self.portions.iter().map(|portion| portion.bytes.len() - portion.written).sum::<usize>();
         portions + self.lines.bytes.len()
     }
 

@@ -244,12 +244,14 @@ impl Engine {
             return Ok(());
         };
         if let Some(name) = &generation.commands {
-            let why = "it was written by Redis, as commands: load it there, switch appendonly off and save a dump";
+            let why =
+                "it was written by Redis, as commands: load it there, switch appendonly off and save a dump";
             return Err((format!("{directory}/{name}"), why.into()));
         }
         let count = generation.logs.len();
         let readers = generation.logs.iter();
-        recovery.readers = readers.map(|log| Reader::new(format!("{directory}/{}", log.name), u64::MAX)).collect();
+        recovery.readers =
+            readers.map(|log| Reader::new(format!("{directory}/{}", log.name), u64::MAX)).collect();
         recovery.surveys = vec![Survey::default(); count];
         recovery.verdicts = Verdicts::default();
         recovery.current = 0;
@@ -269,7 +271,9 @@ impl Engine {
     /// Goes on for about so many steps.
     pub(crate) fn recover_some(&mut self, steps: usize, now: Now, out: &mut Effects) {
         for _ in 0..steps.max(1) * STEP_GROUPS {
-            let Some(recovery) = self.recovery.as_ref().filter(|recovery| recovery.wants_step()) else { return };
+            let Some(recovery) = self.recovery.as_ref().filter(|recovery| recovery.wants_step()) else {
+                return;
+            };
             let step = match recovery.stage {
                 Stage::Survey => self.survey_step(now, out),
                 _ => self.replay_step(now, out),
@@ -291,7 +295,9 @@ impl Engine {
                 .take(&lines, end, CoreId(core), &mut recovery.verdicts)
                 .map_err(|why| (path, why))?,
             Next::Read => self.read_log(out),
-            Next::Damaged(at) => return Err((path, format!("at byte {at} it is damaged; what follows is whole"))),
+            Next::Damaged(at) => {
+                return Err((path, format!("at byte {at} it is damaged; what follows is whole")));
+            }
             Next::End(left) => {
                 let fixed = recovery.manifest.generations[recovery.at].logs[current].size;
                 if left > 0 && fixed.is_none() {
@@ -351,8 +357,11 @@ impl Engine {
             out.push(Effect::Log { level: LogLevel::Warning, text });
         }
         let count = logs.len();
-        recovery.readers =
-            logs.iter().zip(&counted).map(|(log, end)| Reader::new(format!("{directory}/{}", log.name), *end)).collect();
+        recovery.readers = logs
+            .iter()
+            .zip(&counted)
+            .map(|(log, end)| Reader::new(format!("{directory}/{}", log.name), *end))
+            .collect();
         recovery.lines = vec![(Vec::new(), 0); count];
         recovery.instants = vec![UnixMillis(0); count];
         recovery.stopped = vec![None; count];
@@ -422,7 +431,9 @@ impl Engine {
                 }
                 next => {
                     let Some(key) = key_of(&next) else {
-                        return Err(wrong("it has a command that is not known, or a key that is not understood"));
+                        return Err(wrong(
+                            "it has a command that is not known, or a key that is not understood",
+                        ));
                     };
                     let (_, owner) = self.node.shard.hasher().place(&key, None, cores);
                     let batch = &mut recovery.batches[usize::from(owner)];

@@ -47,8 +47,7 @@ pub(crate) fn key_of<'a>(line: &Line<'a>) -> Option<std::borrow::Cow<'a, [u8]>> 
 fn spread(words: Words<'_>) -> (&[u8], Vec<Span>) {
     let bytes = words.bytes();
     let start = bytes.as_ptr() as usize;
-    let span =
-        |word: &[u8]| Span { start: (word.as_ptr() as usize - start) as u32, len: word.len() as u32 };
+    let span = |word: &[u8]| Span { start: (word.as_ptr() as usize - start) as u32, len: word.len() as u32 };
     (bytes, words.iter().map(span).collect())
 }
 
@@ -79,7 +78,12 @@ impl Engine {
         report
     }
 
-    fn replay_line(&mut self, line: &Line<'_>, instant: UnixMillis, reply: &mut Chunks) -> Result<(), String> {
+    fn replay_line(
+        &mut self,
+        line: &Line<'_>,
+        instant: UnixMillis,
+        reply: &mut Chunks,
+    ) -> Result<(), String> {
         let known = |database: u16| match database < self.node.settings.databases {
             true => Ok(usize::from(database)),
             false => {
@@ -153,7 +157,9 @@ impl Engine {
         self.keys = keys;
         let said = reply.to_vec();
         match said.first() {
-            Some(b'-') => Err(format!("{} fails: {}", name(), String::from_utf8_lossy(&said[1..]).trim_end())),
+            Some(b'-') => {
+                Err(format!("{} fails: {}", name(), String::from_utf8_lossy(&said[1..]).trim_end()))
+            }
             _ => Ok(()),
         }
     }
@@ -171,7 +177,8 @@ impl Engine {
         let shard = &mut self.node.shard;
         let hasher = shard.hasher().clone();
         let forms = forms(&self.node.settings, &hasher);
-        let value = read(entry.kind, &mut Reader::new(entry.value), &forms).map_err(|wrong| wrong.why.to_string())?;
+        let value =
+            read(entry.kind, &mut Reader::new(entry.value), &forms).map_err(|wrong| wrong.why.to_string())?;
         let key = Key { bytes: &entry.key, hash: hasher.hash(&entry.key) };
         let access = AccessRule::Recency { seconds: instant.0 / 1_000 };
         let deadline = entry.deadline.map_or(Deadline::Clear, Deadline::At);

@@ -40,9 +40,8 @@ impl Node {
 
     /// From now on changes are written down in the files of a generation, or not at all.
     pub(crate) fn turn_page(&mut self, generation: Option<u32>) {
-        let path = generation.map(|generation| {
-            format!("{}/{}", self.log_directory(), self.log_name(generation, self.core.0))
-        });
+        let path = generation
+            .map(|generation| format!("{}/{}", self.log_directory(), self.log_name(generation, self.core.0)));
         self.write_down_asides();
         self.shard.changes.want(path.is_some());
         self.pen.turn_page(path, generation.unwrap_or(0));
@@ -205,9 +204,9 @@ impl Engine {
         }
     }
 
-    /// True if the manifest may be written before what it names is durable: a planted fault.
+    /// True if the manifest names a snapshot before that is there: a planted fault.
     pub(crate) fn names_too_early() -> bool {
-        planted("the manifest is switched before the snapshot is durable")
+        planted("the manifest names a snapshot that is not published")
     }
 }
 

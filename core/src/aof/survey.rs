@@ -11,7 +11,6 @@ use std::collections::{HashMap, HashSet};
 
 use crate::aof::line::{Line, TxName, line};
 use crate::event::CoreId;
-use crate::mutant::planted;
 
 /// Marks count from 1: this one only says what holds from there on in this log.
 pub const NO_MARK: u64 = 0;
@@ -29,7 +28,13 @@ pub struct Survey {
 
 impl Survey {
     /// A group that ends there; what its lines say of transactions goes to `verdicts`.
-    pub fn take(&mut self, lines: &[u8], end: u64, core: CoreId, verdicts: &mut Verdicts) -> Result<(), String> {
+    pub fn take(
+        &mut self,
+        lines: &[u8],
+        end: u64,
+        core: CoreId,
+        verdicts: &mut Verdicts,
+    ) -> Result<(), String> {
         let mut rest = lines;
         while !rest.is_empty() {
             let (line, tx, len) = line(rest).ok_or("it has a line that is not understood")?;
@@ -63,7 +68,7 @@ pub struct Verdicts {
 impl Verdicts {
     /// True if what was written for a transaction counts.
     pub fn counts(&self, tx: TxName) -> bool {
-        self.committed.contains_key(&tx) || planted("a transaction that was not committed is read back")
+        self.committed.contains_key(&tx)
     }
 
     /// Transactions that count though a part of them is not there: a disk has lost what it said was safe.
@@ -78,12 +83,14 @@ impl Verdicts {
 /// How many bytes of each log of a generation count. `is_same_start`: the machine has run on since they were written.
 pub fn ends(surveys: &[Survey], verdicts: &Verdicts, is_same_start: bool) -> Vec<u64> {
     let is_sure = is_same_start || surveys.iter().all(|survey| survey.is_always);
-    if is_sure && verdicts.maimed() == 0 || planted("after a loss of power logs are read to their ends") {
+    if is_sure && verdicts.maimed() == 0 {
         return surveys.iter().map(|survey| survey.whole).collect();
     }
     let last = |survey: &Survey| survey.marks.last().map_or(0, |(number, _)| *number);
     let common = surveys.iter().map(last).min().unwrap_or(0);
-    let end = |survey: &Survey| survey.marks.iter().rfind(|(number, _)| *number == common).map_or(0, |(_, end)| *end);
+    let end = |survey: &Survey| {
+        survey.marks.iter().rfind(|(number, _)| *number == common).map_or(0, |(_, end)| *end)
+    };
     surveys.iter().map(end).collect()
 }
 

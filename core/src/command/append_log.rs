@@ -68,12 +68,15 @@ fn wait(local: &mut Local<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
     if replicas < 0 {
         return Err(Failure::new("ERR value is out of range, must be positive"));
     }
-    let timeout = integer(args.at(3)).map_err(|_| Failure::new("ERR timeout is not an integer or out of range"))?;
+    let timeout =
+        integer(args.at(3)).map_err(|_| Failure::new("ERR timeout is not an integer or out of range"))?;
     if timeout < 0 {
         return Err(Failure::new("ERR timeout is negative"));
     }
     if here == 1 && !local.node.settings.appendonly {
-        return Err(Failure::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+        return Err(Failure::new(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
     }
     // There are no replicas: who asks for them waits for as long as it says, and in a transaction not at all.
     let is_at_once = here == 0 && replicas == 0 || local.session.queued.is_some();

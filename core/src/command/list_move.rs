@@ -1,7 +1,7 @@
 //! Lists: taking elements of one of several lists, and moving an element from list to list.
 
 use super::first;
-use super::list::{pop_name, push_name, fill, pop_one, push_one, side};
+use super::list::{fill, pop_name, pop_one, push_name, push_one, side};
 use super::parse::ranged;
 use super::row::{Command, Example, Flags, Group, Keys, Next, Plan, Run, Touch};
 use crate::args::Args;

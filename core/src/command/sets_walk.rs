@@ -121,23 +121,25 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             cx.remove(key);
             Some(())
         }
-        _ => cx.change_held(key, |set: &mut Set| {
-            reply.set(count);
-            let mut chosen = Vec::with_capacity(count);
-            choose(set, count, &mut random, |member| {
-                reply_element(member, reply);
-                chosen.push(member.to_vec());
-            });
-            chosen.iter().for_each(|member| {
-                set.remove(member);
-            });
-            Some(chosen)
-        })?.map(|chosen| {
-            // Whoever reads this back would draw others.
-            let words: Vec<&[u8]> =
-                [GONE, key.bytes].into_iter().chain(chosen.iter().map(Vec::as_slice)).collect();
-            cx.say(key, &words);
-        }),
+        _ => cx
+            .change_held(key, |set: &mut Set| {
+                reply.set(count);
+                let mut chosen = Vec::with_capacity(count);
+                choose(set, count, &mut random, |member| {
+                    reply_element(member, reply);
+                    chosen.push(member.to_vec());
+                });
+                chosen.iter().for_each(|member| {
+                    set.remove(member);
+                });
+                Some(chosen)
+            })?
+            .map(|chosen| {
+                // Whoever reads this back would draw others.
+                let words: Vec<&[u8]> =
+                    [GONE, key.bytes].into_iter().chain(chosen.iter().map(Vec::as_slice)).collect();
+                cx.say(key, &words);
+            }),
     };
     if popped.is_none() {
         reply.set(0);

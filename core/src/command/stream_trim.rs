@@ -131,7 +131,12 @@ fn trim(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 /// How far a coarse trim goes depends on how entries lie in memory: says what came of it. `added`: the entry that was added before, and the place
 /// of its fields.
-pub(super) fn say_trimmed(cx: &mut Cx<'_>, args: Args<'_>, options: &Options, added: Option<(StreamId, usize)>) {
+pub(super) fn say_trimmed(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    options: &Options,
+    added: Option<(StreamId, usize)>,
+) {
     let Some(trim) = options.trim.filter(|trim| trim.is_coarse && cx.is_written_down()) else { return };
     let key = cx.key(args, 0);
     let stream = cx.peek(key).and_then(|record| Stream::within(record.container()?));

@@ -6,8 +6,7 @@
 
 use super::parameter::{Check, Form, Parameter};
 use super::special::{
-    host_name, keyspace_events, memory_or_percent, oom_scores, replica_of,
-    shutdown_options, title_template,
+    host_name, keyspace_events, memory_or_percent, oom_scores, replica_of, shutdown_options, title_template,
 };
 
 const I32_MIN: i64 = i32::MIN as i64;

@@ -264,7 +264,9 @@ impl Engine {
             bodies.push((participant, Body::Cut { is_final, page }));
         }
         draft.stages.push_back(TxStage::Bodies(bodies));
-        let token = Token { conn: NOBODY, sequence: self.node.status.begun };
+        // Those of logs are told apart.
+        let sequence = page.map_or(self.node.status.begun, |generation| u64::from(generation) << 32);
+        let token = Token { conn: NOBODY, sequence };
         self.launch(token, draft, circumstances, now, out);
         self.write_parts(out);
     }
@@ -455,8 +457,10 @@ impl Engine {
 
     /// The process ends while a snapshot is under way: what was written is removed first.
     pub(crate) fn stop_keeping(&mut self, out: &mut Effects) {
-        let has_file =
-            !matches!(self.keeper.stage, Stage::Idle | Stage::Removing | Stage::Announcing | Stage::Switching);
+        let has_file = !matches!(
+            self.keeper.stage,
+            Stage::Idle | Stage::Removing | Stage::Announcing | Stage::Switching
+        );
         if has_file {
             self.keeper.stage = Stage::Removing;
             let (_, path) = self.dump_paths();

@@ -33,6 +33,8 @@ use crate::sometimes::Sometimes;
 const LOOK_EVERY: u64 = 500;
 /// The connection of what nobody has asked for.
 pub(super) const NOBODY: u64 = u64::MAX;
+/// Stands for the connection of the keeper of snapshots.
+pub(super) const KEEPER: u64 = u64::MAX - 1;
 
 /// All connections, and what is under way.
 #[derive(Debug)]
