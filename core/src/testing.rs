@@ -48,6 +48,10 @@ pub(crate) struct World {
     next_ticket: u64,
     /// Decides which effect comes next, if not the oldest.
     chance: Option<Random>,
+    /// Bytes that are in logs.
+    logged: usize,
+    /// Why no more can be.
+    pub(crate) log_failure: Option<String>,
 }
 
 impl World {
@@ -92,6 +96,8 @@ impl World {
             now: Now { mono: Instant(1_000_000_000), unix_micros: UNIX_MICROS },
             next_ticket: 1,
             chance: None,
+            logged: 0,
+            log_failure: None,
         }
     }
 
@@ -275,6 +281,11 @@ impl World {
         self.give(core, Event::Disk { operation, outcome });
     }
 
+    /// Bytes that are in logs.
+    pub(crate) fn logged(&self) -> usize {
+        self.logged
+    }
+
     /// At rest no core waits for anything; what does, in words.
     pub(crate) fn unfinished(&self) -> Vec<String> {
         self.engines.iter().filter_map(Engine::unfinished).collect()
@@ -293,6 +304,15 @@ impl World {
         if undrawn > 0 {
             self.next_ticket += undrawn;
             engine.handle(self.now, Event::Tickets { first }, &mut out);
+        }
+        while let Some(bytes) = engine.log_flush().map(|flush| flush.bytes.len()) {
+            let failure = self.log_failure.clone();
+            let (bytes, is_over) = if failure.is_some() { (0, true) } else { (bytes, false) };
+            self.logged += bytes;
+            engine.handle(self.now, Event::LogWritten { bytes, failure }, &mut out);
+            if is_over {
+                break;
+            }
         }
         for mut effect in out.drain() {
             if let Effect::Send { message, .. } = &mut effect {

@@ -218,3 +218,125 @@ pub fn difference(there: &Content, back: &Content, spared: &BTreeSet<(usize, Vec
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use darter_core::aof::group::{FRAME_LEN, HEADER, frame};
+    use darter_core::aof::line::{Lines, TxName};
+    use darter_core::aof::manifest::{Generation, LogFile, Manifest};
+    use darter_core::event::{DiskRequest, Durability};
+    use darter_core::time::Instant;
+    use darter_core::txn::work::TxId;
+
+    use super::*;
+
+    const TX: TxName = TxName { core: CoreId(0), id: TxId { index: 1, generation: 2 } };
+    const AT: UnixMillis = UnixMillis(1_700_000_000_000);
+
+    type Write<'a> = &'a dyn Fn(&mut Lines);
+
+    fn set(tx: Option<TxName>, key: &'static str) -> impl Fn(&mut Lines) {
+        move |lines| lines.command(tx, 0, AT, 3, ["SET", key, "x"].iter().map(|word| word.as_bytes()))
+    }
+
+    /// Keys that are there when two logs were written so, each step a group, by a process of the machine's start `boot`.
+    fn left(logs: [&[Write<'_>]; 2], boot: &str, is_cut: bool) -> Result<Vec<String>, String> {
+        let mut disk = Disk::default();
+        let mut files = Vec::new();
+        for (core, steps) in logs.iter().enumerate() {
+            let mut file = HEADER.to_vec();
+            for write in *steps {
+                let mut lines = Lines::default();
+                lines.bytes.resize(FRAME_LEN, 0);
+                write(&mut lines);
+                frame(&mut lines.bytes);
+                file.extend_from_slice(&lines.bytes);
+            }
+            let len = if is_cut { file.len() - 1 } else { file.len() };
+            let name = format!("log.{core}");
+            disk.add(&format!("./appendonlydir/{name}"), &file[..len], Durability::Synced);
+            files.push(LogFile { name, core: core as u16, size: None, boot: "first".into() });
+        }
+        let generations = vec![Generation { number: 1, logs: files, commands: None }];
+        let manifest = Manifest { generations, ..Manifest::default() };
+        let path = "./appendonlydir/appendonly.aof.manifest".to_string();
+        disk.carry_out(DiskRequest::Replace { path, bytes: manifest.text().into_bytes() }, false);
+        let settings = Settings { appendonly: true, ..Settings::default() };
+        let now = Now { mono: Instant(1), unix_micros: AT.0 * 1_000 };
+        // Twice: what is decided the first time holds.
+        let mut found = Vec::new();
+        for cores in [3, 1] {
+            let mut engines: Vec<Engine> =
+                (0..cores).map(|core| engine(core, cores, &settings, [5, 6, 7, 8], 8, boot)).collect();
+            start(&mut engines, &mut disk, now)?;
+            let keys = content(engines.iter(), AT, true);
+            found.push(keys.into_keys().map(|(_, key)| String::from_utf8_lossy(&key).into_owned()).collect());
+        }
+        assert_eq!(found[0], found[1]);
+        Ok(found.remove(0))
+    }
+
+    #[test]
+    fn a_transaction_is_there_whole_or_not_at_all() {
+        let (a, b, c) = (set(Some(TX), "a"), set(Some(TX), "b"), set(None, "c"));
+        let commit = |lines: &mut Lines| lines.commit(TX, &[CoreId(0), CoreId(1)]);
+        assert_eq!(left([&[&a, &commit], &[&b, &c]], "first", false).unwrap(), ["a", "b", "c"]);
+        assert_eq!(left([&[&a], &[&b, &c]], "first", false).unwrap(), ["c"], "nobody has heard of it");
+        assert_eq!(
+            left([&[&a, &commit], &[&b, &c]], "first", true).unwrap(),
+            [""; 0],
+            "torn are the line and c"
+        );
+    }
+
+    #[test]
+    fn after_a_loss_of_power_all_logs_go_back_to_one_moment() {
+        let mark = |lines: &mut Lines| lines.mark(1, false);
+        let later = |lines: &mut Lines| lines.mark(2, false);
+        let (a, b, c, d) = (set(None, "a"), set(None, "b"), set(None, "c"), set(None, "d"));
+        let logs: [&[Write<'_>]; 2] = [&[&a, &mark, &c, &later], &[&mark, &b, &d]];
+        assert_eq!(left(logs, "first", false).unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(left(logs, "second", false).unwrap(), ["a"]);
+        let always = |lines: &mut Lines| lines.mark(0, true);
+        let logs: [&[Write<'_>]; 2] = [&[&always, &a, &c], &[&always, &b]];
+        assert_eq!(left(logs, "second", false).unwrap(), ["a", "b", "c"]);
+        // A transaction counts, and a part of it is not there: the disk has lied.
+        let (part, commit) =
+            (set(Some(TX), "p"), |lines: &mut Lines| lines.commit(TX, &[CoreId(0), CoreId(1)]));
+        let sure = |lines: &mut Lines| lines.mark(1, true);
+        let logs: [&[Write<'_>]; 2] = [&[&a, &sure, &part, &commit], &[&b, &sure]];
+        assert_eq!(left(logs, "second", false).unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_empties_everything_does_so_at_one_moment_of_all_logs() {
+        let flush = |lines: &mut Lines| lines.flush(Some(TX), None);
+        let commit = |lines: &mut Lines| lines.commit(TX, &[CoreId(0), CoreId(1)]);
+        let (a, b, c, d) = (set(None, "a"), set(None, "b"), set(None, "c"), set(None, "d"));
+        let logs: [&[Write<'_>]; 2] = [&[&a, &flush, &commit, &c], &[&b, &flush, &d]];
+        assert_eq!(left(logs, "first", false).unwrap(), ["c", "d"]);
+        let swap = |lines: &mut Lines| lines.swap(Some(TX), 0, 1);
+        let logs: [&[Write<'_>]; 2] = [&[&a, &swap, &a], &[&swap, &b]];
+        assert_eq!(left(logs, "first", false).unwrap(), ["a", "b"], "a swap without its line is none");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_applied_stops_the_start() {
+        let unknown = |lines: &mut Lines| {
+            lines.command(None, 0, AT, 2, ["NOSUCH", "key"].iter().map(|word| word.as_bytes()));
+        };
+        let wrong = |lines: &mut Lines| {
+            lines.command(None, 0, AT, 3, ["LPUSH", "a", "1"].iter().map(|word| word.as_bytes()));
+        };
+        let beyond = |lines: &mut Lines| lines.gone(None, 16, b"key");
+        let a = set(None, "a");
+        for (write, why) in [
+            (&unknown as Write<'_>, "a command that is not known"),
+            (&wrong, "LPUSH fails: WRONGTYPE"),
+            (&beyond, "there are only 16 (`databases`)"),
+        ] {
+            let said = left([&[&a, write], &[]], "first", false).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+}

@@ -22,6 +22,14 @@ pub fn call(client: &mut Connection, words: &[&[u8]]) -> Reply {
     Reply::read(client).expect("a reply")
 }
 
+/// The same with a server that may be gone at any moment; `None`: it is.
+pub fn try_call(client: &mut Connection, words: &[&[u8]]) -> Option<Reply> {
+    let mut request = Vec::new();
+    encode(&mut request, words);
+    client.get_mut().write_all(&request).ok()?;
+    Reply::read(client).ok()
+}
+
 /// All that can be seen of a value, in an order that does not depend on how it lies in memory.
 pub fn seen(client: &mut Connection, key: &str) -> Vec<String> {
     let kind = format!("{:?}", call(client, &[b"TYPE", key.as_bytes()]));

@@ -20,3 +20,6 @@ pub mod replay;
 pub mod rewrite;
 pub mod scribe;
 pub mod survey;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! The append-only log of the real process: who is killed has lost nothing that it has acknowledged, on as many shards as it starts again with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use darter_tests::reply::Reply;
+use darter_tests::values::{Connection, call, connect, fill, seen, try_call};
+use darter_tests::{Random, Server, binary, free_port};
+
+/// An empty directory of this test's own.
+fn directory(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
+fn run(client: &mut Connection, line: &str) -> Reply {
+    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    call(client, &words)
+}
+
+fn info(client: &mut Connection, name: &str) -> String {
+    let Reply::Bulk(text) = run(client, "INFO persistence") else { panic!("INFO answers with text") };
+    let text = String::from_utf8(text).expect("INFO is text");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.unwrap_or_else(|| panic!("{name} is missing")).to_string()
+}
+
+fn start(directory: &Path, shards: u16, policy: &str) -> Server {
+    let directory = directory.to_str().expect("text");
+    Server::start_with(shards, &["--dir", directory, "--appendonly", "yes", "--appendfsync", policy])
+}
+
+const KILL: i32 = 9;
+
+/// Ends a server as nobody would wish.
+fn kill(mut server: Server) {
+    server.signal(KILL);
+    server.wait();
+}
+
+/// Waits until a rewrite that was asked for is over.
+fn rewritten(client: &mut Connection, times: &str) {
+    for _ in 0..10_000 {
+        if info(client, "aof_rewrites") == times {
+            return;
+        }
+    }
+    panic!("the log is not written anew");
+}
+
+/// Other lines that change things, each for itself or several keys at once.
+const LINES: [&str; 22] = [
+    "SET text value PX 100000000",
+    "MSET a 1 b 2 c 3 d 4 e 5 f 6",
+    "DEL c d",
+    "RPUSH l 1 2 3",
+    "LMOVE l m LEFT RIGHT",
+    "LMPOP 2 nosuch l RIGHT COUNT 1",
+    "SADD s x y z w v",
+    "SPOP s 2",
+    "SMOVE s t x",
+    "ZADD z 1 one 2 two 3 three",
+    "BZPOPMIN z 1",
+    "ZUNIONSTORE u 1 z",
+    "HSET h f 1 g 2",
+    "HPEXPIRE h 100000000 FIELDS 1 f",
+    "XADD x 1-1 f v",
+    "XADD x MAXLEN ~ 100 2-1 f w",
+    "XGROUP CREATE x g 0",
+    "XREADGROUP GROUP g alice COUNT 1 STREAMS x >",
+    "RENAME a renamed",
+    "COPY b copied",
+    "INCRBYFLOAT number 0.1",
+    "EXPIRE e 100000",
+];
+
+#[test]
+fn who_is_killed_has_everything_again_on_any_number_of_shards() {
+    for (policy, shards) in [("always", [2, 1, 3]), ("everysec", [1, 2, 2]), ("no", [3, 2, 1])] {
+        let directory = directory(&format!("log-{policy}"));
+        let mut random = Random::new(31);
+        let keys: Vec<String> = (0..60).map(|n| format!("key:{n}")).collect();
+        let all = |client: &mut Connection| -> Vec<Vec<String>> {
+            let names = [
+                "text", "a", "b", "c", "d", "e", "f", "l", "m", "s", "t", "z", "u", "h", "renamed", "copied",
+            ];
+            let names = keys.iter().map(String::as_str).chain(names);
+            let mut all: Vec<Vec<String>> = names.map(|key| seen(client, key)).collect();
+            let lines = [
+                "DBSIZE",
+                "XRANGE x - +",
+                "XPENDING x g",
+                "PEXPIRETIME text",
+                "EXPIRETIME e",
+                "HPEXPIRETIME h FIELDS 1 f",
+                "GET number",
+                "SELECT 3",
+                "GET moved",
+                "SELECT 0",
+            ];
+            all.push(lines.iter().map(|line| format!("{:?}", run(client, line))).collect());
+            all
+        };
+        let mut server = start(&directory, shards[0], policy);
+        let mut client = connect(server.port());
+        for key in &keys {
+            fill(std::slice::from_mut(&mut client), key, &mut random);
+        }
+        for line in LINES {
+            assert_eq!(run(&mut client, line).error(), None, "{line}");
+        }
+        for line in
+            ["SELECT 2", "SET moved 1", "SELECT 0", "SWAPDB 2 3", "MULTI", "SET a 9", "INCR b", "EXEC"]
+        {
+            assert_eq!(run(&mut client, line).error(), None, "{line}");
+        }
+        for (round, next) in shards[1..].iter().enumerate() {
+            let expected = all(&mut client);
+            kill(server);
+            server = start(&directory, *next, policy);
+            client = connect(server.port());
+            assert_eq!(all(&mut client), expected, "{policy}, {next} shards");
+            if round == 0 {
+                let text = "Background append only file rewriting started";
+                assert_eq!(run(&mut client, "BGREWRITEAOF").text(), Some(text));
+                assert_eq!(run(&mut client, "SET after 1").text(), Some("OK"));
+                rewritten(&mut client, "1");
+            }
+            run(&mut client, "INCR after");
+        }
+        assert_eq!(info(&mut client, "aof_enabled"), "1");
+        assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
+        kill(server);
+        std::fs::remove_dir_all(directory).expect("the directory goes");
+    }
+}
+
+#[test]
+fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
+    let directory = directory("log-load");
+    const CLIENTS: usize = 4;
+    let mut random = Random::new(7);
+    let mut counts = [0u64; CLIENTS];
+    for round in 0..6 {
+        let policy = if round % 2 == 0 { "always" } else { "everysec" };
+        let server = start(&directory, 1 + round % 3, policy);
+        let mut client = connect(server.port());
+        for (n, count) in counts.iter().enumerate() {
+            // A pair on two shards, written at once, is never torn; what was acknowledged is there.
+            let pair = run(&mut client, &format!("MGET left:{n} right:{n}"));
+            let Reply::Array(pair) = pair else { panic!("a pair") };
+            assert_eq!(pair[0], pair[1], "round {round}");
+            let found = match &pair[0] {
+                Reply::Bulk(text) => String::from_utf8_lossy(text).parse().expect("a number"),
+                _ => 0u64,
+            };
+            assert!(found >= *count, "round {round}: client {n} has heard of {count}, there is {found}");
+        }
+        let (port, after) = (server.port(), 200 + random.below(400));
+        std::thread::scope(|scope| {
+            let mut busy = Vec::new();
+            for (n, count) in counts.iter_mut().enumerate() {
+                busy.push(scope.spawn(move || {
+                    let mut client = connect(port);
+                    for done in 1.. {
+                        let next = *count + 1;
+                        let words = format!("MSET left:{n} {next} right:{n} {next}");
+                        let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+                        if try_call(&mut client, &words).is_none() {
+                            return;
+                        }
+                        *count = next;
+                        if n == 0 && done == after {
+                            return;
+                        }
+                        if n == 1 && done % 100 == 0 {
+                            try_call(&mut client, &[b"BGREWRITEAOF"]);
+                        }
+                    }
+                }));
+            }
+            // The others are in the middle of something.
+            let first = busy.remove(0);
+            first.join().expect("a client ends");
+            server.signal(KILL);
+        });
+        kill(server);
+    }
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+#[test]
+fn a_log_is_switched_on_and_off_and_waited_for() {
+    let directory = directory("log-switch");
+    let path = directory.to_str().expect("text").to_string();
+    let server = Server::start_with(2, &["--dir", &path]);
+    let mut client = connect(server.port());
+    run(&mut client, "MSET a 1 b 2 c 3");
+    assert_eq!(run(&mut client, "CONFIG SET appendonly yes").text(), Some("OK"));
+    rewritten(&mut client, "1");
+    run(&mut client, "SET d 4");
+    assert_eq!(run(&mut client, "WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+    kill(server);
+    let server = start(&directory, 1, "everysec");
+    let mut client = connect(server.port());
+    assert_eq!(run(&mut client, "DBSIZE"), Reply::Integer(4));
+    assert_eq!(run(&mut client, "CONFIG SET appendonly no").text(), Some("OK"));
+    assert!(run(&mut client, "WAITAOF 1 0 0").error().is_some());
+    kill(server);
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+#[test]
+fn a_dump_is_the_beginning_of_a_first_log() {
+    let directory = directory("log-dump");
+    let path = directory.to_str().expect("text").to_string();
+    let server = Server::start_with(2, &["--dir", &path]);
+    let mut client = connect(server.port());
+    run(&mut client, "MSET a 1 b 2 c 3");
+    run(&mut client, "SAVE");
+    kill(server);
+    let server = start(&directory, 2, "everysec");
+    let mut client = connect(server.port());
+    assert_eq!(run(&mut client, "DBSIZE"), Reply::Integer(3), "nothing is lost by switching the log on");
+    rewritten(&mut client, "1");
+    run(&mut client, "SET d 4");
+    kill(server);
+    let server = start(&directory, 2, "everysec");
+    assert_eq!(run(&mut connect(server.port()), "DBSIZE"), Reply::Integer(4));
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+/// Starts a server that does not come up; what it says.
+fn refusal(directory: &Path, flags: &[&str]) -> String {
+    let port = free_port();
+    let mut command = Command::new(binary());
+    command.args(["--port", &port.to_string(), "--shards", "2", "--appendonly", "yes", "--dir"]);
+    command.arg(directory).args(flags);
+    let mut server = Server::spawn(command, port);
+    assert!(!server.wait().success());
+    server.stderr()
+}
+
+#[test]
+fn a_log_that_is_damaged_is_refused_and_one_that_is_torn_is_not() {
+    let directory = directory("log-torn");
+    let server = start(&directory, 1, "always");
+    let mut client = connect(server.port());
+    for n in 0..10 {
+        run(&mut client, &format!("SET key:{n} {n}"));
+    }
+    kill(server);
+    let log = directory.join("appendonlydir/appendonly.aof.1.0.log");
+    let whole = std::fs::read(&log).expect("a log");
+    // What is torn at the end was never acknowledged; here it was, and the last key goes.
+    std::fs::write(&log, &whole[..whole.len() - 3]).expect("written");
+    assert!(refusal(&directory, &["--aof-load-truncated", "no"]).contains("no whole group"));
+    let server = start(&directory, 1, "always");
+    assert_eq!(run(&mut connect(server.port()), "DBSIZE"), Reply::Integer(9));
+    kill(server);
+    // A changed byte in the middle is not passed over.
+    let mut changed = whole;
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    std::fs::write(&log, changed).expect("written");
+    let said = refusal(&directory, &[]);
+    assert!(said.contains("cannot be loaded") && said.contains("appendonly.aof.1.0.log"), "{said}");
+    std::fs::write(directory.join("appendonlydir/appendonly.aof.manifest"), "nonsense").expect("written");
+    assert!(refusal(&directory, &[]).contains("line 1 is not understood"));
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
