@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 96] = [
+pub const ALL: [&str; 98] = [
+    "a stamp named what was there",
+    "a stamp named what had been",
     "a snapshot was loaded",
     "a snapshot failed",
     "a key was saved before it was changed",

@@ -96,6 +96,8 @@ pub struct Swarm {
     pub families: Families,
     /// What goes wrong.
     pub faults: Faults,
+    /// Every second client speaks memcached's protocol.
+    pub items: bool,
 }
 
 impl Swarm {
@@ -135,6 +137,7 @@ impl Swarm {
             output_limit: if dice.chance(150) { *dice.pick(&[1_000, 20_000, 60_000]) } else { 0 },
             families,
             faults,
+            items: false,
             tight: dice.chance(500),
             policy: dice.pick(Policy::NAMES).1,
             storms: dice.chance(300),
@@ -146,6 +149,7 @@ impl Swarm {
             },
         };
         swarm.faults.disk = dice.chance(300);
+        swarm.items = dice.chance(300);
         swarm
     }
 
@@ -158,7 +162,7 @@ impl Swarm {
         swarm.depth = 4;
         swarm.output_limit = 0;
         swarm.faults = Faults::NONE;
-        (swarm.storms, swarm.room) = (false, 0);
+        (swarm.storms, swarm.room, swarm.items) = (false, 0, false);
         swarm.families = Families::default();
         swarm
     }
@@ -191,6 +195,16 @@ impl Swarm {
     /// Whether a client says whatever the command table knows, in a database of its own.
     pub fn is_wild(&self, client: usize) -> bool {
         self.families.has("wild") && client + 1 == self.clients && client > 0
+    }
+
+    /// Whether a client speaks memcached's protocol.
+    pub fn is_of_items(&self, client: usize) -> bool {
+        self.items && client % 2 == 1 && !self.is_wild(client)
+    }
+
+    /// Whether a client is neither wild nor memcached's.
+    pub fn speaks_as_all_do(&self, client: usize) -> bool {
+        !self.is_wild(client) && !self.is_of_items(client)
     }
 
     /// The database of the wild clients.
