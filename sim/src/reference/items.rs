@@ -396,7 +396,7 @@ mod tests {
             ("touch k 100", false),
             ("gets k", false),
             ("mg k T0 c", false),
-            ("append k 0", true),
+            ("append k 0 0 0", true),
             ("GET k", false),
             ("SET k 10", true),
             ("EXPIRE k 100", true),
