@@ -108,6 +108,8 @@ mod compiled {
         "what is made ahead of the walk is written",
         "the cut is made shard by shard",
         "a flushed database is forgotten by the walk",
+        "a stamp names any state of its item",
+        "a stamp outlives a change of its item",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);
