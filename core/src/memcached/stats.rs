@@ -21,6 +21,8 @@ pub struct Share {
     counts: Vec<u64>,
     items: u64,
     bytes: u64,
+    /// Bytes of all that the shard holds.
+    used: u64,
     expired: u64,
     clients: u64,
     connections: u64,
@@ -65,6 +67,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         counts: shard.ledger.counts().to_vec(),
         items: database.len() as u64,
         bytes: (database.used_bytes() - database.table_bytes()) as u64,
+        used: shard.used_bytes() as u64,
         expired: shard.counters.expired,
         clients: asked.sessions.len() as u64,
         connections: asked.node.statistics.connections,
@@ -102,6 +105,7 @@ fn sum(parts: Vec<Part>) -> Share {
         all.counts.iter_mut().zip(&share.counts).for_each(|(sum, count)| *sum += count);
         all.items += share.items;
         all.bytes += share.bytes;
+        all.used += share.used;
         all.expired += share.expired;
         all.clients += share.clients;
         all.connections += share.connections;
@@ -177,7 +181,7 @@ pub(super) fn merge(
         [b"reset", ..] => return lines.done("RESET"),
         [b"settings", ..] => settings(local, &all, &mut lines),
         [b"items", ..] => items(&all, &mut lines),
-        [b"slabs", ..] => slabs(local, &all, &mut lines),
+        [b"slabs", ..] => slabs(&all, &mut lines),
         [b"sizes", ..] => lines.push("sizes_status", "disabled"),
         [b"sizes_enable", ..] => {
             lines.push("sizes_status", "error");
@@ -439,7 +443,7 @@ fn items(all: &Share, lines: &mut Lines<'_, '_>) {
     }
 }
 
-fn slabs(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
+fn slabs(all: &Share, lines: &mut Lines<'_, '_>) {
     let count = |counter: Counter| all.counts[counter as usize];
     if all.items > 0 {
         for (name, value) in [
@@ -463,5 +467,5 @@ fn slabs(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
         }
     }
     lines.push("active_slabs", u64::from(all.items > 0));
-    lines.push("total_malloced", local.node.shard.used_bytes());
+    lines.push("total_malloced", all.used);
 }
