@@ -24,6 +24,7 @@ pub struct Share {
     /// Bytes of all that the shard holds.
     used: u64,
     expired: u64,
+    evicted: u64,
     clients: u64,
     connections: u64,
     refused: u64,
@@ -69,6 +70,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         bytes: (database.used_bytes() - database.table_bytes()) as u64,
         used: shard.used_bytes() as u64,
         expired: shard.counters.expired,
+        evicted: shard.counters.evicted,
         clients: asked.sessions.len() as u64,
         connections: asked.node.statistics.connections,
         refused: asked.node.statistics.refused_connections,
@@ -107,6 +109,7 @@ fn sum(parts: Vec<Part>) -> Share {
         all.bytes += share.bytes;
         all.used += share.used;
         all.expired += share.expired;
+        all.evicted += share.evicted;
         all.clients += share.clients;
         all.connections += share.connections;
         all.refused += share.refused;
@@ -325,13 +328,8 @@ fn general(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     lines.push("bytes", all.bytes);
     lines.push("curr_items", all.items);
     lines.push("total_items", count(Counter::Items));
-    lines.zeros(&[
-        "slab_global_page_pool",
-        "expired_unfetched",
-        "evicted_unfetched",
-        "evicted_active",
-        "evictions",
-    ]);
+    lines.zeros(&["slab_global_page_pool", "expired_unfetched", "evicted_unfetched", "evicted_active"]);
+    lines.push("evictions", all.evicted);
     lines.push("reclaimed", all.expired);
     lines.zeros(&[
         "crawler_reclaimed",
@@ -410,6 +408,7 @@ fn items(all: &Share, lines: &mut Lines<'_, '_>) {
         return;
     }
     lines.push("items:1:number", all.items);
+    lines.push("items:1:evicted", all.evicted);
     for name in [
         "number_hot",
         "number_warm",
@@ -418,7 +417,6 @@ fn items(all: &Share, lines: &mut Lines<'_, '_>) {
         "age_warm",
         "age",
         "mem_requested",
-        "evicted",
         "evicted_nonzero",
         "evicted_time",
         "outofmemory",
