@@ -325,9 +325,38 @@ impl Database {
         spared: &dyn Fn(&[u8]) -> bool,
         bury: &mut dyn FnMut(Record),
     ) -> (usize, usize) {
+        self.expire(None, now, steps, spared, bury)
+    }
+
+    /// The same where a key of this hash belongs: see [`Dashtable::sweep_near`].
+    pub fn expire_near(
+        &mut self,
+        hash: KeyHash,
+        now: UnixMillis,
+        steps: usize,
+        spared: &dyn Fn(&[u8]) -> bool,
+        bury: &mut dyn FnMut(Record),
+    ) -> (usize, usize) {
+        self.expire(Some(hash), now, steps, spared, bury)
+    }
+
+    /// True if the part of the table where a key of this hash belongs may soon have to grow though something in it is due.
+    #[inline]
+    pub fn is_crowded(&self, hash: KeyHash, now: UnixMillis) -> bool {
+        self.has_deadlines() && self.table.is_crowded(hash, now)
+    }
+
+    fn expire(
+        &mut self,
+        near: Option<KeyHash>,
+        now: UnixMillis,
+        steps: usize,
+        spared: &dyn Fn(&[u8]) -> bool,
+        bury: &mut dyn FnMut(Record),
+    ) -> (usize, usize) {
         let (mut expired, mut partly, mut gone) = (0, Vec::new(), Vec::new());
         let spared = |record: &Record| spared(record.key());
-        let mut used = self.table.sweep(now, steps, &Record::soonest, &spared, &mut |record| {
+        let mut sort = |record: Record| {
             gone.push(Account::of(&record));
             if record.is_due(now) {
                 expired += 1;
@@ -335,7 +364,11 @@ impl Database {
             } else {
                 partly.push(record);
             }
-        });
+        };
+        let mut used = match near {
+            None => self.table.sweep(now, steps, &Record::soonest, &spared, &mut sort),
+            Some(hash) => self.table.sweep_near(hash, now, steps, &Record::soonest, &spared, &mut sort),
+        };
         gone.into_iter().for_each(|account| self.forget(account));
         for mut record in partly {
             if let Some(Container::Hash(hash)) = record.container_mut()

@@ -113,6 +113,8 @@ mod compiled {
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",
         "the manifest names a snapshot that is not published",
+        "a stamp names any state of its item",
+        "a stamp outlives a change of its item",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);

@@ -68,6 +68,8 @@ pub struct Shard {
     pub(crate) dirty_at_save: u64,
     /// How many databases, from the first on, have ever had keys.
     reach: usize,
+    /// A database whose table may soon grow where a key of this hash belongs, though something there is due: see [`crate::eviction::crowd`].
+    pub(crate) crowd: Option<(u16, KeyHash)>,
     /// Which keys go when memory is short.
     pub(crate) victims: Victims,
     /// What the memcached protocol counts.
@@ -103,6 +105,7 @@ impl Shard {
             dirty_at_cut: 0,
             dirty_at_save: 0,
             reach: 0,
+            crowd: None,
             victims: Victims::default(),
             ledger: Ledger::default(),
             changes: Changes::default(),
@@ -298,25 +301,40 @@ impl Shard {
             now.0 += 40;
         }
         let mut left = steps;
-        let (watches, waiters, trash) = (&mut self.watches, &mut self.waiters, &mut self.trash);
-        let changes = &mut self.changes;
-        for (number, database) in self.databases.iter_mut().enumerate() {
+        for number in 0..self.databases.len() as u16 {
             if left == 0 {
                 break;
             }
-            let number = number as u16;
-            let (used, expired) =
-                database.expire_some(now, left, &|key| spared(number, key), &mut |record| {
-                    watches.expired(number, record.key());
-                    waiters.changed(number, record.key());
-                    changes.aside(|| Aside::Gone(number, record.key().to_vec()));
-                    trash.add_record(record);
-                });
-            left -= used.min(left);
-            self.counters.expired += expired as u64;
-            self.counters.dirty += expired as u64;
+            left -= self.expire_in((number, None), now, left, spared).min(left);
         }
         left == 0
+    }
+
+    /// The same in one database, or only where a key of this hash belongs; steps used.
+    pub(crate) fn expire_in(
+        &mut self,
+        (number, near): (u16, Option<KeyHash>),
+        now: UnixMillis,
+        steps: usize,
+        spared: &dyn Fn(u16, &[u8]) -> bool,
+    ) -> usize {
+        let (watches, waiters, trash) = (&mut self.watches, &mut self.waiters, &mut self.trash);
+        let changes = &mut self.changes;
+        let spared = |key: &[u8]| spared(number, key);
+        let mut bury = |record: Record| {
+            watches.expired(number, record.key());
+            waiters.changed(number, record.key());
+            changes.aside(|| Aside::Gone(number, record.key().to_vec()));
+            trash.add_record(record);
+        };
+        let database = &mut self.databases[usize::from(number)];
+        let (used, expired) = match near {
+            None => database.expire_some(now, steps, &spared, &mut bury),
+            Some(hash) => database.expire_near(hash, now, steps, &spared, &mut bury),
+        };
+        self.counters.expired += expired as u64;
+        self.counters.dirty += expired as u64;
+        used
     }
 
     /// When a sweep of some database is worth while.
@@ -481,6 +499,9 @@ impl<'a> Cx<'a> {
         self.shard.reaches(database);
         if let Some(old) = self.shard.databases[database].store(key, value, deadline, note, access) {
             self.shard.trash.add_container(old);
+        }
+        if self.shard.databases[database].is_crowded(key.hash, self.now) {
+            self.shard.crowd = Some((database as u16, key.hash));
         }
         self.changed(database, key);
     }

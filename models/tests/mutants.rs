@@ -67,7 +67,7 @@ mod planted {
         ),
     ];
 
-    /// Faults of what no model has, several requests in one turn and large arguments: the simulator has to find them.
+    /// Faults of what no model has, several requests in one turn, large arguments, snapshots and memcached's clients: the simulator has to find them.
     const SIMULATED: &[&str] = &[
         "a command joins others that an earlier message holds",
         "a key is looked for where that of the first request ahead lies",
@@ -81,6 +81,8 @@ mod planted {
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",
         "the manifest names a snapshot that is not published",
+        "a stamp names any state of its item",
+        "a stamp outlives a change of its item",
     ];
 
     /// What a line says of a simulator that does not find this fault.

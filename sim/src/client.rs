@@ -24,6 +24,8 @@ pub struct Client {
     pub core: usize,
     /// Says whatever the table knows.
     pub wild: bool,
+    /// Speaks memcached's protocol.
+    pub is_of_items: bool,
     /// What is still to be said.
     pub ops: VecDeque<Op>,
     /// Bytes that are said but not sent.
@@ -48,6 +50,7 @@ impl Client {
         Client {
             core,
             wild,
+            is_of_items: false,
             ops: VecDeque::new(),
             out: VecDeque::new(),
             opening: false,

@@ -5,8 +5,9 @@ use darter_core::event::ConnId;
 use crate::check::scan::Scan;
 use crate::client::{Client, Op, encode};
 use crate::decoder::Reply;
-use crate::dialogue::{Kind, Request, scan_reply};
+use crate::dialogue::{Expect, Kind, Request, scan_reply};
 use crate::machine::Input;
+use crate::text;
 use crate::world::{Happening, World};
 
 /// A client that reads nothing is looked at again after so many nanoseconds.
@@ -37,6 +38,21 @@ impl World<'_> {
         {
             let Some(op) = client.ops.pop_front() else { break };
             match op {
+                Op::Say(words) if client.is_of_items => {
+                    // Who names a stamp has heard it before.
+                    if text::names_a_stamp(&words) && self.witness.dialogues[dialogue].outstanding() > 0 {
+                        client.ops.push_front(Op::Say(words));
+                        break;
+                    }
+                    let words = text::with_stamps(words, &self.stamps);
+                    let (bytes, (kind, answer)) = (text::encode(&words), text::kind(&words));
+                    let here = &mut self.witness.dialogues[dialogue];
+                    let number = here.say(words, kind, bytes.len() as u64);
+                    if let Some(answer) = answer {
+                        here.requests[number].expect = Expect::Exactly(answer);
+                    }
+                    client.out.extend(bytes);
+                }
                 Op::Say(words) => {
                     let words = with_names(words, &names);
                     let inline = self.schedule.chance(100);
@@ -165,6 +181,9 @@ impl World<'_> {
             self.sometimes.met("a wild command was answered");
         }
         let Some((_, dialogue)) = self.clients[number].open else { return };
+        if self.clients[number].is_of_items {
+            self.stamps.hear(&self.witness.dialogues[dialogue].requests[request].words, reply);
+        }
         let Some(scan) = self.witness.scans.get_mut(&dialogue) else { return };
         if scan.awaited != request {
             return;

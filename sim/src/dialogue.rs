@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::hash::Hasher;
 
+use crate::check::replay::Deed;
 use crate::check::serial::Op;
 use crate::check::session::Session;
 use crate::check::under_way::Taking;
 use crate::decoder::{Decoded, Decoder, Reply};
+use crate::text;
 use crate::trace::Trace;
 
 /// What a request is.
@@ -18,6 +20,22 @@ pub enum Kind {
     Malformed,
     /// Bytes that are taken without an answer.
     Nothing,
+    /// Words that are taken without an answer.
+    Silent,
+    /// Words that are answered always in the same way, by whoever reads them.
+    Said,
+}
+
+impl Kind {
+    /// True for what is run.
+    pub fn is_run(self) -> bool {
+        matches!(self, Kind::Words | Kind::Silent)
+    }
+
+    /// True for what has an answer.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Kind::Nothing | Kind::Silent)
+    }
 }
 
 /// What a reply must be.
@@ -126,10 +144,48 @@ pub struct Dialogue {
     pub over: bool,
     /// Requests at other cores that are not answered there yet.
     pub remote: BTreeSet<usize>,
-    decoder: Decoder,
+    /// It speaks memcached's protocol.
+    pub is_of_items: bool,
+    ear: Ear,
+}
+
+/// Understands replies.
+#[derive(Clone, Debug)]
+enum Ear {
+    Redis(Decoder),
+    Memcached(text::Decoder),
+}
+
+impl Ear {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Ear::Redis(decoder) => decoder.push(bytes),
+            Ear::Memcached(decoder) => decoder.push(bytes),
+        }
+    }
+
+    fn next_reply(&mut self) -> Result<Option<Decoded>, String> {
+        match self {
+            Ear::Redis(decoder) => decoder.next_reply(),
+            Ear::Memcached(decoder) => decoder.next_reply(),
+        }
+    }
+
+    fn rest(&self) -> usize {
+        match self {
+            Ear::Redis(decoder) => decoder.rest(),
+            Ear::Memcached(decoder) => decoder.rest(),
+        }
+    }
 }
 
 impl Dialogue {
+    /// The same in memcached's protocol.
+    pub fn of_items(client: usize, core: u16) -> Dialogue {
+        let ear = Ear::Memcached(text::Decoder::default());
+        Dialogue { is_of_items: true, ear, ..Dialogue::new(client, core, false) }
+    }
+
     /// Nothing has been said.
     pub fn new(client: usize, core: u16, wild: bool) -> Dialogue {
         Dialogue {
@@ -149,8 +205,14 @@ impl Dialogue {
             half_closed: false,
             over: false,
             remote: BTreeSet::new(),
-            decoder: Decoder::default(),
+            is_of_items: false,
+            ear: Ear::Redis(Decoder::default()),
         }
+    }
+
+    /// What words ask of the store.
+    pub fn deed(&self, words: Vec<Vec<u8>>) -> Deed {
+        if self.is_of_items { Deed::Item(words) } else { Deed::Command(words) }
     }
 
     /// The client says this, in these many bytes; the request's number.
@@ -169,19 +231,19 @@ impl Dialogue {
 
     /// The next request that the engine has to take.
     pub fn next(&self) -> usize {
-        let nothing = self.requests[self.taken..].iter().take_while(|request| request.kind == Kind::Nothing);
-        self.taken + nothing.count()
+        let is_passed = |request: &&Request| matches!(request.kind, Kind::Nothing | Kind::Said);
+        self.taken + self.requests[self.taken..].iter().take_while(is_passed).count()
     }
 
     /// The first request that wants an answer and has none yet.
     pub fn first_unanswered(&self) -> Option<usize> {
-        (self.answered..self.requests.len()).find(|number| self.requests[*number].kind != Kind::Nothing)
+        (self.answered..self.requests.len()).find(|number| self.requests[*number].kind.is_answered())
     }
 
     /// Requests that are not answered yet, as the client sees it.
     pub fn outstanding(&self) -> usize {
         let open = &self.requests[self.answered..];
-        open.iter().filter(|request| request.kind != Kind::Nothing).count()
+        open.iter().filter(|request| request.kind.is_answered()).count()
     }
 
     /// The client has received bytes; the requests that they answer, with their replies. Each reply is compared with what it must be.
@@ -189,10 +251,10 @@ impl Dialogue {
         if self.over && !bytes.is_empty() {
             return Err(format!("client {} hears something after the end", self.client));
         }
-        self.decoder.push(bytes);
+        self.ear.push(bytes);
         let mut answered = Vec::new();
-        while let Some(decoded) = self.decoder.next_reply()? {
-            while self.requests.get(self.answered).is_some_and(|request| request.kind == Kind::Nothing) {
+        while let Some(decoded) = self.ear.next_reply()? {
+            while self.requests.get(self.answered).is_some_and(|request| !request.kind.is_answered()) {
                 self.answered += 1;
             }
             let Some(request) = self.requests.get(self.answered) else {
@@ -238,14 +300,14 @@ impl Dialogue {
         // Who says no more is not waited with.
         let due = self.gave_up.map_or(due, |gave_up| due.min(gave_up));
         let open = self.requests.get(self.answered..due).unwrap_or_default();
-        let is_answered = open.iter().all(|request| request.kind == Kind::Nothing);
-        if !is_answered || self.answered > due || self.decoder.rest() > 0 {
+        let is_answered = open.iter().all(|request| !request.kind.is_answered());
+        if !is_answered || self.answered > due || self.ear.rest() > 0 {
             let unanswered: Vec<String> = open.iter().map(|request| spoken(&request.words)).collect();
             return Err(format!(
                 "client {} was closed after reply {} with {} bytes of another, but {} were due: {unanswered:?}",
                 self.client,
                 self.answered,
-                self.decoder.rest(),
+                self.ear.rest(),
                 due
             ));
         }

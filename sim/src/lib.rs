@@ -46,6 +46,7 @@ pub mod run;
 mod seen;
 pub mod sometimes;
 pub mod swarm;
+pub mod text;
 pub mod trace;
 mod turn;
 pub mod wild;

@@ -175,7 +175,7 @@ fn words(record: &Record, judged: UnixMillis) -> String {
         }
         Some(Container::Stream(stream)) => words_of_stream(stream),
     };
-    format!("{deadline:?} {value}")
+    format!("{deadline:?} {} {value}", record.note().flags)
 }
 
 /// When consumers were last seen is not written down.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 99] = [
+pub const ALL: [&str; 101] = [
     "everything was there after a restart",
     "everything was there after a loss of power",
     "the world ended in the middle of a transaction",
+    "a stamp named what was there",
+    "a stamp named what had been",
     "a snapshot was loaded",
     "a snapshot failed",
     "a key was saved before it was changed",

@@ -102,6 +102,8 @@ pub struct Swarm {
     pub families: Families,
     /// What goes wrong.
     pub faults: Faults,
+    /// Every second client speaks memcached's protocol.
+    pub items: bool,
 }
 
 impl Swarm {
@@ -142,6 +144,7 @@ impl Swarm {
             families,
             faults,
             log: None,
+            items: false,
             tight: dice.chance(500),
             policy: dice.pick(Policy::NAMES).1,
             storms: dice.chance(300),
@@ -153,6 +156,7 @@ impl Swarm {
             },
         };
         swarm.faults.disk = dice.chance(300);
+        swarm.items = dice.chance(300);
         swarm.log = match dice.below(10) {
             0 => Some(SyncPolicy::Always),
             1 | 2 => Some(SyncPolicy::EverySecond),
@@ -170,7 +174,7 @@ impl Swarm {
         swarm.depth = 4;
         swarm.output_limit = 0;
         swarm.faults = Faults::NONE;
-        (swarm.storms, swarm.room, swarm.log) = (false, 0, None);
+        (swarm.storms, swarm.room, swarm.items, swarm.log) = (false, 0, false, None);
         swarm.families = Families::default();
         swarm
     }
@@ -207,6 +211,16 @@ impl Swarm {
     /// Whether a client says whatever the command table knows, in a database of its own.
     pub fn is_wild(&self, client: usize) -> bool {
         self.families.has("wild") && client + 1 == self.clients && client > 0
+    }
+
+    /// Whether a client speaks memcached's protocol.
+    pub fn is_of_items(&self, client: usize) -> bool {
+        self.items && client % 2 == 1 && !self.is_wild(client)
+    }
+
+    /// Whether a client is neither wild nor memcached's.
+    pub fn speaks_as_all_do(&self, client: usize) -> bool {
+        !self.is_wild(client) && !self.is_of_items(client)
     }
 
     /// The database of the wild clients.

@@ -11,6 +11,7 @@ use darter_core::time::Now;
 
 use crate::canary::Canary;
 use crate::check::witness::Turn;
+use crate::dialogue::Dialogue;
 use crate::machine::{Connection, Flight, Input};
 use crate::seen::{describe, digest, shown};
 use crate::world::{Happening, World};
@@ -318,7 +319,10 @@ impl World<'_> {
         }
         self.clients[client].opening = false;
         let wild = self.clients[client].wild;
-        let dialogue = crate::dialogue::Dialogue::new(client, core as u16, wild);
+        let (dialogue, door) = match self.clients[client].is_of_items {
+            true => (Dialogue::of_items(client, core as u16), Door::Memcached),
+            false => (Dialogue::new(client, core as u16, wild), Door::Redis),
+        };
         let dialogue = self.witness.opens(conn, dialogue);
         self.clients[client].open = Some((conn, dialogue));
         let connection = Connection {
@@ -342,7 +346,7 @@ impl World<'_> {
             descriptor: client as i32,
         };
         let clients = self.machines.iter().map(|machine| machine.connections.len()).sum();
-        self.handle(core, Event::Opened { conn, peer, clients, door: Door::Redis });
+        self.handle(core, Event::Opened { conn, peer, clients, door });
         let sessions = self.machines[core].engine.sessions();
         let id = sessions.iter().find(|session| session.conn == conn).map(|session| session.id.0);
         self.witness.dialogues[dialogue].id = id.unwrap_or(0);

@@ -13,12 +13,14 @@
 //! | [`sorted_sets`] | requests about sorted sets and places, those that wait included |
 //! | [`bits`] | requests about strings as bits and as HyperLogLogs |
 //! | [`dumps`] | values that go out and come in as bytes |
+//! | [`items`] | what memcached's clients ask for |
 //! | [`waiting`] | requests that wait, those that meet them, and those that end their waiting |
 
 pub mod author;
 pub mod bits;
 pub mod dumps;
 pub mod families;
+pub mod items;
 pub mod sorted_sets;
 pub mod sorting;
 pub mod streams;

@@ -25,6 +25,7 @@ use crate::reboot;
 use crate::ring::Ring;
 use crate::sometimes::Sometimes;
 use crate::swarm::Swarm;
+use crate::text::Heard;
 use crate::trace::Trace;
 
 /// The wall clock at the beginning, Unix milliseconds.
@@ -95,6 +96,8 @@ pub struct World<'p> {
     /// By core: until when it pushes.
     pub(crate) pushing_until: Vec<u64>,
     pub(crate) clients: Vec<Client>,
+    /// What memcached's clients have heard.
+    pub(crate) stamps: Heard,
     pub(crate) schedule: Dice,
     pub(crate) trace: Trace,
     pub(crate) sometimes: Sometimes,
@@ -118,7 +121,10 @@ impl<'p> World<'p> {
         let cores = usize::from(swarm.cores);
         let mut schedule = Dice::new(plan.seed, Concern::Schedule);
         let mut clients: Vec<Client> = (0..swarm.clients)
-            .map(|n| Client::new(schedule.below(cores as u64) as usize, swarm.is_wild(n)))
+            .map(|n| Client {
+                is_of_items: swarm.is_of_items(n),
+                ..Client::new(schedule.below(cores as u64) as usize, swarm.is_wild(n))
+            })
             .collect();
         // The last client makes order at the end.
         clients.push(Client::new(0, false));
@@ -142,6 +148,7 @@ impl<'p> World<'p> {
             sequence: 0,
             heap: BTreeMap::new(),
             clients,
+            stamps: Heard::default(),
             schedule,
             trace,
             sometimes: Sometimes::default(),
@@ -367,7 +374,7 @@ impl<'p> World<'p> {
         }
         // Who waits then is not waited for.
         if self.schedule.chance(300) {
-            let tame: Vec<usize> = (0..admin).filter(|client| !self.swarm.is_wild(*client)).collect();
+            let tame: Vec<usize> = (0..admin).filter(|client| self.swarm.speaks_as_all_do(*client)).collect();
             for client in tame {
                 let words: [&[u8]; 3] = [b"BLPOP", b"nothing", b"0"];
                 self.clients[client].ops.push_back(Op::Say(words.map(<[u8]>::to_vec).to_vec()));

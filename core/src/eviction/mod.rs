@@ -7,9 +7,11 @@
 //! | [`sieve`] | the hand that goes around the table, for the policy that Redis does not have |
 //! | [`victims`] | which key of a shard goes next, and its going |
 //! | [`budget`] | which part of `maxmemory` each core may use |
+//! | [`crowd`] | looking for what is due where a table is about to grow |
 //! | [`room`] | making room before a command that grows, and in the background |
 
 pub mod budget;
+mod crowd;
 pub mod policy;
 pub mod pool;
 pub mod room;

@@ -58,6 +58,9 @@ impl Node {
     /// Lets keys go, if need be and if the policy lets it, until there is room for so many more bytes; true if there is none.
     #[inline]
     pub(crate) fn lacks_room(&mut self, need: usize) -> bool {
+        if self.shard.crowd.is_some() {
+            self.thin_crowd();
+        }
         let soft = self.budget.soft();
         soft < usize::MAX && self.used_bytes() + need > soft && self.make_room(need)
     }
@@ -90,7 +93,7 @@ impl Node {
     }
 
     /// While clients are paused nothing changes by itself, as in Redis.
-    fn may_change_by_itself(&self) -> bool {
+    pub(super) fn may_change_by_itself(&self) -> bool {
         self.pause.is_none_or(|pause| pause.until <= self.now.mono)
     }
 

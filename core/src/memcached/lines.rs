@@ -3,6 +3,7 @@
 //! It says what memcached says, in memcached's order. It knows words. It does not know how bytes come, nor what commands do.
 
 use super::item::{self, KEY_MAX, Mode};
+use super::limit::{MEGABYTES_MAX, MEGABYTES_MIN};
 use super::meta::{self, MetaFlags};
 use super::number;
 use super::rows;
@@ -265,15 +266,17 @@ fn lru_crawler(words: Args<'_>) -> Line {
     }
 }
 
-/// `maxmemory` is for all protocols, and CONFIG SET changes it.
+/// `maxmemory` is for all protocols.
 fn memory_limit(words: Args<'_>) -> Line {
     match (words.len(), words.get(1).and_then(number::unsigned_32)) {
         (2 | 3, None) => quietly(words, "ERROR"),
-        (2 | 3, Some(0..8)) => quietly(words, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m"),
-        (2 | 3, Some(1_000_000_001..)) => {
+        (2 | 3, Some(..MEGABYTES_MIN)) => {
+            quietly(words, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m")
+        }
+        (2 | 3, Some(megabytes)) if megabytes > MEGABYTES_MAX => {
             quietly(words, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes")
         }
-        (2 | 3, Some(_)) => quietly(words, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust"),
+        (2 | 3, Some(_)) => Line::Run(rows::MEMORY_LIMIT),
         _ => ERROR,
     }
 }

@@ -9,6 +9,7 @@ pub mod counters;
 mod door;
 mod flush;
 mod item;
+mod limit;
 mod lines;
 mod meta;
 mod number;

@@ -4,7 +4,7 @@
 
 use super::item::Mode;
 use super::text::{self, Get};
-use super::{binary, door, flush, meta, stats};
+use super::{binary, door, flush, limit, meta, stats};
 use crate::args::Args;
 use crate::command::row::{Apply, Command, Flags, Group, Keys, Merge, Run, Tell, Touch};
 use crate::command::table::{CommandId, unnamed};
@@ -116,6 +116,12 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
             tell: text::tell,
             ..ROW
         },
+        Command {
+            name: "cache_memlimit",
+            run: Run::Gather { whole: None, check: |_, _| Ok(()), part: limit::part, merge: limit::done },
+            tell: text::tell,
+            ..ROW
+        },
         Command { name: "auth", run: Run::Local(door::authenticate), ..told(ROW, text::tell) },
     ],
     ..ROW
@@ -179,6 +185,8 @@ pub(super) const FLUSH_LATER: CommandId = unnamed("flush_all-later");
 pub(super) const FLUSH_DUE: CommandId = unnamed("flush_all-due");
 /// `stats`.
 pub(super) const STATS: CommandId = unnamed("stats");
+/// `cache_memlimit`.
+pub(super) const MEMORY_LIMIT: CommandId = unnamed("cache_memlimit");
 /// The first thing that is stored where a password is set.
 pub(super) const AUTH: CommandId = unnamed("auth");
 

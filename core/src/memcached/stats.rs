@@ -21,7 +21,10 @@ pub struct Share {
     counts: Vec<u64>,
     items: u64,
     bytes: u64,
+    /// Bytes of all that the shard holds.
+    used: u64,
     expired: u64,
+    evicted: u64,
     clients: u64,
     connections: u64,
     refused: u64,
@@ -65,7 +68,9 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         counts: shard.ledger.counts().to_vec(),
         items: database.len() as u64,
         bytes: (database.used_bytes() - database.table_bytes()) as u64,
+        used: shard.used_bytes() as u64,
         expired: shard.counters.expired,
+        evicted: shard.counters.evicted,
         clients: asked.sessions.len() as u64,
         connections: asked.node.statistics.connections,
         refused: asked.node.statistics.refused_connections,
@@ -102,7 +107,9 @@ fn sum(parts: Vec<Part>) -> Share {
         all.counts.iter_mut().zip(&share.counts).for_each(|(sum, count)| *sum += count);
         all.items += share.items;
         all.bytes += share.bytes;
+        all.used += share.used;
         all.expired += share.expired;
+        all.evicted += share.evicted;
         all.clients += share.clients;
         all.connections += share.connections;
         all.refused += share.refused;
@@ -177,7 +184,7 @@ pub(super) fn merge(
         [b"reset", ..] => return lines.done("RESET"),
         [b"settings", ..] => settings(local, &all, &mut lines),
         [b"items", ..] => items(&all, &mut lines),
-        [b"slabs", ..] => slabs(local, &all, &mut lines),
+        [b"slabs", ..] => slabs(&all, &mut lines),
         [b"sizes", ..] => lines.push("sizes_status", "disabled"),
         [b"sizes_enable", ..] => {
             lines.push("sizes_status", "error");
@@ -321,13 +328,8 @@ fn general(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     lines.push("bytes", all.bytes);
     lines.push("curr_items", all.items);
     lines.push("total_items", count(Counter::Items));
-    lines.zeros(&[
-        "slab_global_page_pool",
-        "expired_unfetched",
-        "evicted_unfetched",
-        "evicted_active",
-        "evictions",
-    ]);
+    lines.zeros(&["slab_global_page_pool", "expired_unfetched", "evicted_unfetched", "evicted_active"]);
+    lines.push("evictions", all.evicted);
     lines.push("reclaimed", all.expired);
     lines.zeros(&[
         "crawler_reclaimed",
@@ -406,6 +408,7 @@ fn items(all: &Share, lines: &mut Lines<'_, '_>) {
         return;
     }
     lines.push("items:1:number", all.items);
+    lines.push("items:1:evicted", all.evicted);
     for name in [
         "number_hot",
         "number_warm",
@@ -414,7 +417,6 @@ fn items(all: &Share, lines: &mut Lines<'_, '_>) {
         "age_warm",
         "age",
         "mem_requested",
-        "evicted",
         "evicted_nonzero",
         "evicted_time",
         "outofmemory",
@@ -439,7 +441,7 @@ fn items(all: &Share, lines: &mut Lines<'_, '_>) {
     }
 }
 
-fn slabs(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
+fn slabs(all: &Share, lines: &mut Lines<'_, '_>) {
     let count = |counter: Counter| all.counts[counter as usize];
     if all.items > 0 {
         for (name, value) in [
@@ -463,5 +465,5 @@ fn slabs(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
         }
     }
     lines.push("active_slabs", u64::from(all.items > 0));
-    lines.push("total_malloced", local.node.shard.used_bytes());
+    lines.push("total_malloced", all.used);
 }

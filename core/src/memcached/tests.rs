@@ -21,6 +21,26 @@ fn say(world: &mut World, client: Client, lines: &str) -> String {
 }
 
 #[test]
+fn the_limit_of_memory_is_that_of_all_cores() {
+    for cores in [1, 3] {
+        let mut world = World::new(cores);
+        let (client, other) = (world.connect_memcached(0), world.connect(cores - 1));
+        for (request, reply) in [
+            ("cache_memlimit", "ERROR|"),
+            ("cache_memlimit 7", "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m|"),
+            ("cache_memlimit 64000000000", "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes|"),
+            ("cache_memlimit 64", "OK|"),
+            ("cache_memlimit 65 noreply", ""),
+        ] {
+            assert_eq!(say(&mut world, client, request), reply, "{request} on {cores} cores");
+        }
+        assert_eq!(world.say(other, "CONFIG GET maxmemory"), "maxmemory\n68157440");
+        let settings = say(&mut world, client, "stats settings");
+        assert!(settings.contains("STAT maxbytes 68157440|"), "{settings}");
+    }
+}
+
+#[test]
 fn values_are_stored_and_read() {
     check(&[
         ("set a 5 0 2|ab", "STORED|"),

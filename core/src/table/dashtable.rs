@@ -40,7 +40,7 @@ pub struct Dashtable<
 impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: KeyHashing>
     Dashtable<E, HOME, STASH, SLOTS, H>
 {
-    const CAPACITY: usize = Segment::<E, HOME, STASH, SLOTS>::CAPACITY;
+    pub(super) const CAPACITY: usize = Segment::<E, HOME, STASH, SLOTS>::CAPACITY;
 
     /// Two buddies merge when they hold no more than this together. A segment that has just split holds about
     /// twice as much, so that no entry that comes and goes makes it split and merge by turns.

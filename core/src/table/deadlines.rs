@@ -32,6 +32,11 @@ impl Bound {
         Bound(u32::try_from(units).unwrap_or(u32::MAX).min(u32::MAX - 1))
     }
 
+    /// The last unit that is over at this moment: what is due in it or before is due.
+    pub(crate) fn over_at(moment: UnixMillis) -> Option<Bound> {
+        Bound::of(moment).0.checked_sub(1).map(Bound)
+    }
+
     /// The bound of what may or may not have a deadline.
     pub(crate) fn of_optional(moment: Option<UnixMillis>) -> Bound {
         moment.map_or(Bound::NEVER, Bound::of)

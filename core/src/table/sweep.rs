@@ -4,7 +4,9 @@
 
 use super::dashtable::Dashtable;
 use super::deadlines::Bound;
+use super::directory::position;
 use super::{Entry, KeyHashing};
+use crate::hash::KeyHash;
 use crate::time::UnixMillis;
 
 impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: KeyHashing>
@@ -54,6 +56,54 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
             }
         }
         self.sweep_at = at;
+        used
+    }
+
+    /// True if the segment where this hash belongs is so full that it may split before long, though something in it is due at `now`, as
+    /// far as bounds of units that are over tell.
+    #[inline]
+    pub fn is_crowded(&self, hash: KeyHash, now: UnixMillis) -> bool {
+        // Three quarters: a segment splits at about nine tenths, and what comes meanwhile has to find room.
+        let crowd = Self::CAPACITY / 4 * 3;
+        let (Some(index), Some(over)) = (self.directory.find(position(hash)), Bound::over_at(now)) else {
+            return false;
+        };
+        self.tournament.get(index) <= over && self.segments[index].len() >= crowd
+    }
+
+    /// As [`Dashtable::sweep`] in the segment where this hash belongs, as far as the units of deadlines are over. Returns how many home buckets
+    /// it visited: each of them has room then, or a bound that is right.
+    pub fn sweep_near(
+        &mut self,
+        hash: KeyHash,
+        now: UnixMillis,
+        steps: usize,
+        deadline_of: &dyn Fn(&E) -> Option<UnixMillis>,
+        spared: &dyn Fn(&E) -> bool,
+        expired: &mut dyn FnMut(E),
+    ) -> usize {
+        let (Some(index), Some(over)) = (self.directory.find(position(hash)), Bound::over_at(now)) else {
+            return 0;
+        };
+        let bound_of = |entry: &E| match deadline_of(entry) {
+            Some(deadline) if deadline <= now && !spared(entry) => None,
+            deadline => Some(Bound::of_optional(deadline)),
+        };
+        // From the key's own home on and around: to begin with the first each time would leave the last ones full.
+        let first = usize::from(hash.bucket_bits()) % HOME;
+        let mut used = 0;
+        for (mut at, end) in [(first, HOME), (0, first)] {
+            while used < steps
+                && let Some(home) = self.segments[index].first_due(at, over).filter(|home| *home < end)
+            {
+                self.change(index, |segment| segment.sweep_home(home, &bound_of, expired));
+                (at, used) = (home + 1, used + 1);
+            }
+        }
+        if used > 0 {
+            self.tournament.set(index, self.segments[index].lowest_bound());
+            self.merge(index);
+        }
         used
     }
 

@@ -8,6 +8,7 @@
 //! ```
 
 use super::record::{FETCHED, NOTED, Record, Value};
+use crate::mutant::planted;
 
 const FLAGS_LEN: u8 = 0x07;
 const HAS_STAMP: u8 = 0x08;
@@ -159,7 +160,7 @@ impl Record {
     /// It has changed: what named its last state names none.
     #[inline]
     pub fn forget_stamp(&mut self) {
-        if self.tag() & NOTED == 0 {
+        if self.tag() & NOTED == 0 || planted("a stamp outlives a change of its item") {
             return;
         }
         let note = self.note();

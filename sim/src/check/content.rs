@@ -55,6 +55,7 @@ pub fn check<'a>(
 }
 
 fn is_same(record: &Record, entry: &Entry, judged: u64, was_loaded: bool) -> bool {
+    let is_noted = was_loaded || record.string().is_none() || record.note().flags == entry.flags;
     let is_value = match (&entry.value, record.string(), record.container()) {
         (Value::Bytes(bytes), Some(string), _) => string.to_vec() == *bytes,
         (Value::List(elements), _, Some(Container::List(list))) => {
@@ -88,7 +89,7 @@ fn is_same(record: &Record, entry: &Entry, judged: u64, was_loaded: bool) -> boo
         }
         _ => false,
     };
-    is_value && record.deadline().map(|at| at.0) == entry.deadline
+    is_value && is_noted && record.deadline().map(|at| at.0) == entry.deadline
 }
 
 fn is_same_stream(stream: &Stream, expected: &streams::Stream, was_loaded: bool) -> bool {

@@ -75,6 +75,7 @@ impl Footprint {
         let mut footprint = Footprint::default();
         match deed {
             Deed::Command(words) | Deed::Look(words) => footprint.add(words, database, databases, placement),
+            Deed::Item(words) => footprint.items(words, placement),
             Deed::Watch(keys) => footprint.reads(database, keys, placement),
             Deed::Exec { commands, .. } => {
                 let mut selected = database;
@@ -113,6 +114,20 @@ impl Footprint {
         self.touches.get(&(shard, database)).is_some_and(|touch| {
             touch.all.is_some() || touch.reads.iter().chain(&touch.writes).any(|other| other == key)
         })
+    }
+
+    /// Of what a memcached client asks for.
+    fn items(&mut self, words: &[Vec<u8>], placement: &Placement) {
+        match &words[0][..] {
+            b"get" | b"gets" => self.reads(0, &words[1..], placement),
+            b"flush_all" => {
+                (0..placement.shards).for_each(|shard| self.at(shard, 0).all = Some(Access::Writes));
+            }
+            name => {
+                let key = if name.starts_with(b"gat") { &words[2] } else { &words[1] };
+                self.at(placement.home(key), 0).writes.push(key.clone());
+            }
+        }
     }
 
     fn at(&mut self, shard: u16, database: usize) -> &mut Touch {

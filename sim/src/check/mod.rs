@@ -31,6 +31,7 @@ pub mod scan;
 pub mod serial;
 pub mod session;
 pub mod snapshots;
+pub mod stamps;
 pub mod under_way;
 pub mod waits;
 pub mod witness;

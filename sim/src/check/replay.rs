@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::serial::{Access, Op, Said, Serial};
 use super::snapshots::Content;
+use super::stamps::Stamps;
 use super::waits::Standing;
 use crate::decoder::Reply;
 use crate::dialogue::spoken;
@@ -24,6 +25,8 @@ type Words = Vec<Vec<u8>>;
 pub enum Deed {
     /// A command.
     Command(Words),
+    /// What a memcached client asks for.
+    Item(Words),
     /// A command that waits, when it finds nothing.
     Look(Words),
     /// WATCH of these keys.
@@ -72,6 +75,8 @@ pub struct Replay {
     store: Store,
     requests: BTreeMap<Op, Request>,
     watched: BTreeMap<Op, Vec<Watched>>,
+    /// What stamps name.
+    stamps: Stamps,
     /// From where who waits for news reads, by key; by connection and request.
     ends: BTreeMap<(u64, u64), BTreeMap<Vec<u8>, Vec<u8>>>,
     /// By a snapshot's number: what lay in the store at its cut.
@@ -100,8 +105,8 @@ impl Replay {
     pub fn new(store: Store) -> Replay {
         let (requests, watched) = (BTreeMap::new(), BTreeMap::new());
         let (serial, situations) = (Serial::default(), Vec::new());
-        let (ends, cuts) = (BTreeMap::new(), BTreeMap::new());
-        Replay { serial, store, requests, watched, ends, cuts, compared: 0, situations }
+        let (ends, cuts, stamps) = (BTreeMap::new(), BTreeMap::new(), Stamps::default());
+        Replay { serial, store, requests, watched, stamps, ends, cuts, compared: 0, situations }
     }
 
     /// A request was taken by its core, with this database selected.
@@ -281,6 +286,12 @@ impl Replay {
                 }
                 answer
             }
+            Deed::Item(words) => {
+                let words = &self.stamps.settled(words);
+                let answer = self.store.run_item(words);
+                self.situations.extend(compared(words, request.heard.as_ref()));
+                Some(answer)
+            }
             Deed::Look(words) if waiting::kind(words) == waiting::Kind::Stream => {
                 let words = &self.settled(request.said, words);
                 let ends = streams::ends(&mut self.store.all, database, words);
@@ -349,10 +360,15 @@ impl Replay {
         let answer = answer.ok_or_else(|| format!("no reference for {}", said(&request.deed)))?;
         let Some(reply) = request.heard else { return Ok(()) };
         self.compared += 1;
-        if answer.fits(&reply) {
-            return Ok(());
-        }
         let Said { connection, number } = request.said;
+        if answer.fits(&reply) {
+            let learned = match &answer {
+                Answer::Stamped(expected) => self.stamps.learn(expected, &reply),
+                _ => Ok(()),
+            };
+            return learned
+                .map_err(|text| format!("connection {connection}, {}: {text}", said(&request.deed)));
+        }
         Err(format!(
             "connection {connection} said {} (request {}) and hears {reply:?}, but in the order that explains \
              everybody must hear {answer:?}",
@@ -458,15 +474,31 @@ fn served_by(cause: &str) -> Option<&'static str> {
     })
 }
 
-/// True for the words of Redis for a command that needs more memory than there is.
+/// True for the words for a command that needs more memory than there is.
 fn says_no_room(reply: &Reply) -> bool {
-    matches!(reply, Reply::Error(line) if line.starts_with("OOM command not allowed"))
+    let words = ["OOM command not allowed", "SERVER_ERROR out of memory"];
+    matches!(reply, Reply::Error(line) if words.iter().any(|words| line.starts_with(words)))
+}
+
+/// What it is worth that a request that names a state has this reply.
+fn compared(words: &Words, reply: Option<&Reply>) -> Option<&'static str> {
+    let state = match &words[0][..] {
+        b"cas" => words.get(4).map(|word| &word[..]),
+        name if name.len() == 2 => words.iter().skip(2).find_map(|word| word.strip_prefix(b"C")),
+        _ => None,
+    }?;
+    match reply? {
+        Reply::Simple(line) if line == "STORED" => Some("a stamp named what was there"),
+        Reply::Simple(line) if line == "EXISTS" && state != b"0" => Some("a stamp named what had been"),
+        _ => None,
+    }
 }
 
 /// For people.
 fn said(deed: &Deed) -> String {
     match deed {
         Deed::Command(words) => spoken(words),
+        Deed::Item(words) => format!("{} (memcached)", spoken(words)),
         Deed::Look(words) => format!("{}, in vain", spoken(words)),
         Deed::Cut(number) => format!("(the cut of snapshot {number})"),
         Deed::Watch(keys) => format!("WATCH {}", spoken(keys)),

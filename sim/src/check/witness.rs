@@ -274,7 +274,7 @@ impl Witness {
         let next = here.next();
         if let Some(last) = here.taken.checked_sub(1)
             && here.requests[last].end > settled
-            && here.requests[last].kind == Kind::Words
+            && here.requests[last].kind.is_run()
         {
             return Err(format!("{} is taken before its end", spoken(&here.requests[last].words)));
         }
@@ -289,7 +289,7 @@ impl Witness {
             here.taken = next + 1;
             here.ended_by = Some(next);
             turn.sometimes.met("a client said nonsense");
-        } else if request.kind == Kind::Words && settled >= request.end {
+        } else if request.kind.is_run() && settled >= request.end {
             return Err(format!("{} is consumed, but nobody has taken it", spoken(&request.words)));
         }
         Ok(())
@@ -305,7 +305,7 @@ impl Witness {
             return Ok(taking);
         }
         let number = here.next();
-        let said = here.requests.get(number).filter(|request| request.kind == Kind::Words);
+        let said = here.requests.get(number).filter(|request| request.kind.is_run());
         let Some(words) = said.map(|request| request.words.clone()) else {
             return Err(format!(
                 "core {} takes a request that client {} has not said",
@@ -330,6 +330,7 @@ impl Witness {
         here.taken = number + 1;
         let meaning = match here.wild {
             true => Meaning::Alone(Expect::Any),
+            false if here.is_of_items => Meaning::Store(here.deed(words.clone())),
             false => here
                 .session
                 .next(&words, self.databases)
@@ -382,7 +383,7 @@ impl Witness {
         let footprint = Footprint::of(&deed, database, self.databases, &watched, &self.placement);
         let is_one_step = match &deed {
             Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
-            Deed::Watch(_) => true,
+            Deed::Watch(_) | Deed::Item(_) => true,
             Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => false,
         };
         let said = Said { connection: dialogue as u64, number: number_of(request, 0) };
@@ -411,7 +412,12 @@ impl Witness {
         match deed {
             Deed::Watch(keys) => session.watches(op, keys),
             Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
-            Deed::Command(_) | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => {}
+            Deed::Command(_)
+            | Deed::Item(_)
+            | Deed::Look(_)
+            | Deed::Expired(_)
+            | Deed::Evicted(_)
+            | Deed::Cut(_) => {}
         }
         let under_way = UnderWay { is_exec, ..UnderWay::new(taking, footprint, is_one_step) };
         self.under_way.insert(op, under_way);
@@ -597,7 +603,9 @@ impl Witness {
         if let Some(under_way) = self.under_way.get_mut(&op) {
             under_way.done = true;
         }
-        if self.dialogues[taking.dialogue].over { self.gone(op) } else { Ok(()) }
+        let here = &self.dialogues[taking.dialogue];
+        let is_silent = here.requests[taking.request].kind == Kind::Silent;
+        if here.over || is_silent { self.gone(op) } else { Ok(()) }
     }
 
     pub(super) fn gone(&mut self, op: Op) -> Result<(), String> {
@@ -705,10 +713,10 @@ impl Witness {
     pub fn next_is_of_several(&self, dialogue: usize) -> bool {
         let here = &self.dialogues[dialogue];
         let Some(request) = here.requests.get(here.next()) else { return false };
-        if here.wild || request.kind != Kind::Words {
+        if here.wild || !request.kind.is_run() {
             return false;
         }
-        let deed = Deed::Command(request.words.clone());
+        let deed = here.deed(request.words.clone());
         let footprint = Footprint::of(&deed, here.session.database, self.databases, &[], &self.placement);
         footprint.shards().len() > 1
     }

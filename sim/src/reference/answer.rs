@@ -20,6 +20,8 @@ pub enum Answer {
     Each(Vec<Answer>),
     /// This value as DUMP writes it; of a hash, fields that end by this instant may be in it or not.
     Dumped(Value, u64),
+    /// This, but where it has a big number, which is a state, it must have a stamp that names that state.
+    Stamped(Reply),
 }
 
 impl Answer {
@@ -45,6 +47,7 @@ impl Answer {
             }
             (Answer::Between(low, high), Reply::Integer(number)) => (low..=high).contains(&number),
             (Answer::Dumped(value, clock), Reply::Bulk(payload)) => dumps::is_dump_of(payload, value, *clock),
+            (Answer::Stamped(expected), _) => is_alike_but_for_stamps(expected, reply),
             (Answer::OneOf(choices), _) => choices.iter().any(|choice| is_alike(choice, reply)),
             (Answer::Each(answers), Reply::Array(elements)) => {
                 answers.len() == elements.len()
@@ -52,6 +55,17 @@ impl Answer {
             }
             _ => false,
         }
+    }
+}
+
+fn is_alike_but_for_stamps(expected: &Reply, reply: &Reply) -> bool {
+    match (expected, reply) {
+        (Reply::BigNumber(_), Reply::BigNumber(_)) => true,
+        (Reply::Array(expected), Reply::Array(found)) | (Reply::Push(expected), Reply::Push(found)) => {
+            let mut both = expected.iter().zip(found);
+            expected.len() == found.len() && both.all(|(one, other)| is_alike_but_for_stamps(one, other))
+        }
+        _ => expected == reply,
     }
 }
 

@@ -61,8 +61,7 @@ fn write(bytes: &mut Option<Vec<u8>>, bits: &[(usize, bool)]) {
 fn put(shard: &mut Shard, db: usize, key: &[u8], bytes: Option<Vec<u8>>) {
     let before = shard.text(db, key).expect("it was a string before");
     if let Some(bytes) = bytes.filter(|bytes| before.as_ref() != Some(bytes)) {
-        let deadline = shard.live(db, key).and_then(|entry| entry.deadline);
-        shard.store(db, key, bytes, deadline);
+        shard.keep(db, key, bytes);
     }
 }
 

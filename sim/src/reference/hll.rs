@@ -211,8 +211,7 @@ fn read(shard: &mut Shard, db: usize, key: &[u8]) -> Result<Option<Sketch>, Line
 }
 
 fn put(shard: &mut Shard, db: usize, key: &[u8], sketch: &Sketch) {
-    let deadline = shard.live(db, key).and_then(|entry| entry.deadline);
-    shard.store(db, key, sketch.written(), deadline);
+    shard.keep(db, key, sketch.written());
 }
 
 /// The highest of each register, and whether one of them is dense.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | here | [`Shard`], one shard or everything as one: what lies under keys, whether it lives, since when, how often it has changed |
 //! | `strings`, `bits`, `hll`, `lists`, `hashes`, `sets`, [`sorted_sets`], `places`, [`streams`], `sort`, `keys`, `deadlines`, [`dumps`] | families of commands |
+//! | `items` | what memcached's clients ask for |
 //! | [`waiting`] | commands that wait: what they do once there is something, and what there must be for that |
 //! | [`store`] | the whole store: what needs all keys, WATCH, EXEC |
 //! | [`session`] | one connection to it: MULTI |
@@ -21,6 +22,7 @@ pub mod dumps;
 mod glob;
 mod hashes;
 mod hll;
+mod items;
 mod keys;
 mod lists;
 mod places;
@@ -71,6 +73,10 @@ pub struct Entry {
     pub deadline: Option<u64>,
     /// Since when the key is there without a gap, counted in commands.
     pub born: u64,
+    /// What a memcached client keeps with it.
+    pub flags: u32,
+    /// Names what it is since its last change, and nothing that it or another key ever was.
+    pub state: u64,
 }
 
 impl Entry {
@@ -114,6 +120,8 @@ pub struct Shard {
     pub found_due: u64,
     /// How often each key of each database was changed.
     versions: BTreeMap<(usize, Vec<u8>), u64>,
+    /// States that there have been.
+    states: u64,
     /// Of the whole store.
     homes: Option<Homes>,
 }
@@ -220,14 +228,40 @@ impl Shard {
         }
     }
 
+    /// Runs a memcached client's request, the stamps in it replaced by the states that they name; where the reply has a stamp it says which
+    /// state it must name.
+    pub fn run_item(&mut self, words: &Words) -> Reply {
+        items::run(self, words)
+    }
+
     /// Stores a value; the key keeps its age if it lives.
     pub fn store(&mut self, database: usize, key: &[u8], value: impl Into<Value>, deadline: Option<u64>) {
+        self.put(database, key, value, deadline, 0);
+    }
+
+    /// Changes a value: when it ends and what is kept with it stay.
+    fn keep(&mut self, database: usize, key: &[u8], value: impl Into<Value>) {
+        let kept = self.live(database, key).map(|entry| (entry.deadline, entry.flags));
+        let (deadline, flags) = kept.unwrap_or_default();
+        self.put(database, key, value, deadline, flags);
+    }
+
+    /// Stores a value, and what a memcached client keeps with it.
+    fn put(
+        &mut self,
+        database: usize,
+        key: &[u8],
+        value: impl Into<Value>,
+        deadline: Option<u64>,
+        flags: u32,
+    ) {
         let born = match self.live(database, key) {
             Some(entry) => entry.born,
             None => self.moment,
         };
+        let entry = Entry { value: value.into(), deadline, born, flags, state: 0 };
+        self.databases[database].insert(key.to_vec(), entry);
         self.changed(database, key);
-        self.databases[database].insert(key.to_vec(), Entry { value: value.into(), deadline, born });
     }
 
     /// Removes a key; what lay there if it lived.
@@ -247,8 +281,17 @@ impl Shard {
         }
     }
 
-    /// Whoever watches the key sees that it has changed.
+    /// It is in another state, and whoever watches the key sees that.
     pub fn changed(&mut self, database: usize, key: &[u8]) {
+        self.seen_changed(database, key);
+        self.states += 1;
+        if let Some(entry) = self.databases[database].get_mut(key) {
+            entry.state = self.states;
+        }
+    }
+
+    /// Whoever watches the key sees a change, but whoever knows its state knows it still.
+    pub fn seen_changed(&mut self, database: usize, key: &[u8]) {
         *self.versions.entry((database, key.to_vec())).or_default() += 1;
     }
 

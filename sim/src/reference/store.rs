@@ -109,6 +109,12 @@ impl Store {
         Some(whole.unwrap_or_else(|line| Answer::Exactly(Reply::error(line))))
     }
 
+    /// Runs a memcached client's request: see [`Shard::run_item`].
+    pub fn run_item(&mut self, words: &Words) -> Answer {
+        self.all.moment += 1;
+        Answer::Stamped(self.all.run_item(words))
+    }
+
     /// Begins to watch a key.
     pub fn watch(&self, database: usize, key: &[u8]) -> Watched {
         let (version, lives) = (self.all.version(database, key), self.all.lives(database, key));
@@ -184,8 +190,8 @@ impl Store {
             let living = |database| self.all.living(database).map(|(key, _)| key.clone());
             let keys: Vec<Vec<u8>> = living(one).chain(living(other)).collect();
             for key in &keys {
-                self.all.changed(one, key);
-                self.all.changed(other, key);
+                self.all.seen_changed(one, key);
+                self.all.seen_changed(other, key);
             }
             self.all.databases.swap(one, other);
         }

@@ -38,10 +38,10 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
             Ok(Reply::ok())
         }
         b"append" => {
-            let (mut value, deadline) = taken(shard, db, key)?;
+            let mut value = shard.text(db, key)?.unwrap_or_default();
             value.extend_from_slice(&words[2]);
             let len = value.len();
-            shard.store(db, key, value, deadline);
+            shard.keep(db, key, value);
             Ok(Reply::Integer(len as i64))
         }
         b"strlen" => Ok(Reply::Integer(shard.text(db, key)?.map_or(0, |text| text.len() as i64))),
@@ -76,12 +76,6 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
 
 fn value(shard: &mut Shard, db: usize, key: &[u8]) -> Result<Reply, Line> {
     Ok(shard.text(db, key)?.map_or(Reply::Null, Reply::Bulk))
-}
-
-/// Value and deadline to build upon.
-fn taken(shard: &mut Shard, db: usize, key: &[u8]) -> Result<(Vec<u8>, Option<u64>), Line> {
-    let text = shard.text(db, key)?.unwrap_or_default();
-    Ok((text, shard.live(db, key).and_then(|entry| entry.deadline)))
 }
 
 /// `MSETEX numkeys key value ... [NX|XX] [EX n|PX n|EXAT n|PXAT n|KEEPTTL]`, of Redis 8.4.
@@ -119,7 +113,10 @@ fn set_many(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> 
         wanted.is_none_or(|wanted| pairs.iter().all(|pair| shard.live(db, &pair[0]).is_some() == wanted));
     if holds {
         let stored = pairs.iter().zip(deadlines);
-        stored.for_each(|(pair, deadline)| shard.store(db, &pair[0], pair[1].clone(), deadline));
+        stored.for_each(|(pair, deadline)| match keep {
+            true => shard.keep(db, &pair[0], pair[1].clone()),
+            false => shard.store(db, &pair[0], pair[1].clone(), deadline),
+        });
     }
     Ok(Reply::Integer(i64::from(holds)))
 }
@@ -166,9 +163,10 @@ fn set(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
         (Some((wanted, operand)), Some(value)) => (value == operand) == wanted,
         (Some((wanted, _)), None) => !wanted,
     };
-    let deadline = if keep { shard.live(db, key).and_then(|entry| entry.deadline) } else { at };
-    if holds {
-        shard.store(db, key, words[2].clone(), deadline);
+    match (holds, keep) {
+        (true, true) => shard.keep(db, key, words[2].clone()),
+        (true, false) => shard.store(db, key, words[2].clone(), at),
+        (false, _) => {}
     }
     Ok(match (get, before) {
         (true, before) => before.map_or(Reply::Null, Reply::Bulk),
@@ -227,7 +225,7 @@ fn setrange(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> 
     if offset < 0 {
         return Err("ERR offset is out of range");
     }
-    let (mut value, deadline) = taken(shard, db, &words[1])?;
+    let mut value = shard.text(db, &words[1])?.unwrap_or_default();
     if words[3].is_empty() {
         return Ok(Reply::Integer(value.len() as i64));
     }
@@ -240,15 +238,14 @@ fn setrange(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> 
     }
     value[offset as usize..end].copy_from_slice(&words[3]);
     let len = value.len();
-    shard.store(db, &words[1], value, deadline);
+    shard.keep(db, &words[1], value);
     Ok(Reply::Integer(len as i64))
 }
 
 fn add(shard: &mut Shard, db: usize, key: &[u8], by: i64) -> Result<Reply, Line> {
     let before = shard.text(db, key)?.map_or(Ok(0), |text| integer(&text))?;
-    let deadline = shard.live(db, key).and_then(|entry| entry.deadline);
     let next = before.checked_add(by).ok_or(OVERFLOW)?;
-    shard.store(db, key, next.to_string().into_bytes(), deadline);
+    shard.keep(db, key, next.to_string().into_bytes());
     Ok(Reply::Integer(next))
 }
 
@@ -261,8 +258,7 @@ fn add_float(shard: &mut Shard, db: usize, key: &[u8], by: &[u8]) -> Result<Repl
         if plain { text.parse().map_err(|_| NOT_FLOAT) } else { Err(NOT_FLOAT) }
     };
     let before = shard.text(db, key)?.map_or(Ok(0.0), |text| float(&text))?;
-    let deadline = shard.live(db, key).and_then(|entry| entry.deadline);
     let text = format!("{}", before + float(by)?);
-    shard.store(db, key, text.clone().into_bytes(), deadline);
+    shard.keep(db, key, text.clone().into_bytes());
     Ok(Reply::bulk(text.as_bytes()))
 }

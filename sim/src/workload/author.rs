@@ -8,6 +8,7 @@ use darter_core::args::OwnedArgs;
 use darter_core::command::table::{self, Found};
 
 use super::families::{Family, Saying};
+use super::items;
 use super::wide::{self, Request};
 use crate::dice::Dice;
 use crate::plan::Deed;
@@ -92,6 +93,9 @@ impl<'a> Author<'a> {
 
     /// Something of one of the world's families.
     fn draw(&mut self, client: usize) -> Saying {
+        if self.swarm.is_of_items(client) {
+            return items::any(self);
+        }
         let total = self.families.iter().map(|family| family.weight).sum();
         let mut draw = self.dice.below(total);
         let mut chosen = self.families[0];
@@ -246,11 +250,11 @@ impl<'a> Author<'a> {
         }
     }
 
-    fn word(&mut self, choices: &[&'static str]) -> &'static str {
+    pub(super) fn word(&mut self, choices: &[&'static str]) -> &'static str {
         self.dice.pick::<&'static str>(choices)
     }
 
-    fn key(&mut self) -> String {
+    pub(super) fn key(&mut self) -> String {
         key_of(self.swarm, &mut self.dice)
     }
 
@@ -259,11 +263,11 @@ impl<'a> Author<'a> {
         format!("k{{{}}}{}", self.dice.below(3), self.dice.below(self.swarm.keys.min(6)))
     }
 
-    fn any_key(&mut self) -> String {
+    pub(super) fn any_key(&mut self) -> String {
         if self.dice.chance(250) { self.tagged() } else { self.key() }
     }
 
-    fn value(&mut self) -> String {
+    pub(super) fn value(&mut self) -> String {
         match self.dice.below(10) {
             0..=2 => format!("{}", self.dice.below(2_000) as i64 - 1_000),
             3 => String::new(),
