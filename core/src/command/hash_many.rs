@@ -32,7 +32,7 @@ pub const COMMANDS: &[Command] = &[
                 reply,
                 |reply, len| reply.map(len),
                 |field, reply| {
-                    reply.bulk(field.name);
+                    reply_element(field.name, reply);
                     reply_element(field.value, reply);
                 },
             )
@@ -47,7 +47,13 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "HKEYS myhash", reply: "field1\nfield2" },
         ],
         run: Run::Hop(|cx, args, reply| {
-            all(cx, args, reply, |reply, len| reply.array(len), |field, reply| reply.bulk(field.name))
+            all(
+                cx,
+                args,
+                reply,
+                |reply, len| reply.array(len),
+                |field, reply| reply_element(field.name, reply),
+            )
         }),
         ..ALL
     },

@@ -95,7 +95,7 @@ fn serialized_len(record: &Record) -> usize {
         },
         (None, Some(Container::Hash(hash))) => {
             let field = |field: Field<'_>| {
-                prefixed(field.name.len()) + field.value.with(|value| prefixed(value.len()))
+                prefixed(field.name.with(<[u8]>::len)) + field.value.with(|value| prefixed(value.len()))
             };
             prefixed(hash.len()) - hash.len() + hash.iter().map(field).sum::<usize>()
         }

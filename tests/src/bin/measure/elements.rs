@@ -46,12 +46,12 @@ impl Kind {
     }
 }
 
-/// For each type, kind and size on redis-server and on one shard of Darter. A hash's values are like its fields.
-pub fn measure() {
+/// For each type, kind and size on redis-server and on one shard of Darter, of rows that have the word. A hash's values are like its fields.
+pub fn measure(rows: &str) {
     println!("\nresident bytes per element, keys of 12 bytes, {ELEMENTS} elements or more for each figure");
     println!("{:8} {:10} {:>10} {:>14} {:>14} {:>8}", "", "", "elements", "redis-server", "darter", "ratio");
     for name in TYPES {
-        for (title, kind) in KINDS {
+        for (title, kind) in KINDS.into_iter().filter(|(title, _)| format!("{name} {title}").contains(rows)) {
             for size in SIZES {
                 let [redis, darter] = [None, Some(1)].map(|shards| resident(shards, name, kind, size));
                 let ratio = darter / redis;

@@ -78,8 +78,8 @@ const COMMANDS: [(&str, u64, u64, u64); 44] = [
     ("SORT numbers:#", 1_000, 1, 10),
 ];
 
-/// Microseconds of server CPU per operation.
-pub fn measure(servers: &[Server; 2]) {
+/// Microseconds of server CPU per operation, of commands that have the word.
+pub fn measure(servers: &[Server; 2], rows: &str) {
     println!(
         "\nserver CPU, microseconds per operation, {CONNECTIONS} connections, {DEPTH} deep, medians of {ROUNDS}, one shard"
     );
@@ -95,7 +95,7 @@ pub fn measure(servers: &[Server; 2]) {
             }
         }
     }
-    for (template, first, second, elements) in COMMANDS {
+    for (template, first, second, elements) in COMMANDS.into_iter().filter(|row| row.0.contains(rows)) {
         let mut figures: [Vec<f64>; 2] = Default::default();
         for round in 0..ROUNDS {
             for (server, figures) in servers.iter().zip(&mut figures) {
