@@ -6,7 +6,8 @@ use super::row::{Command, Example, Flags, Run};
 use crate::args::Args;
 use crate::protocol::reply::{Outcome, Reply};
 use crate::shard::Cx;
-use crate::value::hash::{Field, Hash};
+use crate::value::field::Field;
+use crate::value::hash::Hash;
 
 const ALL: Command = Command {
     arity: 2,

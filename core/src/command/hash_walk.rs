@@ -11,7 +11,8 @@ use crate::glob;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
 use crate::shard::Cx;
-use crate::value::hash::{Field, Hash};
+use crate::value::field::Field;
+use crate::value::hash::Hash;
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[

@@ -11,7 +11,7 @@ use crate::shard::Cx;
 use crate::value::access::idle_seconds;
 use crate::value::container::Container;
 use crate::value::element::Element;
-use crate::value::hash::Field;
+use crate::value::field::Field;
 use crate::value::record::{Record, View};
 
 pub(super) const OBJECT: Command = Command {
