@@ -161,6 +161,12 @@ impl Bucket {
         self.count as usize
     }
 
+    /// Brings entries and pairs towards the cache.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        self.block.prefetch();
+    }
+
     /// Bytes of the entries that lie in the block.
     #[inline]
     pub(super) fn used(&self) -> usize {

@@ -125,8 +125,10 @@ impl<F: Form> Members<F> {
             }
             Layout::Many(many) => {
                 let hash = many.hash(key);
-                let bucket = many.address(hash);
-                many.bucket(bucket).find::<F>(fingerprint(hash), key).map(|place| Spot { bucket, place })
+                let n = many.address(hash);
+                let bucket = many.bucket(n);
+                bucket.prefetch();
+                bucket.find::<F>(fingerprint(hash), key).map(|place| Spot { bucket: n, place })
             }
         }
     }
