@@ -228,12 +228,15 @@ impl Drop for Server {
     }
 }
 
-/// CPU time, user and system, that a process has used so far.
+/// CPU time that the threads of a process have used so far, to the nanosecond; what threads have used that have ended is not in it.
 pub fn cpu_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks");
-    Duration::from_millis(ticks * 10)
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    // A thread may end while this looks.
+    let used = threads.flatten().filter_map(|thread| {
+        let used = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        used.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(used.sum())
 }
 
 /// The command line of another server.

@@ -6,7 +6,8 @@ use super::row::{Command, Example, Flags, Run};
 use crate::args::Args;
 use crate::protocol::reply::{Outcome, Reply};
 use crate::shard::Cx;
-use crate::value::hash::{Field, Hash};
+use crate::value::field::Field;
+use crate::value::hash::Hash;
 
 const ALL: Command = Command {
     arity: 2,
@@ -32,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
                 reply,
                 |reply, len| reply.map(len),
                 |field, reply| {
-                    reply.bulk(field.name);
+                    reply_element(field.name, reply);
                     reply_element(field.value, reply);
                 },
             )
@@ -47,7 +48,13 @@ pub const COMMANDS: &[Command] = &[
             Example { call: "HKEYS myhash", reply: "field1\nfield2" },
         ],
         run: Run::Hop(|cx, args, reply| {
-            all(cx, args, reply, |reply, len| reply.array(len), |field, reply| reply.bulk(field.name))
+            all(
+                cx,
+                args,
+                reply,
+                |reply, len| reply.array(len),
+                |field, reply| reply_element(field.name, reply),
+            )
         }),
         ..ALL
     },

@@ -11,7 +11,8 @@ use crate::glob;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
 use crate::shard::Cx;
-use crate::value::hash::{Field, Hash};
+use crate::value::field::Field;
+use crate::value::hash::Hash;
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[
@@ -92,7 +93,7 @@ fn any(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let Some(word) = args.get(2) else {
         let mut random = cx.shard.random.draws();
         match cx.read_held::<Hash>(key)?.and_then(|hash| hash.random(now, &mut random)) {
-            Some((field, _)) => reply.bulk(field.name),
+            Some((field, _)) => reply_element(field.name, reply),
             None => reply.null(),
         }
         return Ok(());
@@ -117,7 +118,7 @@ fn any(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         if with_values && reply.resp() == Resp::V3 {
             reply.array(2);
         }
-        reply.bulk(field.name);
+        reply_element(field.name, reply);
         if with_values {
             reply_element(field.value, reply);
         }
@@ -249,8 +250,8 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     walk.run(reply, &mut |cursor, reply, met, written| {
         hash.scan(cursor, &mut |field| {
             *met += 1;
-            if field.lives(now) && walk.takes(field.name) {
-                reply.bulk(field.name);
+            if field.lives(now) && field.name.with(|name| walk.takes(name)) {
+                reply_element(field.name, reply);
                 *written += 1;
                 if !walk.without_values {
                     reply_element(field.value, reply);

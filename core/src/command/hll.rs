@@ -10,7 +10,7 @@ use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::{Cx, Deadline};
 use crate::txn::work::{Finding, Order};
 use crate::value::hyperloglog::{self as hll, Corrupted, REGISTERS};
-use crate::value::record::{Value, View};
+use crate::value::record::{Record, Value, View};
 
 const ROW: Command = Command { group: Group::Hyperloglog, since: "2.8.9", ..Command::DEFAULT };
 
@@ -136,18 +136,26 @@ fn change(
     check(view)?;
     let mut outcome = Ok(false);
     cx.change_if(key, |record| {
-        outcome = edit(record, |bytes| {
-            // Only the sparse form can turn out to be corrupted on the way: then nothing was changed.
-            let before = (!hll::is_dense(bytes)).then(|| bytes.clone());
-            let changed = change(bytes);
-            if let (Err(_), Some(before)) = (&changed, before) {
-                *bytes = before;
-            }
-            changed
-        });
+        outcome = change_record(record, change);
         (outcome == Ok(true)).then_some(())
     });
     Ok(outcome?)
+}
+
+/// The same on the one in a record.
+fn change_record(
+    record: &mut Record,
+    change: impl FnOnce(&mut Vec<u8>) -> Result<bool, Corrupted>,
+) -> Result<bool, Corrupted> {
+    edit(record, |bytes| {
+        // Only the sparse form can turn out to be corrupted on the way: then nothing was changed.
+        let before = (!hll::is_dense(bytes)).then(|| bytes.clone());
+        let changed = change(bytes);
+        if let (Err(_), Some(before)) = (&changed, before) {
+            *bytes = before;
+        }
+        changed
+    })
 }
 
 /// How many elements, from the first on, say nothing new.
@@ -165,30 +173,43 @@ fn known<'a>(bytes: &[u8], elements: impl Iterator<Item = &'a [u8]>) -> Result<u
 
 fn pfadd(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, max) = (cx.key(args, 0), sparse_max(cx));
-    let known = match cx.peek_string(key)? {
-        None => None,
-        Some(view) => {
-            check(view)?;
-            Some(view.with(|bytes| known(bytes, args.skip(2).iter()))?)
-        }
-    };
-    if known == Some(args.len() - 2) {
-        // Mostly an element has been added before: then nothing is copied, but it counts as a use.
-        cx.change_if(key, |_| None::<()>);
-        reply.integer(0);
-        return Ok(());
-    }
-    let first = known.unwrap_or(0);
-    change(cx, key, |bytes| {
-        for element in args.skip(2 + first).iter() {
+    let elements = args.skip(2);
+    let raise = |bytes: &mut Vec<u8>, known: usize| {
+        for element in args.skip(2 + known).iter() {
             let (index, value) = hll::place(element);
             hll::raise(bytes, index, value, max)?;
         }
         hll::forget_estimate(bytes);
         Ok(true)
-    })?;
-    reply.integer(1);
+    };
+    // The key is looked for once: mostly it is there, and mostly an element has been added before. Then nothing is copied, but it counts as a
+    // use.
+    let mut outcome = None;
+    cx.change_if(key, |record| {
+        outcome = Some(add_to(record, elements, raise));
+        (outcome == Some(Ok(true))).then_some(())
+    });
+    let added = match outcome {
+        Some(added) => added?,
+        None => change(cx, key, |bytes| raise(bytes, 0))?,
+    };
+    reply.integer(i64::from(added));
     Ok(())
+}
+
+/// Adds elements to the one in a record by `raise`, which is told how many of them, from the first on, say nothing new; false if none does.
+fn add_to(
+    record: &mut Record,
+    elements: Args<'_>,
+    raise: impl FnOnce(&mut Vec<u8>, usize) -> Result<bool, Corrupted>,
+) -> Result<bool, Failure> {
+    let view = record.string().ok_or(Failure::WRONG_TYPE)?;
+    check(view)?;
+    let known = view.with(|bytes| known(bytes, elements.iter()))?;
+    if known == elements.len() {
+        return Ok(false);
+    }
+    Ok(change_record(record, |bytes| raise(bytes, known))?)
 }
 
 const PFCOUNT: Plan = Plan {

@@ -268,31 +268,31 @@ pub(super) fn overwrite<R>(
     len: usize,
     change: impl FnOnce(&mut [u8]) -> (R, bool),
 ) -> Result<R, Failure> {
-    if cx.peek_string(key)?.is_none() {
-        let mut bytes = vec![0; len];
-        let (result, _) = change(&mut bytes);
-        cx.store(key, raw(&mut bytes), Deadline::Clear);
-        return Ok(result);
-    }
-    let mut result = None;
+    // The key is looked for once: mostly it is there.
+    let (mut change, mut result, mut is_wrong) = (Some(change), None, false);
     cx.change_if(key, |record| {
-        let is_changed = match record.bytes_mut() {
-            Some(bytes) if bytes.len() >= len => {
-                let (found, is_changed) = change(bytes);
-                result = Some(found);
-                is_changed
-            }
+        is_wrong = record.string().is_none();
+        let change = if is_wrong { None } else { change.take() }?;
+        let (found, is_changed) = match record.bytes_mut() {
+            Some(bytes) if bytes.len() >= len => change(bytes),
             _ => edit(record, |bytes| {
                 let is_longer = bytes.len() < len;
                 bytes.resize(bytes.len().max(len), 0);
                 let (found, is_changed) = change(bytes);
-                result = Some(found);
-                is_longer || is_changed
+                (found, is_longer || is_changed)
             }),
         };
+        result = Some(found);
         is_changed.then_some(())
     });
-    Ok(result.expect("a string that is there was changed"))
+    if is_wrong {
+        return Err(Failure::WRONG_TYPE);
+    }
+    let Some(change) = change else { return Ok(result.expect("a string that is there was changed")) };
+    let mut bytes = vec![0; len];
+    let (result, _) = change(&mut bytes);
+    cx.store(key, raw(&mut bytes), Deadline::Clear);
+    Ok(result)
 }
 
 fn strlen(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -103,7 +103,7 @@ fn write_hash(hash: &Hash, writer: &mut Writer) {
             // From the soonest on, and zero is none.
             writer.length(field.deadline.map_or(0, |at| at.0.saturating_sub(soonest.0) + 1));
         }
-        writer.string(field.name);
+        writer.element(field.name);
         writer.element(field.value);
     }
 }

@@ -2,19 +2,86 @@
 //!
 //! ```text
 //! bytes of entries 4 | [list of large entries 8] | entries, one behind the other, in the order in which they came | free | pairs, the first one last
-//! pair: fingerprint 1 | bytes of its entry 1, or `LARGE`: the entry lies in a block of its own
+//! pair: fingerprint 1 | shape of its entry 1
+//! shape: 0..=160 bytes | 11mmllll: mark m + 1, l bytes | 11000000: the entry lies in a block of its own
 //! ```
 //!
-//! A small hash or set is one bucket, a large one is many. It knows bytes and fingerprints. It does not know what an entry means, but for the
-//! key in it, which a [`Form`] tells.
+//! A small hash or set is one bucket, a large one is many. It knows bytes and fingerprints. It does not know what an entry means, nor its mark;
+//! the key in it a [`Form`] tells.
 
 use super::block::block_size;
 use super::thin::Thin;
 
 /// How entries are made.
 pub trait Form {
-    /// The key of an entry, by which it is found.
-    fn key(entry: &[u8]) -> &[u8];
+    /// True if the entry has this key, by which it is found.
+    fn has_key(entry: Entry<'_>, key: &[u8]) -> bool;
+    /// Calls `use_it` with the entry's key.
+    fn with_key<R>(entry: Entry<'_>, use_it: impl FnOnce(&[u8]) -> R) -> R;
+}
+
+/// An entry as it lies there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry<'a> {
+    /// What its form wants to know besides the bytes; not zero only where these are few.
+    pub(super) mark: u8,
+    /// The entry.
+    pub(super) bytes: &'a [u8],
+}
+
+/// How long an entry is, and its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    mark: u8,
+    len: usize,
+}
+
+impl Shape {
+    /// Of an entry without a mark.
+    #[inline]
+    pub(super) fn plain(len: usize) -> Shape {
+        Shape { mark: 0, len }
+    }
+
+    /// Of an entry with a mark from 1 to [`MARK_MAX`], and 1 to [`MARKED_MAX`] bytes.
+    #[inline]
+    pub(super) fn marked(mark: u8, len: usize) -> Shape {
+        assert!((1..=MARK_MAX).contains(&mark) && (1..=MARKED_MAX).contains(&len), "there is a code for it");
+        Shape { mark, len }
+    }
+
+    #[inline]
+    fn code(self) -> u8 {
+        match self.mark {
+            0 if self.len > INLINE_MAX => LARGE,
+            0 => self.len as u8,
+            mark => MARKED | (mark - 1) << 4 | self.len as u8,
+        }
+    }
+
+    #[inline]
+    fn is_large(self) -> bool {
+        self.len > INLINE_MAX
+    }
+
+    /// Bytes that it takes in the bucket's own block.
+    #[inline]
+    pub(super) fn inline_len(self) -> usize {
+        if self.is_large() { 0 } else { self.len }
+    }
+}
+
+impl Entry<'_> {
+    #[inline]
+    pub(super) fn shape(&self) -> Shape {
+        Shape { mark: self.mark, len: self.bytes.len() }
+    }
+}
+
+/// How many bytes of the bucket's own block an entry takes.
+#[inline]
+fn len_of(code: u8) -> usize {
+    usize::from(if code < MARKED { code } else { code & MARKED_MAX as u8 })
 }
 
 /// The number of bytes.
@@ -25,10 +92,16 @@ const PAIR: usize = 2;
 /// Pairs that are looked at together, and their bytes.
 const GROUP: usize = 8;
 const GROUP_BYTES: usize = GROUP * PAIR;
-/// Instead of a length.
-const LARGE: u8 = 255;
+/// From this code on an entry is marked.
+const MARKED: u8 = 0xc0;
+/// The code of a marked one without bytes: an entry in a block of its own takes none of this one.
+const LARGE: u8 = MARKED;
+/// The highest mark.
+pub(super) const MARK_MAX: u8 = 4;
+/// The most bytes of a marked entry.
+pub(super) const MARKED_MAX: usize = 15;
 /// A longer entry lies in a block of its own, so that a bucket stays small.
-pub(super) const INLINE_MAX: usize = 160;
+const INLINE_MAX: usize = 160;
 
 /// Entries in one block. Small, since there is one in the record of every small hash and set.
 #[derive(Default)]
@@ -55,8 +128,8 @@ pub(super) struct Place {
     slot: usize,
     /// Of its first byte behind the head, or how many large ones stand before it.
     at: usize,
-    /// `LARGE` or its length.
-    len: u8,
+    /// Its shape.
+    code: u8,
 }
 
 /// The bytes of each 16-bit lane, and a one in each.
@@ -69,6 +142,13 @@ fn zero_lanes(lanes: u64) -> u64 {
     ((ONES << 8) - lanes) & (ONES << 8)
 }
 
+/// [`len_of`] of four lanes.
+#[inline]
+fn len_lanes(codes: u64) -> u64 {
+    let marked = codes & codes >> 1 & (ONES << 6);
+    codes & !((marked >> 2) * 15)
+}
+
 #[inline]
 fn sum_lanes(lanes: u64) -> usize {
     (lanes.wrapping_mul(ONES) >> 48) as usize
@@ -79,6 +159,12 @@ impl Bucket {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.count as usize
+    }
+
+    /// Brings entries and pairs towards the cache.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        self.block.prefetch();
     }
 
     /// Bytes of the entries that lie in the block.
@@ -167,7 +253,7 @@ impl Bucket {
         self.block[..HEAD].copy_from_slice(&(used as u32).to_le_bytes());
     }
 
-    /// Pairs from `8 * group` on: in each 16 bits, from the lowest, a fingerprint above a length. Beyond the last pair stands anything.
+    /// Pairs from `8 * group` on: in each 16 bits, from the lowest, a fingerprint above a shape. Beyond the last pair stands anything.
     #[inline]
     fn group(&self, group: usize) -> [u64; 2] {
         let end = self.block.len() - group * GROUP_BYTES;
@@ -192,7 +278,7 @@ impl Bucket {
         while first < count {
             let halves = self.group(first / GROUP);
             for half in halves {
-                let lens = half & LOW_BYTES;
+                let codes = half & LOW_BYTES;
                 let mut equal = zero_lanes((half >> 8 & LOW_BYTES) ^ wanted);
                 while equal != 0 {
                     let lane = equal.trailing_zeros() / 16;
@@ -201,13 +287,13 @@ impl Bucket {
                     if slot >= count {
                         break;
                     }
-                    let lower = lens & ((1 << (16 * lane)) - 1);
+                    let lower = codes & ((1 << (16 * lane)) - 1);
                     let place = before.and(lower).place(slot, (half >> (16 * lane)) as u8);
-                    if F::key(self.entry(place)) == key {
+                    if F::has_key(self.entry(place), key) {
                         return Some(place);
                     }
                 }
-                before = before.and(lens);
+                before = before.and(codes);
                 first += 4;
                 if first >= count {
                     break;
@@ -223,13 +309,13 @@ impl Bucket {
         let mut before = Before::default();
         for group in 0..=slot / GROUP {
             for (n, half) in self.group(group).into_iter().enumerate() {
-                let (first, lens) = (group * GROUP + 4 * n, half & LOW_BYTES);
+                let (first, codes) = (group * GROUP + 4 * n, half & LOW_BYTES);
                 if slot < first + 4 {
                     let lane = (slot - first) as u32;
-                    let lower = lens & ((1 << (16 * lane)) - 1);
+                    let lower = codes & ((1 << (16 * lane)) - 1);
                     return before.and(lower).place(slot, (half >> (16 * lane)) as u8);
                 }
-                before = before.and(lens);
+                before = before.and(codes);
             }
         }
         unreachable!("a slot lies in one of the groups up to its own")
@@ -237,21 +323,22 @@ impl Bucket {
 
     /// The entry at a place.
     #[inline]
-    pub(super) fn entry(&self, place: Place) -> &[u8] {
-        if place.len == LARGE
+    pub(super) fn entry(&self, place: Place) -> Entry<'_> {
+        if place.code == LARGE
             && let Some(large) = self.large_entries()
         {
-            return &large[place.at];
+            return Entry { mark: 0, bytes: &large[place.at] };
         }
         let at = self.head() + place.at;
-        &self.block[at..at + usize::from(place.len)]
+        let mark = if place.code < MARKED { 0 } else { (place.code >> 4 & 3) + 1 };
+        Entry { mark, bytes: &self.block[at..at + len_of(place.code)] }
     }
 
-    /// The same, to be changed without changing its length.
+    /// The same, to be changed without changing its shape.
     fn entry_mut(&mut self, place: Place) -> &mut [u8] {
-        assert!(place.len != LARGE, "a large entry is not changed where it lies");
+        assert!(place.code != LARGE, "a large entry is not changed where it lies");
         let at = self.head() + place.at;
-        &mut self.block[at..at + usize::from(place.len)]
+        &mut self.block[at..at + len_of(place.code)]
     }
 
     #[inline]
@@ -279,16 +366,16 @@ impl Bucket {
         }
     }
 
-    /// Adds an entry of `len` bytes, which `write` fills. Its key is not there.
+    /// Adds an entry of a shape, which `write` fills. Its key is not there.
     #[inline]
-    pub(super) fn push(&mut self, fingerprint: u8, len: usize, write: impl FnOnce(&mut [u8])) {
-        let inline = if len > INLINE_MAX { 0 } else { len };
-        if len > INLINE_MAX && self.kind == Kind::Plain {
+    pub(super) fn push(&mut self, fingerprint: u8, shape: Shape, write: impl FnOnce(&mut [u8])) {
+        let (len, inline) = (shape.len, shape.inline_len());
+        if shape.is_large() && self.kind == Kind::Plain {
             self.keep_large();
         }
         self.reserve(1, inline);
         let (count, used) = (self.len(), self.used());
-        if let Some(large) = self.large_entries_mut().filter(|_| len > INLINE_MAX) {
+        if let Some(large) = self.large_entries_mut().filter(|_| shape.is_large()) {
             let mut entry = vec![0; len].into_boxed_slice();
             write(&mut entry);
             large.push(entry);
@@ -298,29 +385,29 @@ impl Bucket {
         }
         let at = self.pair_at(count);
         self.block[at] = fingerprint;
-        self.block[at + 1] = if len > INLINE_MAX { LARGE } else { len as u8 };
+        self.block[at + 1] = shape.code();
         self.set_head(count + 1, used + inline);
     }
 
     /// Removes an entry; those behind it move up.
     pub(super) fn remove(&mut self, place: Place) {
         let (count, used) = (self.len(), self.used());
-        let inline = if place.len == LARGE { 0 } else { usize::from(place.len) };
         self.take_bytes(place);
         // The pairs behind it lie before it.
         let (first, own) = (self.pair_at(count - 1), self.pair_at(place.slot));
         self.block.copy_within(first..own, first + PAIR);
-        self.set_head(count - 1, used - inline);
+        self.set_head(count - 1, used - len_of(place.code));
         self.tighten();
     }
 
-    /// Puts an entry of `len` bytes, which `write` fills, in the place of one with the same key.
-    pub(super) fn replace(&mut self, place: Place, len: usize, write: impl FnOnce(&mut [u8])) {
-        if place.len != LARGE && usize::from(place.len) == len {
+    /// Puts an entry of a shape, which `write` fills, in the place of one with the same key.
+    pub(super) fn replace(&mut self, place: Place, shape: Shape, write: impl FnOnce(&mut [u8])) {
+        let (len, code) = (shape.len, shape.code());
+        let was_large = place.code == LARGE;
+        if !was_large && place.code == code {
             return write(self.entry_mut(place));
         }
-        let was_large = place.len == LARGE;
-        if was_large && len > INLINE_MAX {
+        if was_large && shape.is_large() {
             let mut entry = vec![0; len].into_boxed_slice();
             write(&mut entry);
             if let Some(large) = self.large_entries_mut() {
@@ -329,9 +416,8 @@ impl Bucket {
             return;
         }
         // All that is in the way of an entry that grows is the end of the block: the entries behind it make room.
-        let old = if was_large { 0 } else { usize::from(place.len) };
-        let new = if len > INLINE_MAX { 0 } else { len };
-        if len > INLINE_MAX && self.kind == Kind::Plain {
+        let (old, new) = (len_of(place.code), shape.inline_len());
+        if shape.is_large() && self.kind == Kind::Plain {
             self.keep_large();
         }
         self.reserve(0, new.saturating_sub(old));
@@ -342,14 +428,13 @@ impl Bucket {
         self.block.copy_within(from + old..end, from + new);
         self.set_head(count, used + new - old);
         let pair = self.pair_at(place.slot);
-        if let Some(large) = self.large_entries_mut().filter(|_| len > INLINE_MAX) {
+        self.block[pair + 1] = code;
+        if let Some(large) = self.large_entries_mut().filter(|_| shape.is_large()) {
             let mut entry = vec![0; len].into_boxed_slice();
             write(&mut entry);
             large.insert(rank, entry);
-            self.block[pair + 1] = LARGE;
         } else {
             write(&mut self.block[from..from + new]);
-            self.block[pair + 1] = len as u8;
         }
         if was_large {
             self.drop_large(rank);
@@ -361,18 +446,18 @@ impl Bucket {
     fn before(&self, slot: usize) -> (usize, usize) {
         (0..slot).fold((0, 0), |(offset, rank), slot| match self.block[self.pair_at(slot) + 1] {
             LARGE => (offset, rank + 1),
-            len => (offset + usize::from(len), rank),
+            code => (offset + len_of(code), rank),
         })
     }
 
     fn take_bytes(&mut self, place: Place) {
-        if place.len == LARGE {
+        if place.code == LARGE {
             self.drop_large(place.at);
             return;
         }
         let used = self.used();
         let head = self.head();
-        let end = head + place.at + usize::from(place.len);
+        let end = head + place.at + len_of(place.code);
         self.block.copy_within(end..head + used, head + place.at);
     }
 
@@ -417,10 +502,9 @@ impl Bucket {
     /// Panics unless it is well formed; for tests.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let bytes: usize =
-            self.iter().filter(|place| place.len != LARGE).map(|place| usize::from(place.len)).sum();
+        let bytes: usize = self.iter().map(|place| self.entry(place).shape().inline_len()).sum();
         assert_eq!(bytes, self.used());
-        assert_eq!(self.iter().filter(|place| place.len == LARGE).count(), self.large());
+        assert_eq!(self.iter().filter(|place| place.code == LARGE).count(), self.large());
         for (slot, place) in self.iter().enumerate() {
             assert_eq!(self.place(slot), place);
         }
@@ -465,20 +549,16 @@ struct Before {
 }
 
 impl Before {
-    /// The lengths of four more entries, one in each 16 bits; zeros where there are fewer.
+    /// The shapes of four more entries, one in each 16 bits; zeros where there are fewer.
     #[inline]
-    fn and(self, lens: u64) -> Before {
-        let all = sum_lanes(lens);
-        if all < usize::from(LARGE) {
-            return Before { bytes: self.bytes + all, large: self.large };
-        }
-        let large = zero_lanes(lens ^ LOW_BYTES).count_ones() as usize;
-        Before { bytes: self.bytes + all - large * usize::from(LARGE), large: self.large + large }
+    fn and(self, codes: u64) -> Before {
+        let large = sum_lanes(zero_lanes(codes ^ (u64::from(LARGE) * ONES)) >> 8);
+        Before { bytes: self.bytes + sum_lanes(len_lanes(codes)), large: self.large + large }
     }
 
     #[inline]
-    fn place(self, slot: usize, len: u8) -> Place {
-        Place { slot, at: if len == LARGE { self.large } else { self.bytes }, len }
+    fn place(self, slot: usize, code: u8) -> Place {
+        Place { slot, at: if code == LARGE { self.large } else { self.bytes }, code }
     }
 }
 
@@ -498,12 +578,10 @@ impl Iterator for Entries<'_> {
         if self.slot == self.count {
             return None;
         }
-        let len = self.bucket.block[self.bucket.pair_at(self.slot) + 1];
-        let place = self.before.place(self.slot, len);
-        match len {
-            LARGE => self.before.large += 1,
-            _ => self.before.bytes += usize::from(len),
-        }
+        let code = self.bucket.block[self.bucket.pair_at(self.slot) + 1];
+        let place = self.before.place(self.slot, code);
+        self.before.bytes += len_of(code);
+        self.before.large += usize::from(code == LARGE);
         self.slot += 1;
         Some(place)
     }
@@ -517,9 +595,20 @@ mod tests {
     /// An entry is its key, a zero and anything.
     struct Zero;
 
+    impl Zero {
+        fn key<'a>(entry: &Entry<'a>) -> &'a [u8] {
+            let len = entry.bytes.iter().position(|byte| *byte == 0).expect("an entry has a zero");
+            &entry.bytes[..len]
+        }
+    }
+
     impl Form for Zero {
-        fn key(entry: &[u8]) -> &[u8] {
-            &entry[..entry.iter().position(|byte| *byte == 0).expect("an entry has a zero")]
+        fn has_key(entry: Entry<'_>, key: &[u8]) -> bool {
+            Zero::key(&entry) == key
+        }
+
+        fn with_key<R>(entry: Entry<'_>, use_it: impl FnOnce(&[u8]) -> R) -> R {
+            use_it(Zero::key(&entry))
         }
     }
 
@@ -528,37 +617,62 @@ mod tests {
         (key.clone(), [key, vec![0], vec![b'v'; len]].concat())
     }
 
+    /// Short ones are marked, if it is so wished.
+    fn shape(mark: u8, bytes: &[u8]) -> Shape {
+        match mark {
+            1..=MARK_MAX if bytes.len() <= MARKED_MAX => Shape::marked(mark, bytes.len()),
+            _ => Shape::plain(bytes.len()),
+        }
+    }
+
+    #[test]
+    fn lanes_hold_what_codes_say() {
+        for code in 0..=255u8 {
+            let lanes = u64::from(code) | 0x00ff_0000_00c0_0000;
+            assert_eq!(len_lanes(lanes), len_of(code) as u64 | 0x000f_0000_0000_0000, "{code}");
+            let before = Before::default().and(lanes);
+            assert_eq!((before.bytes, before.large), (len_of(code) + 15, 1 + usize::from(code == LARGE)));
+        }
+    }
+
     proptest! {
         #[test]
         fn a_bucket_agrees_with_a_list(
-            steps in prop::collection::vec((0..4u8, 0..40u8, prop_oneof![0..30usize, 100..200usize, 300..400usize]), 1..200),
+            steps in prop::collection::vec(
+                (0..4u8, 0..40u8, prop_oneof![0..30usize, 100..200usize, 300..400usize], 0..=MARK_MAX), 1..200),
         ) {
             let mut bucket = Bucket::default();
-            let mut model: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-            for (what, key, len) in steps {
+            let mut model: Vec<(Vec<u8>, Shape, Vec<u8>)> = Vec::new();
+            for (what, key, len, mark) in steps {
                 let (key, bytes) = entry(key, len);
+                let shape = shape(mark, &bytes);
                 // Few fingerprints, so that they meet.
                 let fingerprint = key.len() as u8;
-                let at = model.iter().position(|(other, _)| *other == key);
+                let at = model.iter().position(|(other, _, _)| *other == key);
                 let found = bucket.find::<Zero>(fingerprint, &key);
-                prop_assert_eq!(found.map(|place| bucket.entry(place).to_vec()), at.map(|at| model[at].1.clone()));
+                let read = |place| {
+                    let entry = bucket.entry(place);
+                    (entry.shape(), entry.bytes.to_vec())
+                };
+                prop_assert_eq!(found.map(read), at.map(|at| (model[at].1, model[at].2.clone())));
                 match (what, found, at) {
                     (0, Some(place), Some(at)) => {
                         bucket.remove(place);
                         model.remove(at);
                     }
                     (_, Some(place), Some(at)) => {
-                        bucket.replace(place, bytes.len(), |to| to.copy_from_slice(&bytes));
-                        model[at].1 = bytes;
+                        bucket.replace(place, shape, |to| to.copy_from_slice(&bytes));
+                        (model[at].1, model[at].2) = (shape, bytes);
                     }
                     _ => {
-                        bucket.push(fingerprint, bytes.len(), |to| to.copy_from_slice(&bytes));
-                        model.push((key, bytes));
+                        bucket.push(fingerprint, shape, |to| to.copy_from_slice(&bytes));
+                        model.push((key, shape, bytes));
                     }
                 }
                 bucket.check();
-                let all: Vec<Vec<u8>> = bucket.iter().map(|place| bucket.entry(place).to_vec()).collect();
-                prop_assert_eq!(all, model.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>());
+                let all: Vec<(Shape, Vec<u8>)> =
+                    bucket.iter().map(|place| (bucket.entry(place).shape(), bucket.entry(place).bytes.to_vec())).collect();
+                prop_assert_eq!(all, model.iter().map(|(_, shape, bytes)| (*shape, bytes.clone())).collect::<Vec<_>>());
                 prop_assert_eq!(bucket.clone().owned_bytes(), bucket.owned_bytes());
             }
         }

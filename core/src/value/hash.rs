@@ -1,9 +1,4 @@
-//! A hash: fields with values, each perhaps with a deadline of its own.
-//!
-//! ```text
-//! entry: head 1 | field's length 4, if the head says so | field | deadline 8, if the head says so | value
-//! head:  field's length 0..=62, or 63 | 64 has a deadline | 128 the value is a whole number, in as many bytes as it needs
-//! ```
+//! A hash: fields with values, each perhaps with a deadline of its own. How a field lies in memory is `field.rs`'s business.
 //!
 //! It knows fields, values and instants that it is told. It does not read a clock: a field whose time has come stays until somebody removes it,
 //! and whoever looks says by which instant. It does not know keys or commands.
@@ -11,8 +6,9 @@
 use std::hash::{Hash as Hashes, Hasher};
 
 use super::block::block_size;
-use super::bucket::Form;
+use super::bucket::{Entry, Form};
 use super::element::Element;
+use super::field::{Draft, Field, Fields, deadline_of, read};
 use super::members::{Members, Seeds, Spot};
 use crate::random::Draws;
 use crate::table::Bound;
@@ -57,146 +53,6 @@ const NEVER: UnixMillis = UnixMillis(u64::MAX);
 impl Default for Body {
     fn default() -> Body {
         Body::Plain(Members::default())
-    }
-}
-
-/// A field as it lies there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
-    /// Its name.
-    pub name: &'a [u8],
-    /// What it holds.
-    pub value: Element<'a>,
-    /// When it ends.
-    pub deadline: Option<UnixMillis>,
-}
-
-impl Field<'_> {
-    /// True unless its time has come.
-    #[inline]
-    pub fn lives(&self, now: UnixMillis) -> bool {
-        self.deadline.is_none_or(|at| at > now)
-    }
-}
-
-#[derive(Clone)]
-struct Fields;
-
-const LEN_BITS: u8 = 63;
-const HAS_DEADLINE: u8 = 64;
-const IS_INTEGER: u8 = 128;
-const DEADLINE_LEN: usize = 8;
-
-impl Form for Fields {
-    #[inline]
-    fn key(entry: &[u8]) -> &[u8] {
-        let (at, len) = name_of(entry);
-        &entry[at..at + len]
-    }
-}
-
-/// Where the field's name begins, and its length.
-#[inline]
-fn name_of(entry: &[u8]) -> (usize, usize) {
-    match entry[0] & LEN_BITS {
-        LEN_BITS => (5, u32::from_le_bytes([entry[1], entry[2], entry[3], entry[4]]) as usize),
-        len => (1, usize::from(len)),
-    }
-}
-
-#[inline]
-fn read(entry: &[u8]) -> Field<'_> {
-    let (at, len) = name_of(entry);
-    let (name, rest) = entry[at..].split_at(len);
-    let (deadline, value) = match entry[0] & HAS_DEADLINE {
-        0 => (None, rest),
-        _ => (Some(deadline_at(entry, at + len)), &rest[DEADLINE_LEN..]),
-    };
-    let value = match entry[0] & IS_INTEGER {
-        0 => Element::Bytes(value),
-        _ => {
-            let mut word = [0; 8];
-            word[8 - value.len()..].copy_from_slice(value);
-            let unused = 64 - 8 * value.len() as u32;
-            Element::Integer(i64::from_le_bytes(word).checked_shr(unused).unwrap_or(0))
-        }
-    };
-    Field { name, value, deadline }
-}
-
-fn deadline_at(entry: &[u8], at: usize) -> UnixMillis {
-    let mut word = [0; DEADLINE_LEN];
-    word.copy_from_slice(&entry[at..at + DEADLINE_LEN]);
-    UnixMillis(u64::from_le_bytes(word))
-}
-
-#[inline]
-fn deadline_of(entry: &[u8]) -> Option<UnixMillis> {
-    if entry[0] & HAS_DEADLINE == 0 {
-        return None;
-    }
-    let (at, len) = name_of(entry);
-    Some(deadline_at(entry, at + len))
-}
-
-/// How many bytes a whole number needs: none for zero.
-fn width(number: i64) -> usize {
-    if number == 0 {
-        return 0;
-    }
-    let magnitude = if number < 0 { !number } else { number };
-    (65 - magnitude.leading_zeros() as usize).div_ceil(8)
-}
-
-/// An entry to be written.
-struct Entry<'a> {
-    field: Field<'a>,
-    name_at: usize,
-    value_len: usize,
-}
-
-impl<'a> Entry<'a> {
-    #[inline]
-    fn of(field: Field<'a>) -> Entry<'a> {
-        let name_at = if field.name.len() < usize::from(LEN_BITS) { 1 } else { 5 };
-        let value_len = match field.value {
-            Element::Integer(number) => width(number),
-            Element::Bytes(bytes) => bytes.len(),
-        };
-        Entry { field, name_at, value_len }
-    }
-
-    #[inline]
-    fn len(&self) -> usize {
-        let deadline = if self.field.deadline.is_some() { DEADLINE_LEN } else { 0 };
-        self.name_at + self.field.name.len() + deadline + self.value_len
-    }
-
-    #[inline]
-    fn write(&self, to: &mut [u8]) {
-        let Field { name, value, deadline } = self.field;
-        let mut head = if deadline.is_some() { HAS_DEADLINE } else { 0 };
-        if self.name_at == 1 {
-            head |= name.len() as u8;
-        } else {
-            head |= LEN_BITS;
-            to[1..5].copy_from_slice(&(name.len() as u32).to_le_bytes());
-        }
-        let mut at = self.name_at;
-        to[at..at + name.len()].copy_from_slice(name);
-        at += name.len();
-        if let Some(UnixMillis(millis)) = deadline {
-            to[at..at + DEADLINE_LEN].copy_from_slice(&millis.to_le_bytes());
-            at += DEADLINE_LEN;
-        }
-        match value {
-            Element::Integer(number) => {
-                head |= IS_INTEGER;
-                to[at..].copy_from_slice(&number.to_le_bytes()[..self.value_len]);
-            }
-            Element::Bytes(bytes) => to[at..].copy_from_slice(bytes),
-        }
-        to[0] = head;
     }
 }
 
@@ -389,27 +245,27 @@ impl Hash {
         if self.members().is_one() && (name.len() > packing.bytes || value.len() > packing.bytes) {
             self.spread(packing.seeds);
         }
-        let is_new = self.put(Field { name, value: Element::of(value), deadline });
+        let is_new = self.put(name, Element::of(value), deadline);
         if self.members().is_one() && (self.len() > packing.entries || self.members().is_too_long_for_one()) {
             self.spread(packing.seeds);
         }
         is_new
     }
 
-    fn put(&mut self, field: Field<'_>) -> bool {
-        let entry = Entry::of(field);
-        let found = self.members().find(field.name);
+    fn put(&mut self, name: &[u8], value: Element<'_>, deadline: Option<UnixMillis>) -> bool {
+        let draft = Draft::of(Field { name: Element::of(name), value, deadline });
+        let found = self.members().find(name);
         match found {
             Some(spot) => {
                 self.end_time(spot);
-                self.members_mut().replace(spot, entry.len(), |to| entry.write(to));
+                self.members_mut().replace(spot, draft.shape, |to| draft.write(to));
             }
-            None => self.members_mut().add(field.name, entry.len(), |to| entry.write(to)),
+            None => self.members_mut().add(name, draft.shape, |to| draft.write(to)),
         }
-        if let Some(deadline) = field.deadline {
+        if let Some(deadline) = deadline {
             self.begin_time(deadline);
             if !self.members().is_one()
-                && let Some(spot) = self.members().find(field.name)
+                && let Some(spot) = self.members().find(name)
             {
                 self.members_mut().note_bound(spot, Bound::of(deadline));
             }
@@ -421,16 +277,13 @@ impl Hash {
     /// Gives a field that is there another deadline or none.
     pub fn set_deadline(&mut self, name: &[u8], deadline: Option<UnixMillis>) {
         let Some(field) = self.get(name) else { return };
-        let value = field.value;
-        match value {
-            Element::Integer(_) => {
-                self.put(Field { name, value: unborrowed(value), deadline });
-            }
+        match field.value {
+            Element::Integer(number) => self.put(name, Element::Integer(number), deadline),
             Element::Bytes(bytes) => {
                 let bytes = bytes.to_vec();
-                self.put(Field { name, value: Element::Bytes(&bytes), deadline });
+                self.put(name, Element::Bytes(&bytes), deadline)
             }
-        }
+        };
     }
 
     /// Removes a field; true if it was there, whether its time had come or not.
@@ -453,7 +306,7 @@ impl Hash {
             for spot in self.members().spots(n) {
                 let entry = self.members().entry(spot);
                 match deadline_of(entry) {
-                    Some(at) if at <= now => due.push(Fields::key(entry).to_vec()),
+                    Some(at) if at <= now => due.push(Fields::with_key(entry, <[u8]>::to_vec)),
                     Some(at) => bound = bound.min(at),
                     None => {}
                 }
@@ -495,8 +348,8 @@ impl Hash {
     }
 
     /// All entries in an order that does not depend on how it came about.
-    fn sorted(&self) -> Vec<&[u8]> {
-        let mut entries: Vec<&[u8]> = self.members().iter().collect();
+    fn sorted(&self) -> Vec<Entry<'_>> {
+        let mut entries: Vec<Entry<'_>> = self.members().iter().collect();
         entries.sort_unstable();
         entries
     }
@@ -513,14 +366,6 @@ impl Hash {
             let due = self.iter().filter(|field| !field.lives(now)).count();
             assert_eq!(self.living(now), self.len() - due);
         }
-    }
-}
-
-/// A whole number borrows nothing.
-fn unborrowed(value: Element<'_>) -> Element<'static> {
-    match value {
-        Element::Integer(number) => Element::Integer(number),
-        Element::Bytes(_) => Element::Bytes(&[]),
     }
 }
 
@@ -542,7 +387,8 @@ impl Hashes for Hash {
 impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let fields = self.iter().map(|field| (text(field.name), (field.value.with(text), field.deadline)));
+        let fields =
+            self.iter().map(|field| (field.name.with(text), (field.value.with(text), field.deadline)));
         f.debug_map().entries(fields).finish()
     }
 }
@@ -557,9 +403,14 @@ mod tests {
 
     fn name(n: u16) -> Vec<u8> {
         match n % 7 {
-            0 => vec![b'n'; 60 + usize::from(n % 10)],
+            // Names around each bound of their lengths.
+            0 => vec![b'n'; [94, 126, 254][usize::from(n) / 7 % 3] + usize::from(n / 21 % 4)],
             1 if n == 1 => Vec::new(),
-            _ => n.to_string().into_bytes(),
+            // Whole numbers of each width, and texts that look like some.
+            2 => ((i64::MAX >> (n % 64)) - i64::from(n)).to_string().into_bytes(),
+            3 => (i64::MIN >> (n % 64)).to_string().into_bytes(),
+            4 => format!("0{n}").into_bytes(),
+            _ => (i32::from(n) - 20).to_string().into_bytes(),
         }
     }
 
@@ -623,19 +474,6 @@ mod tests {
                 prop_assert_eq!(hash.clone().owned_bytes(), hash.owned_bytes());
             }
             prop_assert_eq!(as_model(&hash), model);
-        }
-    }
-
-    #[test]
-    fn whole_numbers_take_as_few_bytes_as_they_need() {
-        for (number, bytes) in
-            [(0, 0), (1, 1), (-1, 1), (127, 1), (128, 2), (-128, 1), (-129, 2), (i64::MAX, 8), (i64::MIN, 8)]
-        {
-            assert_eq!(width(number), bytes, "{number}");
-            let entry = Entry::of(Field { name: b"f", value: Element::Integer(number), deadline: None });
-            let mut to = vec![0; entry.len()];
-            entry.write(&mut to);
-            assert_eq!(read(&to).value, Element::Integer(number));
         }
     }
 

@@ -12,7 +12,7 @@
 use std::marker::PhantomData;
 
 use super::block::block_size;
-use super::bucket::{Bucket, Form, Place};
+use super::bucket::{Bucket, Entry, Form, Place, Shape};
 use crate::random::Draws;
 use crate::table::{Bound, Tournament};
 
@@ -125,37 +125,39 @@ impl<F: Form> Members<F> {
             }
             Layout::Many(many) => {
                 let hash = many.hash(key);
-                let bucket = many.address(hash);
-                many.bucket(bucket).find::<F>(fingerprint(hash), key).map(|place| Spot { bucket, place })
+                let n = many.address(hash);
+                let bucket = many.bucket(n);
+                bucket.prefetch();
+                bucket.find::<F>(fingerprint(hash), key).map(|place| Spot { bucket: n, place })
             }
         }
     }
 
     /// The entry at a spot.
     #[inline]
-    pub(super) fn entry(&self, spot: Spot) -> &[u8] {
+    pub(super) fn entry(&self, spot: Spot) -> Entry<'_> {
         self.bucket(spot.bucket).entry(spot.place)
     }
 
-    /// Adds an entry of `len` bytes, which `write` fills, and whose key is not there.
+    /// Adds an entry of a shape, which `write` fills, and whose key is not there.
     #[inline]
-    pub(super) fn add(&mut self, key: &[u8], len: usize, write: impl FnOnce(&mut [u8])) {
+    pub(super) fn add(&mut self, key: &[u8], shape: Shape, write: impl FnOnce(&mut [u8])) {
         match &mut self.layout {
-            Layout::One(bucket) => bucket.push(small_fingerprint(key), len, write),
+            Layout::One(bucket) => bucket.push(small_fingerprint(key), shape, write),
             Layout::Many(many) => {
                 let hash = many.hash(key);
-                many.edit(many.address(hash), |bucket| bucket.push(fingerprint(hash), len, write));
+                many.edit(many.address(hash), |bucket| bucket.push(fingerprint(hash), shape, write));
                 many.grow::<F>();
             }
         }
     }
 
-    /// Puts an entry of `len` bytes, which `write` fills, in the place of one with the same key.
-    pub(super) fn replace(&mut self, spot: Spot, len: usize, write: impl FnOnce(&mut [u8])) {
+    /// Puts an entry of a shape, which `write` fills, in the place of one with the same key.
+    pub(super) fn replace(&mut self, spot: Spot, shape: Shape, write: impl FnOnce(&mut [u8])) {
         match &mut self.layout {
-            Layout::One(bucket) => bucket.replace(spot.place, len, write),
+            Layout::One(bucket) => bucket.replace(spot.place, shape, write),
             Layout::Many(many) => {
-                many.edit(spot.bucket, |bucket| bucket.replace(spot.place, len, write));
+                many.edit(spot.bucket, |bucket| bucket.replace(spot.place, shape, write));
                 many.grow::<F>();
                 many.shrink();
             }
@@ -193,9 +195,9 @@ impl<F: Form> Members<F> {
         many.pages[0].push(Bucket::default());
         for place in bucket.iter() {
             let entry = bucket.entry(place);
-            let hash = many.hash(F::key(entry));
+            let hash = F::with_key(entry, |key| many.hash(key));
             many.edit(many.address(hash), |bucket| {
-                bucket.push(fingerprint(hash), entry.len(), |to| to.copy_from_slice(entry));
+                bucket.push(fingerprint(hash), entry.shape(), |to| to.copy_from_slice(entry.bytes));
             });
             many.grow::<F>();
         }
@@ -203,7 +205,7 @@ impl<F: Form> Members<F> {
     }
 
     /// All entries.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.buckets()).flat_map(move |n| {
             let bucket = self.bucket(n);
             bucket.iter().map(|place| bucket.entry(place))
@@ -254,7 +256,7 @@ impl<F: Form> Members<F> {
     }
 
     /// Visits the entries of the bucket at which a walk stands; where it stands then, 0 at the end. One bucket is visited at once.
-    pub(super) fn scan(&self, cursor: u64, emit: &mut dyn FnMut(&[u8])) -> u64 {
+    pub(super) fn scan(&self, cursor: u64, emit: &mut dyn FnMut(Entry<'_>)) -> u64 {
         let (n, next) = match &self.layout {
             Layout::One(_) => (0, 0),
             Layout::Many(many) => many.stretch(cursor),
@@ -332,7 +334,7 @@ impl<F: Form> Members<F> {
             let bucket = many.bucket(n);
             bucket.check();
             for (slot, place) in bucket.iter().enumerate() {
-                let hash = many.hash(F::key(bucket.entry(place)));
+                let hash = F::with_key(bucket.entry(place), |key| many.hash(key));
                 assert_eq!((many.address(hash), fingerprint(hash)), (n, bucket.fingerprint(slot)));
             }
             len += bucket.len();
@@ -477,13 +479,12 @@ impl Many {
     fn split<F: Form>(&mut self) {
         let (from, to, bit) = (self.buckets - (1 << self.level), self.buckets, 1u64 << self.level);
         let bucket = self.take(from);
-        let goes: Vec<bool> =
-            bucket.iter().map(|place| self.hash(F::key(bucket.entry(place))) & bit != 0).collect();
+        let goes = |place| F::with_key(bucket.entry(place), |key| self.hash(key)) & bit != 0;
+        let goes: Vec<bool> = bucket.iter().map(goes).collect();
         let (mut stay, mut go) = ((0, 0), (0, 0));
         for (place, goes) in bucket.iter().zip(&goes) {
             let part = if *goes { &mut go } else { &mut stay };
-            let len = bucket.entry(place).len();
-            *part = (part.0 + 1, part.1 + if len > super::bucket::INLINE_MAX { 0 } else { len });
+            *part = (part.0 + 1, part.1 + bucket.entry(place).shape().inline_len());
         }
         let mut parts = [Bucket::default(), Bucket::default()];
         for (part, (entries, bytes)) in parts.iter_mut().zip([stay, go]) {
@@ -493,8 +494,8 @@ impl Many {
         }
         for (slot, (place, goes)) in bucket.iter().zip(&goes).enumerate() {
             let entry = bucket.entry(place);
-            parts[usize::from(*goes)]
-                .push(bucket.fingerprint(slot), entry.len(), |to| to.copy_from_slice(entry));
+            let write = |to: &mut [u8]| to.copy_from_slice(entry.bytes);
+            parts[usize::from(*goes)].push(bucket.fingerprint(slot), entry.shape(), write);
         }
         self.open_bucket();
         let [stay, go] = parts;
@@ -559,7 +560,8 @@ impl Many {
             }
             for (slot, place) in bucket.iter().enumerate() {
                 let entry = bucket.entry(place);
-                target.push(bucket.fingerprint(slot), entry.len(), |to| to.copy_from_slice(entry));
+                let write = |to: &mut [u8]| to.copy_from_slice(entry.bytes);
+                target.push(bucket.fingerprint(slot), entry.shape(), write);
             }
         });
         if bound < self.bounds.get(into) {
@@ -608,17 +610,23 @@ mod tests {
     struct Four;
 
     impl Form for Four {
-        fn key(entry: &[u8]) -> &[u8] {
-            &entry[..4]
+        fn has_key(entry: Entry<'_>, key: &[u8]) -> bool {
+            entry.bytes[..4] == *key
+        }
+
+        fn with_key<R>(entry: Entry<'_>, use_it: impl FnOnce(&[u8]) -> R) -> R {
+            use_it(&entry.bytes[..4])
         }
     }
 
     fn add(members: &mut Members<Four>, number: u32, len: usize) {
         let key = number.to_le_bytes();
         let write = |to: &mut [u8]| to[..4].copy_from_slice(&key);
+        // What a mark says is nobody's business here; some have one.
+        let shape = if len % 3 == 1 && len < 10 { Shape::marked(2, 4 + len) } else { Shape::plain(4 + len) };
         match members.find(&key) {
-            Some(spot) => members.replace(spot, 4 + len, write),
-            None => members.add(&key, 4 + len, write),
+            Some(spot) => members.replace(spot, shape, write),
+            None => members.add(&key, shape, write),
         }
     }
 
@@ -627,8 +635,8 @@ mod tests {
         spot.inspect(|spot| members.remove(*spot)).is_some()
     }
 
-    fn number(entry: &[u8]) -> u32 {
-        u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]])
+    fn number(entry: Entry<'_>) -> u32 {
+        u32::from_le_bytes(*entry.bytes.first_chunk().expect("a key has four bytes"))
     }
 
     proptest! {
@@ -663,7 +671,7 @@ mod tests {
                 prop_assert_eq!(members.len(), model.len());
             }
             members.check();
-            let found: BTreeMap<u32, usize> = members.iter().map(|entry| (number(entry), entry.len() - 4)).collect();
+            let found: BTreeMap<u32, usize> = members.iter().map(|entry| (number(entry), entry.bytes.len() - 4)).collect();
             prop_assert_eq!(found, model);
         }
 

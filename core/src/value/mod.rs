@@ -6,6 +6,7 @@ mod bucket;
 pub mod container;
 pub mod detached;
 pub mod element;
+pub mod field;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;

@@ -4,7 +4,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::bucket::Form;
+use super::bucket::{Entry, Form, Shape};
 use super::element::Element;
 use super::hash::Packing;
 use super::intset::IntSet;
@@ -39,8 +39,13 @@ struct Plain;
 
 impl Form for Plain {
     #[inline]
-    fn key(entry: &[u8]) -> &[u8] {
-        entry
+    fn has_key(entry: Entry<'_>, key: &[u8]) -> bool {
+        entry.bytes == key
+    }
+
+    #[inline]
+    fn with_key<R>(entry: Entry<'_>, use_it: impl FnOnce(&[u8]) -> R) -> R {
+        use_it(entry.bytes)
     }
 }
 
@@ -136,7 +141,7 @@ impl Set {
             Kind::Any(members) => (None, Some(members)),
         };
         let ints = ints.into_iter().flat_map(IntSet::iter).map(Element::Integer);
-        ints.chain(members.into_iter().flat_map(Members::iter).map(Element::Bytes))
+        ints.chain(members.into_iter().flat_map(Members::iter).map(|entry| Element::Bytes(entry.bytes)))
     }
 
     /// Visits the members at which a walk stands; where it stands then, 0 at the end.
@@ -146,7 +151,7 @@ impl Set {
                 ints.iter().for_each(|number| emit(Element::Integer(number)));
                 0
             }
-            Kind::Any(members) => members.scan(cursor, &mut |entry| emit(Element::Bytes(entry))),
+            Kind::Any(members) => members.scan(cursor, &mut |entry| emit(Element::Bytes(entry.bytes))),
         }
     }
 
@@ -158,7 +163,8 @@ impl Set {
                 ints.get(n).map(|number| (Element::Integer(number), (0, n)))
             }
             Kind::Any(members) => {
-                members.random(random).map(|(spot, place)| (Element::Bytes(members.entry(spot)), place))
+                let (spot, place) = members.random(random)?;
+                Some((Element::Bytes(members.entry(spot).bytes), place))
             }
         }
     }
@@ -209,7 +215,7 @@ impl Set {
         {
             members.become_many(limits.packing.seeds);
         }
-        members.add(member, member.len(), |to| to.copy_from_slice(member));
+        members.add(member, Shape::plain(member.len()), |to| to.copy_from_slice(member));
         true
     }
 
@@ -248,7 +254,7 @@ impl Set {
         let mut text = itoa::Buffer::new();
         for number in ints.iter() {
             let bytes = text.format(number).as_bytes();
-            members.add(bytes, bytes.len(), |to| to.copy_from_slice(bytes));
+            members.add(bytes, Shape::plain(bytes.len()), |to| to.copy_from_slice(bytes));
         }
         self.form = Kind::Any(members);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use darter_core::Engine;
 use darter_core::value::container::Container;
-use darter_core::value::hash::Field;
+use darter_core::value::field::Field;
 use darter_core::value::record::Record;
 use darter_core::value::stream::{Entry as StreamEntry, Group, Stream, StreamId};
 

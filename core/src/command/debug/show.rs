@@ -11,7 +11,7 @@ use crate::shard::Cx;
 use crate::value::access::idle_seconds;
 use crate::value::container::Container;
 use crate::value::element::Element;
-use crate::value::hash::Field;
+use crate::value::field::Field;
 use crate::value::record::{Record, View};
 
 pub(super) const OBJECT: Command = Command {
@@ -95,7 +95,7 @@ fn serialized_len(record: &Record) -> usize {
         },
         (None, Some(Container::Hash(hash))) => {
             let field = |field: Field<'_>| {
-                prefixed(field.name.len()) + field.value.with(|value| prefixed(value.len()))
+                prefixed(field.name.with(<[u8]>::len)) + field.value.with(|value| prefixed(value.len()))
             };
             prefixed(hash.len()) - hash.len() + hash.iter().map(field).sum::<usize>()
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo build --release && cargo run --release -p darter-tests --bin measure -- transactions blocking
 //! ```
-//! Without a section all are measured. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
+//! Without a section all are measured; `types=SADD` and `elements=hash` measure only rows that have the word. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
 
 mod blocking;
 mod elements;
@@ -28,7 +28,9 @@ const SECTIONS: [&str; 7] =
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = asked.iter().find(|section| !SECTIONS.contains(&section.as_str())) {
+    let asked: Vec<(&str, &str)> =
+        asked.iter().map(|word| word.split_once('=').unwrap_or((word.as_str(), ""))).collect();
+    if let Some((unknown, _)) = asked.iter().find(|(section, _)| !SECTIONS.contains(section)) {
         eprintln!("{unknown} is none of the sections {}", SECTIONS.join(", "));
         return ExitCode::from(2);
     }
@@ -37,14 +39,13 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!("darter: {}", binary().display());
-    for section in
-        SECTIONS.into_iter().filter(|section| asked.is_empty() || asked.iter().any(|name| name == section))
-    {
+    let all = SECTIONS.map(|section| (section, ""));
+    for (section, rows) in if asked.is_empty() { all.to_vec() } else { asked } {
         match section {
             "memory" => memory::measure(),
-            "elements" => elements::measure(),
+            "elements" => elements::measure(rows),
             "operations" => operations::measure(&SERVERS.map(start)),
-            "types" => types::measure(&[None, Some(1)].map(start)),
+            "types" => types::measure(&[None, Some(1)].map(start), rows),
             "transactions" => transactions::measure_exec(&SERVERS.map(start)),
             "multikey" => transactions::measure_many(&SERVERS.map(start)),
             _ => blocking::measure(&SERVERS.map(start)),
