@@ -702,10 +702,10 @@ fn pass_gate(node: &Node, session: &Session, id: CommandId) -> Result<(), Failur
              (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         ));
     }
-    if let Some(why) = node.pen.failure()
+    if let Some(failure) = node.log_refusal()
         && (row.flags.has(Flags::WRITE) || ends_writes(session, row))
     {
-        return Err(Failure::text(format!("MISCONF Errors writing to the AOF file: {why}")));
+        return Err(failure);
     }
     if node.status.is_loading && !row.flags.has(Flags::LOADING) {
         return Err(Failure::new("LOADING Redis is loading the dataset in memory"));

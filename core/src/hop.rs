@@ -87,6 +87,12 @@ pub(crate) fn run_hop(
     let outcome = if refused {
         node.note_applied(Applied::NoRoom);
         Err(Failure::OUT_OF_MEMORY)
+    } else if node.is_gated
+        && !hop.is_admitted
+        && row.flags.has(Flags::WRITE)
+        && let Some(failure) = node.log_refusal()
+    {
+        Err(failure)
     } else {
         if let [_, _, ..] = keys {
             node.shard.prefetch(hop.database, keys);

@@ -22,6 +22,9 @@ use crate::txn::work::{Body, Circumstances};
 /// From one mark to the next.
 const MARK_MILLIS: u64 = 1_000;
 
+/// While the log has not begun, it is looked at again so much later.
+const BEGIN_MILLIS: u64 = 20;
+
 /// What the keeper keeps of marks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Marks {
@@ -133,6 +136,11 @@ impl Engine {
             || self.stopping.is_some()
             || !self.node.links.take_all(&others)
         {
+            return;
+        }
+        if self.node.settings.appendonly && !self.node.pen.is_on() {
+            // It begins with a snapshot that is under way.
+            self.keeper.marks.due = Some(now.mono.after_millis(BEGIN_MILLIS));
             return;
         }
         let marks = &mut self.keeper.marks;

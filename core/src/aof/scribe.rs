@@ -13,6 +13,7 @@ use crate::database::Key;
 use crate::hop::Hop;
 use crate::mutant::planted;
 use crate::node::Node;
+use crate::protocol::reply::Failure;
 use crate::rdb::file::write_entry;
 use crate::rdb::writer::Writer;
 use crate::shard::KeyRef;
@@ -30,6 +31,12 @@ fn is_told_by_its_words(changes: &Changes, hop: &Hop<'_>, args: Args<'_>, keys: 
 }
 
 impl Node {
+    /// Why nothing may change on this core, while its log cannot be written.
+    pub(crate) fn log_refusal(&self) -> Option<Failure> {
+        let why = self.pen.failure()?;
+        Some(Failure::text(format!("MISCONF Errors writing to the AOF file: {why}")))
+    }
+
     /// Writes down what a command has done; `is_whole`: all of it, and without an error.
     #[inline]
     pub(crate) fn write_down(&mut self, hop: &Hop<'_>, args: Args<'_>, keys: &[KeyRef], is_whole: bool) {

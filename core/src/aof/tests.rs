@@ -38,8 +38,11 @@ fn with_log(cores: u16, policy: SyncPolicy) -> World {
     let mut world = World::with(cores, |settings| {
         (settings.appendonly, settings.appendfsync) = (true, policy);
     });
-    world.pass(10);
+    // The first thing that happens finds the log switched on and not there.
+    let client = world.connect(0);
+    world.hang_up(client);
     settle(&mut world, &mut BTreeMap::new());
+    assert!(world.engines.iter().all(|engine| engine.node().pen.is_on()));
     world
 }
 

@@ -314,9 +314,9 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_named() {
-        let text = "appendonly yes\nport 1\nsave 1 1\nmaxmemory-clients 1gb\ncluster-enabled no";
+        let text = "activedefrag yes\nport 1\nsave 1 1\nmaxmemory-clients 1gb\ncluster-enabled no";
         let names = Settings::default().apply_file(&parse(text.as_bytes()).unwrap()).unwrap();
-        assert_eq!(names, ["appendonly", "maxmemory-clients"]);
+        assert_eq!(names, ["activedefrag", "maxmemory-clients"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::event::LogLevel;
 
 /// When the log is durable, by name.
 pub const SYNC_POLICIES: &[(&str, SyncPolicy)] =
-    &[("always", SyncPolicy::Always), ("everysec", SyncPolicy::EverySecond), ("no", SyncPolicy::No)];
+    &[("everysec", SyncPolicy::EverySecond), ("always", SyncPolicy::Always), ("no", SyncPolicy::No)];
 
 /// The four log levels by name, least first.
 pub const LOG_LEVELS: &[(&str, LogLevel)] = &[
