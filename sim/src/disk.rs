@@ -127,7 +127,7 @@ impl Disk {
             reader.add(&file.bytes);
             reader.add(&[]);
             let mut instant = 0;
-            while let Next::Group(group, _) = reader.next() {
+            while let Next::Group(group, _) = reader.take_next() {
                 let mut rest = &group[..];
                 while let Some((said, tx, len)) = line(rest) {
                     let text = match said {

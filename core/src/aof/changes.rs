@@ -92,6 +92,11 @@ impl Changes {
         self.keys.len().checked_sub(1).map(|n| self.key(n))
     }
 
+    /// True if a key has changed.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// How many keys; one may be there twice.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()

@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// Takes the next group.
-    pub fn next(&mut self) -> Next {
+    pub fn take_next(&mut self) -> Next {
         let rest = &self.buffer[self.start..];
         if rest.len() < self.needs && !self.is_read {
             return Next::Read;
@@ -76,7 +76,7 @@ impl Reader {
             }
             (self.has_header, self.needs) = (true, 1);
             self.start += HEADER.len();
-            return self.next();
+            return self.take_next();
         }
         if rest.is_empty() || self.at() >= self.limit {
             return Next::End(0);
@@ -135,7 +135,7 @@ mod tests {
     fn read(file: &[u8], piece: usize, limit: u64) -> (Vec<Vec<u8>>, Next) {
         let (mut reader, mut groups) = (Reader::new("log".into(), limit), Vec::new());
         loop {
-            match reader.next() {
+            match reader.take_next() {
                 Next::Group(lines, end) => {
                     assert_eq!(end, reader.at());
                     groups.push(lines);

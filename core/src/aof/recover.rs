@@ -290,7 +290,7 @@ impl Engine {
         let Some(reader) = recovery.readers.get_mut(current) else { return self.judge_generation(now, out) };
         let core = recovery.manifest.generations[recovery.at].logs[current].core;
         let path = reader.path.clone();
-        match reader.next() {
+        match reader.take_next() {
             Next::Group(lines, end) => recovery.surveys[current]
                 .take(&lines, end, CoreId(core), &mut recovery.verdicts)
                 .map_err(|why| (path, why))?,
@@ -388,7 +388,7 @@ impl Engine {
         if *at < lines.len() {
             return self.deal(current, out);
         }
-        match recovery.readers[current].next() {
+        match recovery.readers[current].take_next() {
             Next::Group(lines, _) => recovery.lines[current] = (lines, 0),
             Next::Read => self.read_log(out),
             Next::End(_) => recovery.is_over[current] = true,

@@ -25,7 +25,7 @@ fn is_told_by_its_words(changes: &Changes, hop: &Hop<'_>, args: Args<'_>, keys: 
     let key = (hop.database, args.at(key.place as usize));
     changes.said.is_empty()
         && !changes.is_beyond_words
-        && changes.len() > 0
+        && changes.has_keys()
         && !hop.command.row().flags.has(Flags::UNNAMED)
         && (0..changes.len()).all(|n| changes.key(n) == key)
 }

@@ -7,7 +7,7 @@
 //!
 //! It knows lines. It does not know files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aof::line::{Line, TxName, line};
 use crate::event::CoreId;
@@ -61,8 +61,8 @@ impl Survey {
 /// What is known of transactions, from all logs of a generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
-    committed: HashMap<TxName, Vec<CoreId>>,
-    parts: HashSet<(TxName, CoreId)>,
+    committed: BTreeMap<TxName, Vec<CoreId>>,
+    parts: BTreeSet<(TxName, CoreId)>,
 }
 
 impl Verdicts {
@@ -100,12 +100,14 @@ mod tests {
     use crate::aof::line::Lines;
     use crate::txn::work::TxId;
 
+    type Write<'a> = &'a dyn Fn(&mut Lines);
+
     fn tx(index: u32) -> TxName {
         TxName { core: CoreId(0), id: TxId { index, generation: 0 } }
     }
 
     /// Logs of so many cores; each step is a group of one line in one of them, ten bytes long as far as this is concerned.
-    fn surveyed(cores: u16, steps: &[(u16, &dyn Fn(&mut Lines))]) -> (Vec<Survey>, Verdicts) {
+    fn surveyed(cores: u16, steps: &[(u16, Write<'_>)]) -> (Vec<Survey>, Verdicts) {
         let mut surveys = vec![Survey::default(); usize::from(cores)];
         let mut verdicts = Verdicts::default();
         for (core, write) in steps {
