@@ -67,6 +67,16 @@ pub fn write_select(database: u16, writer: &mut Writer) {
     writer.length(u64::from(database));
 }
 
+/// The name of a fact that says what memcached's clients keep with the key that follows. Who does not know it passes it over, as Redis does.
+pub const FLAGS: &[u8] = b"memcached-flags";
+
+/// What memcached's clients keep with the key that follows.
+pub fn write_flags(flags: u32, writer: &mut Writer) {
+    writer.byte(mark::AUX);
+    writer.string(FLAGS);
+    writer.string(flags.to_string().as_bytes());
+}
+
 /// A key with its deadline and value.
 pub fn write_entry(record: &Record, writer: &mut Writer) {
     if let Some(deadline) = record.deadline() {

@@ -16,6 +16,7 @@ struct Head {
     database: u16,
     kind: u8,
     deadline: Option<UnixMillis>,
+    flags: u32,
     key_len: u32,
     value_len: usize,
     /// Where the value stands in the file.
@@ -31,6 +32,8 @@ pub struct Loaded<'a> {
     pub key: &'a [u8],
     /// When it ends.
     pub deadline: Option<UnixMillis>,
+    /// What memcached's clients keep with it.
+    pub flags: u32,
     /// How its value is written.
     pub kind: u8,
     /// As it is written.
@@ -40,14 +43,15 @@ pub struct Loaded<'a> {
 }
 
 impl Batch {
-    /// Adds a key whose value stands at this place of the file.
-    pub fn push(&mut self, database: u16, entry: &Entry<'_>, offset: u64) {
+    /// Adds a key whose value stands at this place of the file, and its flags.
+    pub fn push(&mut self, database: u16, entry: &Entry<'_>, flags: u32, offset: u64) {
         self.bytes.extend_from_slice(&entry.key);
         self.bytes.extend_from_slice(entry.value);
         self.heads.push(Head {
             database,
             kind: entry.kind,
             deadline: entry.deadline,
+            flags,
             key_len: entry.key.len() as u32,
             value_len: entry.value.len(),
             offset,
@@ -71,8 +75,8 @@ impl Batch {
             let (key, behind) = rest.split_at(head.key_len as usize);
             let (value, behind) = behind.split_at(head.value_len);
             rest = behind;
-            let Head { database, kind, deadline, offset, .. } = *head;
-            Loaded { database, key, deadline, kind, value, offset }
+            let Head { database, kind, deadline, flags, offset, .. } = *head;
+            Loaded { database, key, deadline, flags, kind, value, offset }
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::snapshot::batch::Batch;
 use crate::snapshot::status::OfKeeper;
 use crate::time::{Instant, Now};
 use crate::value::access::AccessRule;
+use crate::value::note::Note;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 20;
@@ -59,6 +60,8 @@ pub struct Loader {
     version: Option<u32>,
     /// Where entries belong that come next.
     database: u16,
+    /// What memcached's clients keep with the entry that comes next.
+    flags: u32,
     sum: u64,
     /// Bytes of the buffer that are in the sum.
     summed: usize,
@@ -86,6 +89,7 @@ impl Loader {
             at: 0,
             version: None,
             database: 0,
+            flags: 0,
             sum: 0,
             summed: 0,
             is_over: false,
@@ -231,7 +235,8 @@ impl Engine {
                 // The value is the last of the entry.
                 let offset = at + (len - entry.value.len()) as u64;
                 let batch = &mut loader.batches[core.index()];
-                batch.push(loader.database, &entry, offset);
+                let flags = std::mem::take(&mut loader.flags);
+                batch.push(loader.database, &entry, flags, offset);
                 ready = (batch.len_bytes() >= BATCH_BYTES).then_some(core);
             }
             Item::Select(number) => {
@@ -270,6 +275,10 @@ impl Engine {
                     return Err((at + len as u64, "the checksum is another: the file was changed".into()));
                 }
                 return Ok(len);
+            }
+            Item::Aux(name, value) if *name == *file::FLAGS => {
+                let flags = std::str::from_utf8(&value).ok().and_then(|digits| digits.parse().ok());
+                loader.flags = flags.unwrap_or_default();
             }
             Item::Aux(..) | Item::Resize(_) | Item::Ignored => {}
         }
@@ -380,7 +389,8 @@ impl Engine {
             }
             let deadline = loaded.deadline.map_or(Deadline::Clear, Deadline::At);
             let access = AccessRule::Recency { seconds: self.node.now.unix_seconds() };
-            value.store(|value| drop(database.store(key, value, deadline, None, access)));
+            let note = (loaded.flags != 0).then(|| Note { flags: loaded.flags, ..Note::default() });
+            value.store(|value| drop(database.store(key, value, deadline, note, access)));
             report.keys += 1;
         }
         report

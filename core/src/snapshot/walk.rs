@@ -11,7 +11,7 @@
 //! It knows records and places. It does not know files, shards or who changes what.
 
 use crate::mutant::planted;
-use crate::rdb::file::{write_entry, write_select};
+use crate::rdb::file::{write_entry, write_flags, write_select};
 use crate::rdb::writer::Writer;
 use crate::table::Cursor;
 use crate::value::record::Record;
@@ -114,6 +114,10 @@ impl Walk {
         }
         if self.writer.out.is_empty() {
             write_select(self.number, &mut self.writer);
+        }
+        let flags = record.note().flags;
+        if flags != 0 {
+            write_flags(flags, &mut self.writer);
         }
         write_entry(record, &mut self.writer);
         self.written += 1;
