@@ -265,6 +265,8 @@ pub enum DiskRequest {
     Create {
         /// Its path.
         path: String,
+        /// And its directory, if that is not there.
+        with_directory: bool,
     },
     /// Add bytes to the end of a file that was created.
     Append {

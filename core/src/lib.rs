@@ -40,6 +40,7 @@ pub mod protocol;
 pub mod quoting;
 pub mod random;
 pub mod rdb;
+mod rest;
 mod serve;
 pub mod session;
 pub mod shard;

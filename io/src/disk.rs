@@ -61,7 +61,7 @@ fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskO
     let done = |()| DiskOutcome::Done;
     let is_read = matches!(request, DiskRequest::Read { .. } | DiskRequest::ReadAt { .. });
     let outcome = match request {
-        DiskRequest::Create { path } => create(open, path).map(done),
+        DiskRequest::Create { path, with_directory } => create(open, path, with_directory).map(done),
         DiskRequest::Append { path, parts } => append(open, &path, &parts).map(done),
         DiskRequest::Publish { from, to } => publish(open, &from, &to).map(done),
         DiskRequest::Remove { path } => {
@@ -86,8 +86,10 @@ fn lock(open: &Open) -> MutexGuard<'_, HashMap<String, Arc<File>>> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn create(open: &Open, path: String) -> io::Result<()> {
-    directory::made(Path::new(&path))?;
+fn create(open: &Open, path: String, with_directory: bool) -> io::Result<()> {
+    if with_directory {
+        directory::made(Path::new(&path))?;
+    }
     let file = File::create(&path)?;
     lock(open).insert(path, Arc::new(file));
     Ok(())

@@ -62,7 +62,7 @@ impl Disk {
         let mut published = None;
         let outcome = match request {
             _ if refused => Err("Input/output error"),
-            DiskRequest::Create { path } => {
+            DiskRequest::Create { path, .. } => {
                 self.files.insert(path, File::default());
                 Ok(DiskOutcome::Done)
             }

@@ -158,7 +158,7 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
             };
             assert!(found >= *count, "round {round}: client {n} has heard of {count}, there is {found}");
         }
-        let (port, after) = (server.port(), 200 + random.below(400));
+        let (port, after) = (server.port(), 40 + random.below(80));
         std::thread::scope(|scope| {
             let mut busy = Vec::new();
             for (n, count) in counts.iter_mut().enumerate() {
@@ -175,7 +175,7 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
                         if n == 0 && done == after {
                             return;
                         }
-                        if n == 1 && done % 100 == 0 {
+                        if n == 1 && done % 30 == 0 {
                             try_call(&mut client, &[b"BGREWRITEAOF"]);
                         }
                     }

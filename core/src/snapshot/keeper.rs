@@ -225,7 +225,7 @@ impl Engine {
         let text = "Background saving started".to_string();
         out.push(Effect::Log { level: LogLevel::Notice, text });
         let (_, path) = self.dump_paths();
-        self.files.begin(Purpose::Snapshot, DiskRequest::Create { path }, out);
+        self.files.begin(Purpose::Snapshot, DiskRequest::Create { path, with_directory: false }, out);
         self.tell_all(status, now, out);
     }
 
