@@ -193,7 +193,11 @@ impl Engine {
 
     /// What the driver must put into the log, and in which file, before anything else of its turn leaves: asked for at the end of each turn until
     /// there is no more, and answered each time by [`Event::LogWritten`].
+    #[inline]
     pub fn log_flush(&mut self) -> Option<LogFlush<'_>> {
+        if !self.node.pen.is_in_use() {
+            return None;
+        }
         self.node.write_down_asides();
         let policy = self.node.settings.appendfsync;
         self.node.pen.flush(policy, self.node.now)

@@ -58,7 +58,13 @@ impl Engine {
     /// Tells the keeper that something was written, and marks what is due.
     #[inline]
     pub(crate) fn speak_of_log(&mut self, now: Now, out: &mut Effects) {
-        if self.node.settings.appendonly && !self.node.pen.is_on() {
+        if self.node.settings.appendonly {
+            self.speak_of_what_is_written(now, out);
+        }
+    }
+
+    fn speak_of_what_is_written(&mut self, now: Now, out: &mut Effects) {
+        if !self.node.pen.is_on() {
             self.judge_log(now);
         }
         if self.node.pen.has_news() {
@@ -71,7 +77,11 @@ impl Engine {
     }
 
     /// When this core has to look at its log.
+    #[inline]
     pub(crate) fn next_log_deadline(&self) -> Instant {
+        if !self.node.settings.appendonly {
+            return self.mark_patience();
+        }
         if self.stopping.is_some() {
             return self.node.pen.deadline();
         }

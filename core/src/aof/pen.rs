@@ -87,6 +87,12 @@ impl Pen {
         self.path.is_some()
     }
 
+    /// True if there is a file, or something for one.
+    #[inline]
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.path.is_some() || !self.portions.is_empty()
+    }
+
     /// Counts the lines of transactions, so that it can be told whether there was one.
     #[inline]
     pub(crate) fn parts_written(&self) -> u64 {
