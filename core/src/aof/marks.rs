@@ -22,8 +22,8 @@ use crate::txn::work::{Body, Circumstances};
 /// From one mark to the next.
 const MARK_MILLIS: u64 = 1_000;
 
-/// While the log has not begun, it is looked at again so much later.
-const BEGIN_MILLIS: u64 = 20;
+/// Where it cannot be done yet it is tried again so much later.
+const LATER_MILLIS: u64 = 20;
 
 /// What the keeper keeps of marks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -142,15 +142,12 @@ impl Engine {
 
     fn mark_all(&mut self, now: Now, out: &mut Effects) {
         let others: Vec<CoreId> = (1..self.node.cores).map(CoreId).collect();
-        if !self.keeper.marks.missing.is_empty()
-            || self.stopping.is_some()
-            || !self.node.links.take_all(&others)
-        {
-            return;
-        }
-        if self.node.settings.appendonly && !self.node.pen.is_on() {
-            // It begins with a snapshot that is under way.
-            self.keeper.marks.due = Some(now.mono.after_millis(BEGIN_MILLIS));
+        // The last mark is not durable yet, the log begins with a snapshot that is under way, or there are no credits.
+        let is_early = !self.keeper.marks.missing.is_empty()
+            || self.node.settings.appendonly && !self.node.pen.is_on()
+            || self.stopping.is_some();
+        if is_early || !self.node.links.take_all(&others) {
+            self.keeper.marks.due = Some(now.mono.after_millis(LATER_MILLIS));
             return;
         }
         let marks = &mut self.keeper.marks;

@@ -367,8 +367,10 @@ impl Engine {
         let now = shard.judge(self.node.now.unix());
         let hasher = shard.hasher().clone();
         let forms = forms(&self.node.settings, &hasher);
+        // What follows in a log may have given a key another deadline in time.
+        let drops_due = !self.node.settings.appendonly;
         for loaded in batch.iter() {
-            if loaded.deadline.is_some_and(|at| at <= now) {
+            if drops_due && loaded.deadline.is_some_and(|at| at <= now) {
                 report.expired += 1;
                 continue;
             }

@@ -23,6 +23,7 @@ pub fn check<'a>(
 ) -> Result<(), String> {
     let mut found = vec![0; databases];
     let mut judged = Vec::new();
+    let mut names = std::collections::BTreeSet::new();
     for engine in engines {
         let (core, shard) = (engine.node().core.0, &engine.node().shard);
         judged.push(shard.judged().0);
@@ -39,6 +40,7 @@ pub fn check<'a>(
                         "core {core}, database {number}: {name} is {record:?}, must be {entry:?}"
                     ));
                 }
+                names.insert((number, key.to_vec()));
                 found[number] += 1;
             }
         }
@@ -48,7 +50,13 @@ pub fn check<'a>(
             |(key, entry): &(&Vec<u8>, &Entry)| !entry.is_due(judged[usize::from(placement.home(key))]);
         let living = expected[number].iter().filter(lives).count();
         if living != found {
-            return Err(format!("database {number} has {found} keys, must have {living}"));
+            let missing: Vec<_> = expected[number]
+                .iter()
+                .filter(lives)
+                .filter(|(key, _)| !names.contains(&(number, key.to_vec())))
+                .map(|(key, entry)| format!("{} {entry:?}", String::from_utf8_lossy(key)))
+                .collect();
+            return Err(format!("database {number} has {found} keys, must have {living}: {missing:?}"));
         }
     }
     Ok(())
