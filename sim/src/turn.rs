@@ -32,6 +32,7 @@ impl World<'_> {
             return self.finish_turn(core, below, true);
         }
         let mut is_busy = false;
+        self.highest_clock = self.highest_clock.max(self.clocks().unix().0);
         self.machines[core].turn_began = self.now;
         if self.machines[core].engine.deadline() <= self.clocks().mono {
             self.handle(core, Event::Wake);
@@ -268,7 +269,7 @@ impl World<'_> {
         }
         if let Some((path, file)) = done.published {
             let engines = self.machines.iter().map(|machine| machine.engine.node().shard.judged().0);
-            let latest = engines.max().unwrap_or_default().max(self.clocks().unix().0);
+            let latest = engines.max().unwrap_or_default().max(self.highest_clock);
             let generation = path.split('.').rev().nth(2).filter(|_| path.ends_with(".base.rdb"));
             let generation: Option<u64> = generation.and_then(|number| number.parse().ok());
             let begun = self.machines[core].engine.node().status.begun;

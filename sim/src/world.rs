@@ -105,6 +105,8 @@ pub struct World<'p> {
     pub(crate) failure: Option<String>,
     /// When a client has heard a reply last.
     pub(crate) heard_at: u64,
+    /// The highest that the wall clock has ever shown, Unix milliseconds: what was due by it may be gone, though it was set back.
+    pub(crate) highest_clock: u64,
     /// Files.
     pub(crate) disk: Disk,
     /// Faults have stopped.
@@ -154,6 +156,7 @@ impl<'p> World<'p> {
             sometimes: Sometimes::default(),
             failure: None,
             heard_at: 0,
+            highest_clock: 0,
             disk: Disk::default(),
             calm: false,
             stopping: false,

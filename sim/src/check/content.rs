@@ -1,6 +1,6 @@
 //! At rest the shards hold what the reference holds: the same keys, values and deadlines, each on its shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use darter_core::Engine;
 use darter_core::value::container::Container;
@@ -23,7 +23,7 @@ pub fn check<'a>(
 ) -> Result<(), String> {
     let mut found = vec![0; databases];
     let mut judged = Vec::new();
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     for engine in engines {
         let (core, shard) = (engine.node().core.0, &engine.node().shard);
         judged.push(shard.judged().0);
@@ -50,10 +50,11 @@ pub fn check<'a>(
             |(key, entry): &(&Vec<u8>, &Entry)| !entry.is_due(judged[usize::from(placement.home(key))]);
         let living = expected[number].iter().filter(lives).count();
         if living != found {
-            let missing: Vec<_> = expected[number]
+            let is_missing = |(key, _): &(&Vec<u8>, &Entry)| !names.contains(&(number, key.to_vec()));
+            let missing: Vec<String> = expected[number]
                 .iter()
                 .filter(lives)
-                .filter(|(key, _)| !names.contains(&(number, key.to_vec())))
+                .filter(is_missing)
                 .map(|(key, entry)| format!("{} {entry:?}", String::from_utf8_lossy(key)))
                 .collect();
             return Err(format!("database {number} has {found} keys, must have {living}: {missing:?}"));
