@@ -122,13 +122,13 @@ fn a_configuration_file_is_read_changed_and_rewritten() {
     let folder = folder("rewrite");
     let path = folder.join("redis.conf");
     let port = free_port();
-    let text = format!("# my server\nport {port}\nmaxclients 500 \n\n# the end\nappendonly yes\n");
+    let text = format!("# my server\nport {port}\nmaxclients 500 \n\n# the end\nactivedefrag yes\n");
     std::fs::write(&path, text).expect("a file");
     let mut command = Command::new(binary());
     command.arg(&path).args(["--shards", "2"]);
     let mut server = Server::spawn(command, port).owning(folder);
     assert!(server.wait_for("Ready to accept connections"));
-    let warnings = server.log().iter().filter(|line| line.contains("appendonly")).count();
+    let warnings = server.log().iter().filter(|line| line.contains("activedefrag")).count();
     assert_eq!(warnings, 1, "what has no effect is named in one line");
     let mut client = server.client();
     assert_eq!(client.run("CONFIG GET maxclients"), "[\"maxclients\" \"500\"]");
