@@ -117,9 +117,10 @@ mod tests {
     #[test]
     fn flags_win_over_the_environment_and_that_over_the_file() {
         let environment = [directive("port", "2"), directive("timeout", "2")];
-        let resolved = with_file("order", "# comment\n\nport 1\ntimeout 1\nhz 1\nactivedefrag yes\n", |path| {
-            resolve(Some(path), &environment, &[directive("port", "3")], 0)
-        });
+        let resolved =
+            with_file("order", "# comment\n\nport 1\ntimeout 1\nhz 1\nactivedefrag yes\n", |path| {
+                resolve(Some(path), &environment, &[directive("port", "3")], 0)
+            });
         let Resolved { settings, without_effect } = resolved.unwrap();
         assert_eq!((settings.port, settings.timeout, settings.hz), (3, 2, 1));
         assert_eq!(settings.databases, Settings::default().databases);
