@@ -24,12 +24,14 @@ struct Sketch {
     /// The first sixteen bytes.
     head: Vec<u8>,
     registers: Registers,
+    /// Somebody has appended bytes, and the last run lacks its second.
+    is_torn: bool,
 }
 
 impl Sketch {
     fn new() -> Sketch {
         let head = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\0".to_vec();
-        Sketch { head, registers: Registers::Sparse(vec![(0, COUNT)]) }
+        Sketch { head, registers: Registers::Sparse(vec![(0, COUNT)]), is_torn: false }
     }
 
     fn read(bytes: &[u8]) -> Result<Sketch, Line> {
@@ -43,23 +45,32 @@ impl Sketch {
             }
             let bit = |n: usize| body[n / 8] >> (n % 8) & 1;
             let value = |n: usize| (0..6).map(|b| bit(n * 6 + b) << b).sum();
-            return Ok(Sketch { head, registers: Registers::Dense((0..COUNT).map(value).collect()) });
+            let registers = Registers::Dense((0..COUNT).map(value).collect());
+            return Ok(Sketch { head, registers, is_torn: false });
         }
+        let mut is_torn = false;
         let (mut runs, mut rest) = (Vec::new(), body.iter().map(|byte| usize::from(*byte)));
         while let Some(byte) = rest.next() {
             runs.push(match byte {
                 0..64 => (0, byte + 1),
-                64..128 => (0, (byte - 64) * 256 + rest.next().unwrap_or(0) + 1),
+                64..128 => {
+                    let second = rest.next();
+                    is_torn = second.is_none();
+                    (0, (byte - 64) * 256 + second.unwrap_or(0) + 1)
+                }
                 _ => ((byte / 4 % 32 + 1) as u8, byte % 4 + 1),
             });
         }
-        Ok(Sketch { head, registers: Registers::Sparse(runs) })
+        Ok(Sketch { head, registers: Registers::Sparse(runs), is_torn })
     }
 
     fn written(&self) -> Vec<u8> {
         let mut bytes = self.head.clone();
         match &self.registers {
-            Registers::Sparse(runs) => runs.iter().for_each(|run| bytes.extend(coded(*run))),
+            Registers::Sparse(runs) => {
+                runs.iter().for_each(|run| bytes.extend(coded(*run)));
+                bytes.truncate(bytes.len() - usize::from(self.is_torn));
+            }
             Registers::Dense(values) => {
                 let bit = |n: usize| values[n / 6] >> (n % 6) & 1;
                 bytes.extend((0..COUNT * 6 / 8).map(|n| (0..8).map(|b| bit(n * 8 + b) << b).sum::<u8>()));
