@@ -255,7 +255,7 @@ mod tests {
             let len = if is_cut { file.len() - 1 } else { file.len() };
             let name = format!("log.{core}");
             disk.add(&format!("./appendonlydir/{name}"), &file[..len], Durability::Synced);
-            files.push(LogFile { name, core: core as u16, size: None, boot: "first".into() });
+            files.push(LogFile { name, core: core as u16, size: None, boot: "first".into(), run: 1 });
         }
         let generations = vec![Generation { number: 1, logs: files, commands: None }];
         let manifest = Manifest { generations, ..Manifest::default() };
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_transaction_is_there_whole_or_not_at_all() {
         let (a, b, c) = (set(Some(TX), "a"), set(Some(TX), "b"), set(None, "c"));
-        let commit = |lines: &mut Lines| lines.commit(TX, &[CoreId(0), CoreId(1)]);
+        let commit = |lines: &mut Lines| lines.commit(TX, 1, &[CoreId(0), CoreId(1)]);
         assert_eq!(left([&[&a, &commit], &[&b, &c]], "first", false).unwrap(), ["a", "b", "c"]);
         assert_eq!(left([&[&a], &[&b, &c]], "first", false).unwrap(), ["c"], "nobody has heard of it");
         assert_eq!(
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(left(logs, "second", false).unwrap(), ["a", "b", "c"]);
         // A transaction counts, and a part of it is not there: the disk has lied.
         let (part, commit) =
-            (set(Some(TX), "p"), |lines: &mut Lines| lines.commit(TX, &[CoreId(0), CoreId(1)]));
+            (set(Some(TX), "p"), |lines: &mut Lines| lines.commit(TX, 1, &[CoreId(0), CoreId(1)]));
         let sure = |lines: &mut Lines| lines.mark(1, true);
         let logs: [&[Write<'_>]; 2] = [&[&a, &sure, &part, &commit], &[&b, &sure]];
         assert_eq!(left(logs, "second", false).unwrap(), ["a", "b"]);
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn what_empties_everything_does_so_at_one_moment_of_all_logs() {
         let flush = |lines: &mut Lines| lines.flush(Some(TX), None);
-        let commit = |lines: &mut Lines| lines.commit(TX, &[CoreId(0), CoreId(1)]);
+        let commit = |lines: &mut Lines| lines.commit(TX, 1, &[CoreId(0), CoreId(1)]);
         let (a, b, c, d) = (set(None, "a"), set(None, "b"), set(None, "c"), set(None, "d"));
         let logs: [&[Write<'_>]; 2] = [&[&a, &flush, &commit, &c], &[&b, &flush, &d]];
         assert_eq!(left(logs, "first", false).unwrap(), ["c", "d"]);

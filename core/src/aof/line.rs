@@ -8,7 +8,7 @@
 //! gone     database key
 //! flush    database + 1, or 0 for all
 //! swap     database database
-//! commit   transaction cores core ...       what these cores have written of it counts
+//! commit   transaction generation cores core ...  what these cores have written of it counts, in logs up to this generation
 //! mark     number always                    this is in all logs, at one moment
 //! ```
 //!
@@ -67,6 +67,8 @@ pub enum Line<'a> {
     Commit {
         /// Which.
         tx: TxName,
+        /// The latest generation of logs in which a part of it is.
+        generation: u32,
         /// Who.
         cores: Cow<'a, [CoreId]>,
     },
@@ -235,9 +237,10 @@ impl Lines {
     }
 
     /// A transaction counts.
-    pub fn commit(&mut self, tx: TxName, cores: &[CoreId]) {
+    pub fn commit(&mut self, tx: TxName, generation: u32, cores: &[CoreId]) {
         self.begin(COMMIT, None, None);
         self.name(tx);
+        self.number(u64::from(generation));
         self.number(cores.len() as u64);
         cores.iter().for_each(|core| self.number(u64::from(core.0)));
     }
@@ -317,10 +320,10 @@ pub fn line(bytes: &[u8]) -> Option<(Line<'_>, Option<TxName>, usize)> {
         }),
         SWAP => Line::Swap(scan.small()?, scan.small()?),
         COMMIT => {
-            let tx = scan.name()?;
+            let (tx, generation) = (scan.name()?, scan.small()?);
             let count: u16 = scan.small()?;
             let cores = (0..count).map(|_| scan.small().map(CoreId)).collect::<Option<Vec<_>>>()?;
-            Line::Commit { tx, cores: Cow::Owned(cores) }
+            Line::Commit { tx, generation, cores: Cow::Owned(cores) }
         }
         MARK => Line::Mark { number: scan.number()?, is_always: scan.number()? != 0 },
         _ => return None,
@@ -362,7 +365,7 @@ mod tests {
         lines.flush(None, None);
         lines.flush(None, Some(0));
         lines.swap(Some(tx), 1, 2);
-        lines.commit(tx, &[CoreId(0), CoreId(7)]);
+        lines.commit(tx, 5, &[CoreId(0), CoreId(7)]);
         lines.mark(8, true);
         let texts: Vec<String> = read(&lines.bytes)
             .into_iter()
@@ -381,7 +384,7 @@ mod tests {
                 "Flush(None)".into(),
                 "Flush(Some(0))".into(),
                 "[Swap(1, 2)]".into(),
-                format!("Commit {{ tx: {tx:?}, cores: [CoreId(0), CoreId(7)] }}"),
+                format!("Commit {{ tx: {tx:?}, generation: 5, cores: [CoreId(0), CoreId(7)] }}"),
                 "Mark { number: 8, is_always: true }".into(),
             ]
         );

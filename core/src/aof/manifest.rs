@@ -19,6 +19,8 @@ pub struct LogFile {
     pub size: Option<u64>,
     /// The start of the machine during which it was written, while it is.
     pub boot: String,
+    /// The generation with which the process began that wrote it: names of transactions are those of one process.
+    pub run: u32,
 }
 
 /// Files that follow the snapshot.
@@ -62,7 +64,7 @@ impl Manifest {
     fn take(&mut self, line: &str) -> Option<()> {
         let words = words(line)?;
         let (mut name, mut seq, mut kind) = (None, None, None);
-        let (mut core, mut size, mut boot) = (0, None, String::new());
+        let (mut core, mut size, mut boot, mut run) = (0, None, String::new(), None);
         for pair in words.chunks(2) {
             let [key, value] = pair else { return None };
             match &key[..] {
@@ -72,6 +74,7 @@ impl Manifest {
                 "core" => core = value.parse().ok()?,
                 "size" => size = Some(value.parse().ok()?),
                 "boot" => boot.clone_from(value),
+                "run" => run = Some(value.parse().ok()?),
                 // Redis adds more with time, such as offsets.
                 _ => {}
             }
@@ -82,7 +85,9 @@ impl Manifest {
             "b" if self.base.is_none() => self.base = Some((name, seq)),
             "h" => self.history.push(name),
             "i" => self.generation(seq).commands = Some(name),
-            "l" => self.generation(seq).logs.push(LogFile { name, core, size, boot }),
+            "l" => {
+                self.generation(seq).logs.push(LogFile { name, core, size, boot, run: run.unwrap_or(seq) })
+            }
             _ => return None,
         }
         Some(())
@@ -113,10 +118,10 @@ impl Manifest {
             if let Some(name) = commands {
                 line(name, *number, 'i', "");
             }
-            for LogFile { name, core, size, boot } in logs {
+            for LogFile { name, core, size, boot, run } in logs {
                 let more = match size {
-                    Some(size) => format!(" core {core} size {size}"),
-                    None => format!(" core {core} boot {}", quoted(boot)),
+                    Some(size) => format!(" core {core} run {run} size {size}"),
+                    None => format!(" core {core} run {run} boot {}", quoted(boot)),
                 };
                 line(name, *number, 'l', &more);
             }
@@ -228,6 +233,7 @@ mod tests {
                 name: name.clone(),
                 core: n as u16,
                 size: (n % 2 == 0).then_some(size),
+                run: n as u32,
                 boot: if n % 2 == 0 { String::new() } else { boot.clone() },
             });
             let manifest = Manifest {

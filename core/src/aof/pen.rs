@@ -52,6 +52,8 @@ struct Portion {
 pub struct Pen {
     /// What is written down goes to this file; `None`: nothing is.
     path: Option<String>,
+    /// The generation with which this process began; 0: it has not.
+    pub(crate) run: u32,
     /// Counts the files, from 1.
     pub(crate) generation: u32,
     /// What has been written in this turn, behind room for a frame.
@@ -128,8 +130,8 @@ impl Pen {
                 is_last: false,
             });
             let carried = std::mem::take(&mut self.carried);
-            for (tx, cores, _) in carried.iter().filter(|(_, _, of)| *of == generation) {
-                self.write().commit(*tx, cores);
+            for (tx, cores, of) in carried.iter().filter(|(_, _, of)| *of == generation) {
+                self.write().commit(*tx, *of, cores);
             }
         } else {
             self.carried.clear();
@@ -148,7 +150,7 @@ impl Pen {
     /// A transaction of this core counts: `cores` have written of it, in files of at most this generation.
     pub(crate) fn commit(&mut self, tx: TxName, cores: &[CoreId], generation: u32) {
         if self.is_on() {
-            self.write().commit(tx, cores);
+            self.write().commit(tx, generation, cores);
         }
         // This core's share of the cut has yet to come: the file that is to be read with theirs is the next.
         if generation > self.generation {

@@ -61,6 +61,10 @@ pub struct Recovery {
     current: usize,
     is_reading: bool,
     surveys: Vec<Survey>,
+    /// Of what is surveyed: which generation, and which of its logs.
+    surveyed: Vec<(usize, usize)>,
+    /// By generation: how many bytes of each log count.
+    counted: Vec<Vec<u64>>,
     verdicts: Verdicts,
     /// Lines that were taken out and are not dealt yet, and where they go on.
     lines: Vec<(Vec<u8>, usize)>,
@@ -89,6 +93,8 @@ impl Recovery {
             current: 0,
             is_reading: false,
             surveys: Vec::new(),
+            surveyed: Vec::new(),
+            counted: Vec::new(),
             verdicts: Verdicts::default(),
             lines: Vec::new(),
             instants: Vec::new(),
@@ -105,7 +111,11 @@ impl Recovery {
 
     /// True if the file that is read was being written when the process ended, or nothing of it counts.
     fn is_open(&self) -> bool {
-        let log = self.generation().and_then(|generation| generation.logs.get(self.current));
+        let (generation, log) = match self.stage {
+            Stage::Survey => self.surveyed.get(self.current).copied().unwrap_or((self.at, self.current)),
+            _ => (self.at, self.current),
+        };
+        let log = self.manifest.generations.get(generation).and_then(|generation| generation.logs.get(log));
         log.is_some_and(|log| log.size.is_none_or(|size| size == 0))
     }
 
@@ -248,11 +258,25 @@ impl Engine {
                 "it was written by Redis, as commands: load it there, switch appendonly off and save a dump";
             return Err((format!("{directory}/{name}"), why.into()));
         }
-        let count = generation.logs.len();
-        let readers = generation.logs.iter();
-        recovery.readers =
-            readers.map(|log| Reader::new(format!("{directory}/{}", log.name), u64::MAX)).collect();
-        recovery.surveys = vec![Survey::default(); count];
+        if recovery.at < recovery.counted.len() {
+            self.begin_replay(out);
+            return Ok(());
+        }
+        // Names of transactions are those of one process: all that it has written is surveyed together.
+        let run = |generation: &Generation| generation.logs.first().map(|log| log.run);
+        let of_run = run(generation);
+        let later = recovery.manifest.generations[recovery.at..].iter();
+        let count =
+            later.take_while(|generation| run(generation) == of_run && generation.commands.is_none()).count();
+        let span = recovery.at..recovery.at + count;
+        recovery.surveyed = span
+            .flat_map(|at| (0..recovery.manifest.generations[at].logs.len()).map(move |log| (at, log)))
+            .collect();
+        let path = |&(at, log): &(usize, usize)| {
+            format!("{directory}/{}", recovery.manifest.generations[at].logs[log].name)
+        };
+        recovery.readers = recovery.surveyed.iter().map(|place| Reader::new(path(place), u64::MAX)).collect();
+        recovery.surveys = vec![Survey::default(); recovery.surveyed.len()];
         recovery.verdicts = Verdicts::default();
         recovery.current = 0;
         recovery.stage = Stage::Survey;
@@ -287,8 +311,12 @@ impl Engine {
     fn survey_step(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let current = recovery.current;
-        let Some(reader) = recovery.readers.get_mut(current) else { return self.judge_generation(now, out) };
-        let core = recovery.manifest.generations[recovery.at].logs[current].core;
+        let Some(reader) = recovery.readers.get_mut(current) else {
+            self.judge(out)?;
+            return self.next_generation(now, out);
+        };
+        let (generation, log) = recovery.surveyed[current];
+        let core = recovery.manifest.generations[generation].logs[log].core;
         let path = reader.path.clone();
         match reader.take_next() {
             Next::Group(lines, end) => recovery.surveys[current]
@@ -299,7 +327,7 @@ impl Engine {
                 return Err((path, format!("at byte {at} it is damaged; what follows is whole")));
             }
             Next::End(left) => {
-                let fixed = recovery.manifest.generations[recovery.at].logs[current].size;
+                let fixed = recovery.manifest.generations[generation].logs[log].size;
                 if left > 0 && fixed.is_none() {
                     if !self.node.settings.aof_load_truncated {
                         let why = format!("its last {left} bytes are no whole group (`aof-load-truncated`)");
@@ -318,36 +346,53 @@ impl Engine {
         Ok(())
     }
 
-    /// All logs of a generation are surveyed: how much of each counts, and it is read back.
-    fn judge_generation(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
+    /// All logs of a process are surveyed: how much of each counts.
+    fn judge(&mut self, out: &mut Effects) -> Result<(), Wrong> {
         let boot = self.node.process.boot.clone();
         let directory = self.node.log_directory();
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
-        let Recovery { manifest, surveys, verdicts, at, to_sync, .. } = &mut **recovery;
-        let logs = &mut manifest.generations[*at].logs;
-        let is_same_start = logs.iter().all(|log| !boot.is_empty() && log.boot == boot);
-        let mut counted = ends(surveys, verdicts, is_same_start);
-        let mut notes = Vec::new();
-        for ((log, survey), end) in logs.iter_mut().zip(surveys.iter()).zip(&mut counted) {
-            match log.size {
-                Some(size) if size > survey.whole => {
-                    let why = format!("only {} of its {size} bytes are whole", survey.whole);
-                    return Err((format!("{directory}/{}", log.name), why));
-                }
-                Some(size) => *end = size,
-                None if *end < survey.whole => notes.push(format!(
-                    "{}: {} bytes behind the last mark that all logs have are left out.",
-                    log.name,
-                    survey.whole - *end
-                )),
-                None => {}
-            }
-            if log.size.is_none() && *end > 0 {
-                to_sync.push(format!("{directory}/{}", log.name));
-            }
-            log.size = Some(*end);
+        let Recovery { manifest, surveys, surveyed, verdicts, to_sync, counted, at, .. } = &mut **recovery;
+        let oldest = manifest.generations.get(*at).map_or(0, |generation| generation.number);
+        let (maimed, mut notes) = (verdicts.maimed(oldest), Vec::new());
+        let last = surveyed.last().map_or(*at, |(generation, _)| *generation);
+        let (mut all, mut is_followed) = (Vec::new(), false);
+        let mut rest = &surveys[..];
+        for generation in manifest.generations[*at..=last].iter().rev() {
+            let (before, surveys) = rest.split_at(rest.len() - generation.logs.len());
+            rest = before;
+            let is_same_start = generation.logs.iter().all(|log| !boot.is_empty() && log.boot == boot);
+            let counts = match is_followed {
+                // All cores had turned to their next files before anything in those counts.
+                true => surveys.iter().map(|survey| survey.whole).collect(),
+                false => ends(surveys, maimed > 0, is_same_start),
+            };
+            is_followed |= counts.iter().any(|end| *end > 0);
+            all.push((counts, surveys));
         }
-        let maimed = verdicts.maimed();
+        for generation in &mut manifest.generations[*at..=last] {
+            let logs = &mut generation.logs;
+            let Some((mut counts, surveys)) = all.pop() else { break };
+            for ((log, survey), end) in logs.iter_mut().zip(surveys).zip(&mut counts) {
+                match log.size {
+                    Some(size) if size > survey.whole => {
+                        let why = format!("only {} of its {size} bytes are whole", survey.whole);
+                        return Err((format!("{directory}/{}", log.name), why));
+                    }
+                    Some(size) => *end = size,
+                    None if *end < survey.whole => notes.push(format!(
+                        "{}: {} bytes behind the last mark that all logs have are left out.",
+                        log.name,
+                        survey.whole - *end
+                    )),
+                    None => {}
+                }
+                if log.size.is_none() && *end > 0 {
+                    to_sync.push(format!("{directory}/{}", log.name));
+                }
+                log.size = Some(*end);
+            }
+            counted.push(counts);
+        }
         if maimed > 0 {
             notes.push(format!(
                 "The disk has lost what it said was safe: of {maimed} transactions a part is missing. Going back to the last mark."
@@ -356,10 +401,18 @@ impl Engine {
         for text in notes {
             out.push(Effect::Log { level: LogLevel::Warning, text });
         }
+        Ok(())
+    }
+
+    /// The logs of a generation are read back as far as they count.
+    fn begin_replay(&mut self, out: &mut Effects) {
+        let directory = self.node.log_directory();
+        let Some(recovery) = &mut self.recovery else { return };
+        let logs = &recovery.manifest.generations[recovery.at].logs;
         let count = logs.len();
         recovery.readers = logs
             .iter()
-            .zip(&counted)
+            .zip(&recovery.counted[recovery.at])
             .map(|(log, end)| Reader::new(format!("{directory}/{}", log.name), *end))
             .collect();
         recovery.lines = vec![(Vec::new(), 0); count];
@@ -367,11 +420,7 @@ impl Engine {
         recovery.stopped = vec![None; count];
         recovery.is_over = vec![false; count];
         (recovery.current, recovery.stage) = (0, Stage::Replay);
-        if count > 0 {
-            self.read_log(out);
-        }
-        let _ = now;
-        Ok(())
+        self.read_log(out);
     }
 
     fn replay_step(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {

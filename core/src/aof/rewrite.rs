@@ -44,6 +44,9 @@ impl Node {
             .map(|generation| format!("{}/{}", self.log_directory(), self.log_name(generation, self.core.0)));
         self.write_down_asides();
         self.shard.changes.want(path.is_some());
+        if self.pen.run == 0 {
+            self.pen.run = generation.unwrap_or(0);
+        }
         self.pen.turn_page(path, generation.unwrap_or(0));
         self.note_policy();
     }
@@ -63,6 +66,7 @@ impl Node {
             name: self.log_name(number, core),
             core,
             size: None,
+            run: if self.pen.run == 0 { number } else { self.pen.run },
             boot: self.process.boot.clone(),
         };
         Generation { number, logs: (0..self.cores).map(log).collect(), commands: None }

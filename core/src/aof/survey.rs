@@ -39,7 +39,9 @@ impl Survey {
         while !rest.is_empty() {
             let (line, tx, len) = line(rest).ok_or("it has a line that is not understood")?;
             match line {
-                Line::Commit { tx, cores } => drop(verdicts.committed.insert(tx, cores.into_owned())),
+                Line::Commit { tx, generation, cores } => {
+                    verdicts.committed.insert(tx, (generation, cores.into_owned()));
+                }
                 Line::Mark { number, is_always } => {
                     if number != NO_MARK {
                         self.marks.push((number, end));
@@ -58,10 +60,10 @@ impl Survey {
     }
 }
 
-/// What is known of transactions, from all logs of a generation.
+/// What is known of transactions, from all logs of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
-    committed: BTreeMap<TxName, Vec<CoreId>>,
+    committed: BTreeMap<TxName, (u32, Vec<CoreId>)>,
     parts: BTreeSet<(TxName, CoreId)>,
 }
 
@@ -71,19 +73,20 @@ impl Verdicts {
         self.committed.contains_key(&tx)
     }
 
-    /// Transactions that count though a part of them is not there: a disk has lost what it said was safe.
-    pub fn maimed(&self) -> usize {
-        let is_maimed = |(tx, cores): &(&TxName, &Vec<CoreId>)| {
-            cores.iter().any(|core| !self.parts.contains(&(**tx, *core)))
+    /// Transactions that count though a part of them is not there: a disk has lost what it said was safe. Parts in logs before the `oldest` generation
+    /// that is left are in the snapshot that stands for these.
+    pub fn maimed(&self, oldest: u32) -> usize {
+        let is_maimed = |(tx, (generation, cores)): &(&TxName, &(u32, Vec<CoreId>))| {
+            *generation >= oldest && cores.iter().any(|core| !self.parts.contains(&(**tx, *core)))
         };
         self.committed.iter().filter(is_maimed).count()
     }
 }
 
 /// How many bytes of each log of a generation count. `is_same_start`: the machine has run on since they were written.
-pub fn ends(surveys: &[Survey], verdicts: &Verdicts, is_same_start: bool) -> Vec<u64> {
+pub fn ends(surveys: &[Survey], is_maimed: bool, is_same_start: bool) -> Vec<u64> {
     let is_sure = is_same_start || surveys.iter().all(|survey| survey.is_always);
-    if is_sure && verdicts.maimed() == 0 {
+    if is_sure && !is_maimed {
         return surveys.iter().map(|survey| survey.whole).collect();
     }
     let last = |survey: &Survey| survey.marks.last().map_or(0, |(number, _)| *number);
@@ -122,16 +125,16 @@ mod tests {
     #[test]
     fn who_was_killed_loses_nothing_and_who_lost_power_goes_back_to_a_mark() {
         let part = |lines: &mut Lines| lines.gone(Some(tx(1)), 0, b"k");
-        let commit = |lines: &mut Lines| lines.commit(tx(1), &[CoreId(0), CoreId(1)]);
+        let commit = |lines: &mut Lines| lines.commit(tx(1), 1, &[CoreId(0), CoreId(1)]);
         let mark = |lines: &mut Lines| lines.mark(1, false);
         let (surveys, verdicts) =
             surveyed(2, &[(0, &part), (0, &mark), (1, &part), (1, &mark), (0, &commit), (0, &part)]);
         assert!(verdicts.counts(tx(1)) && !verdicts.counts(tx(2)));
-        assert_eq!(verdicts.maimed(), 0);
-        assert_eq!(ends(&surveys, &verdicts, true), [40, 20]);
-        assert_eq!(ends(&surveys, &verdicts, false), [20, 20]);
+        assert_eq!(verdicts.maimed(1), 0);
+        assert_eq!(ends(&surveys, verdicts.maimed(1) > 0, true), [40, 20]);
+        assert_eq!(ends(&surveys, verdicts.maimed(1) > 0, false), [20, 20]);
         let (surveys, verdicts) = surveyed(2, &[(0, &mark), (0, &part)]);
-        assert_eq!(ends(&surveys, &verdicts, false), [0, 0], "the other log has no mark");
+        assert_eq!(ends(&surveys, verdicts.maimed(1) > 0, false), [0, 0], "the other log has no mark");
     }
 
     #[test]
@@ -139,16 +142,16 @@ mod tests {
         let always = |lines: &mut Lines| lines.mark(1, true);
         let gone = |lines: &mut Lines| lines.gone(None, 0, b"k");
         let (surveys, verdicts) = surveyed(2, &[(0, &always), (1, &always), (1, &gone)]);
-        assert_eq!(ends(&surveys, &verdicts, false), [10, 20]);
+        assert_eq!(ends(&surveys, verdicts.maimed(1) > 0, false), [10, 20]);
     }
 
     #[test]
     fn a_disk_that_has_lied_is_noticed() {
         let always = |lines: &mut Lines| lines.mark(1, true);
         let part = |lines: &mut Lines| lines.gone(Some(tx(1)), 0, b"k");
-        let commit = |lines: &mut Lines| lines.commit(tx(1), &[CoreId(0), CoreId(1)]);
+        let commit = |lines: &mut Lines| lines.commit(tx(1), 1, &[CoreId(0), CoreId(1)]);
         let (surveys, verdicts) = surveyed(2, &[(0, &always), (1, &always), (0, &part), (0, &commit)]);
-        assert_eq!(verdicts.maimed(), 1);
-        assert_eq!(ends(&surveys, &verdicts, false), [10, 10], "back to where all agree");
+        assert_eq!(verdicts.maimed(1), 1);
+        assert_eq!(ends(&surveys, verdicts.maimed(1) > 0, false), [10, 10], "back to where all agree");
     }
 }
