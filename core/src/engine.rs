@@ -162,6 +162,8 @@ impl Engine {
             Event::Tickets { first } => {
                 self.node.queue.draw(first);
                 self.transactions.drawn();
+                // Nothing begins now: it would have no ticket of those that were drawn.
+                return 0;
             }
             Event::Stable { below } => self.node.queue.raise(below),
             Event::Sent { conn, bytes } => self.sent(now, conn, bytes, out),

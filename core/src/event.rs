@@ -205,6 +205,12 @@ pub enum Effect {
         /// One sentence.
         text: String,
     },
+    /// The log cannot be written, and nobody may hear of what is not in it: the process ends at once, with this as its last word, and nothing
+    /// else of the turn leaves. Comes of [`Event::LogWritten`] only.
+    Abort {
+        /// One sentence.
+        text: String,
+    },
     /// A line for the log.
     Log {
         /// How much it matters.
@@ -360,6 +366,14 @@ impl Effects {
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.last_sends.clear();
         self.list.drain(..)
+    }
+
+    /// Why the process is to end at once, if it is: to be asked after [`Event::LogWritten`], before anything is carried out.
+    pub fn last_word(&self) -> Option<&str> {
+        self.list.iter().rev().find_map(|effect| match effect {
+            Effect::Abort { text } => Some(&text[..]),
+            _ => None,
+        })
     }
 
     /// True if there is nothing to do.

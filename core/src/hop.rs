@@ -92,6 +92,7 @@ pub(crate) fn run_hop(
         && row.flags.has(Flags::WRITE)
         && let Some(failure) = node.log_refusal()
     {
+        node.note_applied(Applied::NoRoom);
         Err(failure)
     } else {
         if let [_, _, ..] = keys {

@@ -90,7 +90,7 @@ pub enum Applied {
         /// How many.
         keys: u32,
     },
-    /// What is noted next has found no room: nothing of it was done.
+    /// What is noted next has found no room, or could not be written down: nothing of it was done.
     NoRoom,
     /// A command of a client of core `from`, or several that take effect as one.
     Direct {

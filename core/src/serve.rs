@@ -450,8 +450,8 @@ impl Engine {
                 self.cut_here(is_final, page);
                 Ran::default()
             }
-            Body::Mark(number) => {
-                self.mark_here(number, out);
+            Body::Mark { number, is_wanted } => {
+                self.mark_here(number, is_wanted, out);
                 Ran::default()
             }
             Body::Calls(bundle) => {

@@ -220,6 +220,9 @@ impl Driver {
             let failure = failure.map(|error| error.to_string());
             let is_over = failure.is_some();
             self.engine.handle(self.now, Event::LogWritten { bytes, failure }, &mut self.effects);
+            if let Some(text) = self.effects.last_word() {
+                end_now(text);
+            }
             if is_over {
                 break;
             }
@@ -358,6 +361,7 @@ impl Driver {
                 self.commons.fail(text);
                 self.stop_all();
             }
+            Effect::Abort { text } => end_now(&text),
             Effect::Log { level, text } => log(level, &text),
             Effect::LogThreshold(level) => (self.log_threshold)(level),
             Effect::Exit => self.exit(),
@@ -479,6 +483,12 @@ fn wake(commons: &Commons, network: &mut Network, core: CoreId, may_wait: bool) 
 }
 
 /// Redis's levels in the words of `tracing`: notice is `INFO`.
+/// Nothing may leave any more, not even what lies in the buffers of connections: no thread goes on.
+fn end_now(last_word: &str) -> ! {
+    log(LogLevel::Warning, last_word);
+    std::process::exit(1)
+}
+
 fn log(level: LogLevel, text: &str) {
     match level {
         LogLevel::Debug => tracing::trace!("{text}"),

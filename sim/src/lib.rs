@@ -15,7 +15,9 @@
 //!   reads on; says nonsense; comes back on the same index with a new generation.
 //! - **The wall clock** is set, forward or back, by little or by much. The monotonic clock is right.
 //! - **A client that waits** (BLPOP and the like) vanishes, ends its half, is ended by CLIENT UNBLOCK, or is served late because its core stands still.
-//! - **Files** do not exist: every operation on them fails after a while.
+//! - **The disk** refuses an operation before or after any of its steps, writes a part, is full for a while, cannot sync and forgets what it was to write,
+//!   says that it has synced and has not. With the power it loses what is not synced, by blocks of 512 bytes or 4 KiB, and names whose directory is not.
+//! - **The end** of everything, by a kill or a loss of power, comes at any moment, in the middle of a write or of an operation on files.
 //!
 //! What is outside the model: memory that runs out, cores that die alone, networks that alter bytes.
 //!
@@ -37,7 +39,9 @@ pub mod decoder;
 pub mod dialogue;
 pub mod dice;
 pub mod disk;
+mod endings;
 pub mod machine;
+mod moments;
 pub mod plan;
 pub mod reboot;
 pub mod reference;

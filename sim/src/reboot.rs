@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use darter_core::aof::pen::LogFlush;
 use darter_core::config::Settings;
-use darter_core::event::{CoreId, DiskOutcome, Effect, Effects, Event, OperationId};
+use darter_core::event::{CoreId, DiskOutcome, Effect, Effects, Event, LogLevel, OperationId};
 use darter_core::host::{Instruments, Process};
 use darter_core::message::Message;
 use darter_core::time::{Now, UnixMillis};
@@ -17,7 +17,7 @@ use darter_core::value::record::Record;
 use darter_core::value::stream::{Stream, StreamId};
 use darter_core::{Engine, EngineConfig};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Fate};
 
 /// Steps until everything must be loaded.
 const STEPS_MAX: usize = 2_000_000;
@@ -50,16 +50,17 @@ enum Given {
     Disk(OperationId, DiskOutcome),
 }
 
-/// Lets cores read what a disk holds, until clients may come.
+/// Lets cores read what a disk holds, until clients may come; what they warn of.
 ///
 /// # Errors
 /// When they refuse to, or stand still.
-pub fn start(engines: &mut [Engine], disk: &mut Disk, now: Now) -> Result<(), String> {
+pub fn start(engines: &mut [Engine], disk: &mut Disk, now: Now) -> Result<Vec<String>, String> {
+    let mut said = Vec::new();
     let mut queue: VecDeque<(usize, Given)> = VecDeque::new();
     let mut effects = Effects::default();
     for core in 0..engines.len() {
         engines[core].handle(now, Event::Start, &mut effects);
-        carry_out(engines, core, disk, now, &mut effects, &mut queue)?;
+        carry_out(engines, core, disk, now, &mut effects, &mut queue, &mut said)?;
     }
     for _ in 0..STEPS_MAX {
         let busy = (0..engines.len()).find(|core| engines[*core].has_background());
@@ -69,12 +70,12 @@ pub fn start(engines: &mut [Engine], disk: &mut Disk, now: Now) -> Result<(), St
                 Given::Disk(operation, outcome) => Event::Disk { operation, outcome },
             };
             engines[core].handle(now, event, &mut effects);
-            carry_out(engines, core, disk, now, &mut effects, &mut queue)?;
+            carry_out(engines, core, disk, now, &mut effects, &mut queue, &mut said)?;
         } else if let Some(core) = busy {
             engines[core].handle(now, Event::Slice { steps: 8 }, &mut effects);
-            carry_out(engines, core, disk, now, &mut effects, &mut queue)?;
+            carry_out(engines, core, disk, now, &mut effects, &mut queue, &mut said)?;
         } else if engines.iter().all(|engine| !engine.node().status.is_loading) {
-            return Ok(());
+            return Ok(said);
         } else {
             return Err("cores that start stand still".into());
         }
@@ -89,9 +90,10 @@ fn carry_out(
     now: Now,
     effects: &mut Effects,
     queue: &mut VecDeque<(usize, Given)>,
+    said: &mut Vec<String>,
 ) -> Result<(), String> {
     while let Some(LogFlush { path, bytes, durability }) = engines[core].log_flush() {
-        disk.add(path, bytes, durability);
+        disk.add(path, bytes, durability, bytes.len(), Fate::WELL);
         let bytes = bytes.len();
         engines[core].handle(now, Event::LogWritten { bytes, failure: None }, effects);
     }
@@ -101,10 +103,11 @@ fn carry_out(
                 queue.push_back((to.index(), Given::Message(CoreId(core as u16), message)));
             }
             Effect::Disk { operation, request } => {
-                let outcome = disk.carry_out(request, false).outcome;
+                let outcome = disk.carry_out(request, Fate::WELL).outcome;
                 queue.push_back((core, Given::Disk(operation, outcome)));
             }
-            Effect::Fail { text } => return Err(text),
+            Effect::Fail { text } | Effect::Abort { text } => return Err(text),
+            Effect::Log { level: LogLevel::Warning, text } => said.push(text),
             _ => {}
         }
     }
@@ -254,13 +257,14 @@ mod tests {
             }
             let len = if is_cut { file.len() - 1 } else { file.len() };
             let name = format!("log.{core}");
-            disk.add(&format!("./appendonlydir/{name}"), &file[..len], Durability::Synced);
+            let path = format!("./appendonlydir/{name}");
+            disk.add(&path, &file[..len], Durability::Synced, len, Fate::WELL);
             files.push(LogFile { name, core: core as u16, size: None, boot: "first".into(), run: 1 });
         }
         let generations = vec![Generation { number: 1, logs: files, commands: None }];
         let manifest = Manifest { generations, ..Manifest::default() };
         let path = "./appendonlydir/appendonly.aof.manifest".to_string();
-        disk.carry_out(DiskRequest::Replace { path, bytes: manifest.text().into_bytes() }, false);
+        disk.carry_out(DiskRequest::Replace { path, bytes: manifest.text().into_bytes() }, Fate::WELL);
         let settings = Settings { appendonly: true, ..Settings::default() };
         let now = Now { mono: Instant(1), unix_micros: AT.0 * 1_000 };
         // Twice: what is decided the first time holds.

@@ -3,7 +3,23 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 101] = [
+pub const ALL: [&str; 117] = [
+    "a group could not be written",
+    "a group was written in part",
+    "the disk was full",
+    "a sync failed",
+    "the log could be written again",
+    "a change was refused as it could not be written down",
+    "somebody waited until the log was durable",
+    "the server ended as it could not write what it was about to acknowledge",
+    "the world ended in the middle of a write",
+    "the world ended in the middle of an operation on files",
+    "a marked moment was there after a loss of power",
+    "a name was lost with the power",
+    "what was damaged behind the last mark was left out",
+    "it was noticed that a disk had lied",
+    "what a lying disk had left was refused",
+    "a lying disk cost the end of a log",
     "everything was there after a restart",
     "everything was there after a loss of power",
     "the world ended in the middle of a transaction",

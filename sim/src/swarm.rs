@@ -43,6 +43,10 @@ pub struct Faults {
     pub slow: bool,
     /// The disk refuses operations.
     pub disk: bool,
+    /// The log cannot be written now and then, or not be synced, or the disk is full.
+    pub log: bool,
+    /// The disk says that it has synced, and has not.
+    pub lies: bool,
 }
 
 impl Faults {
@@ -62,6 +66,8 @@ impl Faults {
         late_limit: false,
         slow: false,
         disk: false,
+        log: false,
+        lies: false,
     };
 }
 
@@ -128,6 +134,8 @@ impl Swarm {
             slow: on(200),
             // Drawn last: what a seed had before stays.
             disk: false,
+            log: false,
+            lies: false,
         };
         let families = Families::of_seed(seed);
         let mut swarm = Swarm {
@@ -160,8 +168,16 @@ impl Swarm {
         swarm.log = match dice.below(10) {
             0 => Some(SyncPolicy::Always),
             1 | 2 => Some(SyncPolicy::EverySecond),
+            3 => Some(SyncPolicy::No),
             _ => None,
         };
+        // What a client hears when nothing can be written down is no part of what MULTI and waiting mean here.
+        let is_plain = !["transactions", "waiting"].iter().any(|name| swarm.families.has(name));
+        swarm.faults.log =
+            dice.chance(700) && (swarm.log == Some(SyncPolicy::Always) || swarm.log.is_some() && is_plain);
+        // memcached's clients may hear of it though they want no answer.
+        swarm.items &= !swarm.faults.log || swarm.log == Some(SyncPolicy::Always);
+        swarm.faults.lies = swarm.log.is_some() && dice.chance(200);
         swarm
     }
 

@@ -4,7 +4,6 @@
 use std::mem::MaybeUninit;
 
 use darter_core::Engine;
-use darter_core::aof::pen::LogFlush;
 use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Door, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
 use darter_core::time::Now;
@@ -34,6 +33,7 @@ impl World<'_> {
         let mut is_busy = false;
         self.highest_clock = self.highest_clock.max(self.clocks().unix().0);
         self.machines[core].turn_began = self.now;
+        self.arm(core);
         if self.machines[core].engine.deadline() <= self.clocks().mono {
             self.handle(core, Event::Wake);
         }
@@ -161,6 +161,9 @@ impl World<'_> {
             let text = text.unwrap_or_default();
             format!("core {core}: {text} -> {consumed} {} {}", shown(&lines), shown(&effects))
         });
+        if self.swarm.log.is_some() {
+            self.moments.reads(core as u16, &lines);
+        }
         let after = Counts::of(&machine.engine);
         if is_sweep && after.expired > before.expired {
             self.sometimes.met("a key was found expired by the sweep");
@@ -259,14 +262,7 @@ impl World<'_> {
     }
 
     fn touch_files(&mut self, core: usize, request: DiskRequest) -> DiskOutcome {
-        let is_refused = self.swarm.faults.disk
-            && !self.calm
-            && !matches!(request, DiskRequest::Sync { .. })
-            && self.schedule.chance(150);
-        let done = self.disk.carry_out(request, is_refused);
-        if is_refused {
-            self.sometimes.met("the disk refused something");
-        }
+        let done = self.touch_disk(request);
         if let Some((path, file)) = done.published {
             let engines = self.machines.iter().map(|machine| machine.engine.node().shard.judged().0);
             let latest = engines.max().unwrap_or_default().max(self.highest_clock);
@@ -427,17 +423,13 @@ impl World<'_> {
         any
     }
 
-    /// What the turn has changed is in the log before anybody hears of it.
-    fn write_log(&mut self, core: usize) {
-        while let Some(LogFlush { path, bytes, durability }) = self.machines[core].engine.log_flush() {
-            self.disk.add(path, bytes, durability);
-            let bytes = bytes.len();
-            self.handle(core, Event::LogWritten { bytes, failure: None });
-        }
-    }
-
     fn carry_out(&mut self, core: usize) {
         self.write_log(core);
+        if self.is_dead {
+            self.machines[core].pending.clear();
+            self.machines[core].outputs.clear();
+            return;
+        }
         let undrawn = self.machines[core].engine.undrawn();
         let id = darter_core::event::CoreId(core as u16);
         let mut first = None;
@@ -469,7 +461,7 @@ impl World<'_> {
                     self.at(self.now + delay, Happening::Ready(core, Input::Disk { operation, outcome }));
                 }
                 Effect::Exit => self.machines[core].exited = true,
-                Effect::Fail { text } => self.fail(text),
+                Effect::Fail { text } | Effect::Abort { text } => self.fail(text),
                 Effect::Shutdown => self.fail("nobody has asked for a shutdown".into()),
                 Effect::Log { text, .. } if text.contains("output buffer limits") => {
                     self.sometimes.met("a client was closed over its output limit");

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use darter_core::aof::pen::SyncPolicy;
-use darter_core::config::Settings;
 use darter_core::event::{ConnId, Event};
 use darter_core::hash::KeyHasher;
 use darter_core::time::{Instant, Now};
@@ -19,7 +17,9 @@ use crate::check::{accounting, content, rest};
 use crate::client::{Client, Op};
 use crate::dice::{Concern, Dice};
 use crate::disk::Disk;
-use crate::machine::{FIRST_START, Input, Machine};
+use crate::endings::Armed;
+use crate::machine::{Input, Machine};
+use crate::moments::Moments;
 use crate::plan::{Deed, Plan};
 use crate::reboot;
 use crate::ring::Ring;
@@ -34,8 +34,6 @@ pub const EPOCH_MILLIS: u64 = 1_700_000_000_000;
 const DRAIN_NANOS: u64 = 60_000_000_000;
 /// After so many rounds those who wait for ever are only told to go on: pushing to what is no list helps nobody.
 const ROUNDS_OF_CHOICE: u32 = 40;
-/// Lines of the log that are shown where it is not enough.
-const LINES_SHOWN: usize = 120;
 /// Events between two recounts.
 const RECOUNT_EVERY: u64 = 300;
 
@@ -109,6 +107,14 @@ pub struct World<'p> {
     pub(crate) highest_clock: u64,
     /// Files.
     pub(crate) disk: Disk,
+    /// Until then the disk is full.
+    pub(crate) full_until: u64,
+    /// What a loss of power may go back to.
+    pub(crate) moments: Moments,
+    /// What is to happen within a write.
+    pub(crate) armed: Option<Armed>,
+    /// The server has ended in the middle.
+    pub(crate) is_dead: bool,
     /// Faults have stopped.
     pub(crate) calm: bool,
     /// The server was told to stop.
@@ -158,6 +164,10 @@ impl<'p> World<'p> {
             heard_at: 0,
             highest_clock: 0,
             disk: Disk::default(),
+            full_until: 0,
+            moments: Moments::default(),
+            armed: None,
+            is_dead: false,
             calm: false,
             stopping: false,
         };
@@ -182,69 +192,14 @@ impl<'p> World<'p> {
         for (machine, engine) in self.machines.iter_mut().zip(engines) {
             machine.engine = engine;
         }
-    }
-
-    /// If everything ended now, and began again on other cores, what would be there?
-    pub(crate) fn ask_what_would_be_left(&mut self) {
-        let is_in_a_turn = |machine: &Machine| machine.limit_read.is_some() || !machine.pending.is_empty();
-        let is_switched_off = |machine: &Machine| {
-            !machine.engine.settings().appendonly || machine.engine.node().pen.failure().is_some()
-        };
-        if self.machines.iter().any(|machine| is_in_a_turn(machine) || is_switched_off(machine)) {
-            return;
-        }
-        let always = self.swarm.log == Some(SyncPolicy::Always);
-        let by_power = always && self.schedule.chance(500);
-        let (mut disk, boot) = match by_power {
-            true => (self.disk.after_power_loss(&mut self.schedule), "second"),
-            false => (self.disk.clone(), FIRST_START),
-        };
-        let now = self.clocks();
-        let cores = self.schedule.between(1, 4) as u16;
-        let seeds = [self.schedule.bits(), 2, 3, 4];
-        // Nothing goes because memory is short: it would not be there.
-        let settings = Settings { maxmemory: 0, ..self.swarm.settings() };
-        let mut engines: Vec<_> =
-            (0..cores).map(|core| reboot::engine(core, cores, &settings, seeds, 8, boot)).collect();
-        if let Err(text) = reboot::start(&mut engines, &mut disk, now) {
-            return self.fail(format!("after a restart: {text}"));
-        }
-        let latest = self.machines.iter().map(|machine| machine.engine.node().shard.judged());
-        let judged = latest.max().unwrap_or_default().max(now.unix());
-        let with_hashes = !self.swarm.faults.clock_jump;
-        let there = reboot::content(self.machines.iter().map(|machine| &machine.engine), judged, with_hashes);
-        let back = reboot::content(engines.iter(), judged, with_hashes);
-        let all: reboot::Content =
-            there.iter().chain(&back).map(|(key, words)| (key.clone(), words.clone())).collect();
-        let spared = reboot::claimed(self.machines.iter().map(|machine| &machine.engine), &all);
-        if let Some(text) = reboot::difference(&there, &back, &spared) {
-            // Those about this key, about everything, and about transactions.
-            let name = text.split([' ', ':']).nth(2).unwrap_or_default().to_string();
-            let is_about = |line: &String| {
-                line.contains(&name)
-                    || ["Flush", "Swap", "Commit", "Mark"].iter().any(|word| line.contains(word))
-            };
-            let lines: Vec<String> = self.disk.lines().into_iter().filter(is_about).collect();
-            let from = lines.len().saturating_sub(LINES_SHOWN);
-            let manifest = self.disk.manifest();
-            let text = format!("{text}\n{manifest}{}", lines[from..].join("\n"));
-            return self
-                .fail(format!("after a restart on {cores} cores (power was lost: {by_power}): {text}"));
-        }
-        self.sometimes.met(if by_power {
-            "everything was there after a loss of power"
-        } else {
-            "everything was there after a restart"
-        });
-        if !spared.is_empty() {
-            self.sometimes.met("the world ended in the middle of a transaction");
-        }
+        let engines = self.machines.iter().map(|machine| machine.engine.clone()).collect();
+        self.moments = Moments::new(engines, self.swarm.faults.lies);
     }
 
     /// Lets everything happen and checks it.
     pub fn run(&mut self) {
         self.clients_speak();
-        if self.failure.is_none() {
+        if self.failure.is_none() && !self.is_dead {
             self.make_order();
         }
     }
@@ -270,10 +225,13 @@ impl<'p> World<'p> {
 
     /// The plan, under faults; then without, until everything is answered.
     fn clients_speak(&mut self) {
-        while self.failure.is_none() && !self.calm {
+        while self.failure.is_none() && !self.calm && !self.is_dead {
             let Some(((at, _), happening)) = self.heap.pop_first() else { break };
             self.now = at;
             self.happen(happening);
+        }
+        if self.is_dead {
+            return;
         }
         self.settle("after the plan");
         if self.swarm.log.is_some() && self.failure.is_none() {
@@ -312,7 +270,10 @@ impl<'p> World<'p> {
                     let expected = &witness.replay.store().all.databases;
                     content::check(engines, expected, databases, witness.placement(), false)
                 }
-                left => witness.replay.has_an_order().and(Err(format!("{left} requests have no place"))),
+                _ => witness
+                    .replay
+                    .has_an_order()
+                    .and(Err(format!("without a place: {:?}", witness.replay.placeless()))),
             };
             let engines = self.machines.iter().map(|machine| &machine.engine);
             if let Err(text) = same.and_then(|()| witness.nobody_waits_in_vain(engines)) {
@@ -563,6 +524,7 @@ impl<'p> World<'p> {
             // What clients have sent before they vanished, and what came of it.
             && self.machines.iter().all(|machine| rest::is_quiet_beside_waits(&machine.engine).is_ok())
             && !self.heap.values().any(|happening| matches!(happening, Happening::Ready(..)))
+            && self.machines.iter().all(|machine| machine.engine.node().pen.failure().is_none())
     }
 
     /// Why nothing goes on.

@@ -10,6 +10,7 @@
 //! swap     database database
 //! commit   transaction generation cores core ...  what these cores have written of it counts, in logs up to this generation
 //! mark     number always                    this is in all logs, at one moment
+//! end                                       nothing follows: the log of the next generation goes on from this moment, on all cores
 //! ```
 //!
 //! Numbers are in groups of seven bits, the lowest first; bytes and words have their length before them.
@@ -79,6 +80,8 @@ pub enum Line<'a> {
         /// From here on everything is synced before anybody hears of it.
         is_always: bool,
     },
+    /// Nothing follows in this file. What follows stands in that of the next generation, from the same moment on in all logs.
+    End,
 }
 
 /// The words of a command, as they are written.
@@ -119,6 +122,7 @@ const FLUSH: u8 = 5;
 const SWAP: u8 = 6;
 const COMMIT: u8 = 7;
 const MARK: u8 = 8;
+const END: u8 = 9;
 const OF_TRANSACTION: u8 = 0x80;
 
 /// Writes lines, one behind the other.
@@ -251,6 +255,11 @@ impl Lines {
         self.number(number);
         self.number(u64::from(is_always));
     }
+
+    /// Nothing follows.
+    pub fn end(&mut self) {
+        self.begin(END, None, None);
+    }
 }
 
 /// Reads lines.
@@ -326,6 +335,7 @@ pub fn line(bytes: &[u8]) -> Option<(Line<'_>, Option<TxName>, usize)> {
             Line::Commit { tx, generation, cores: Cow::Owned(cores) }
         }
         MARK => Line::Mark { number: scan.number()?, is_always: scan.number()? != 0 },
+        END => Line::End,
         _ => return None,
     };
     Some((line, tx, scan.at))
@@ -367,6 +377,7 @@ mod tests {
         lines.swap(Some(tx), 1, 2);
         lines.commit(tx, 5, &[CoreId(0), CoreId(7)]);
         lines.mark(8, true);
+        lines.end();
         let texts: Vec<String> = read(&lines.bytes)
             .into_iter()
             .map(|(text, tx)| if tx.is_some() { format!("[{text}]") } else { text })
@@ -386,6 +397,7 @@ mod tests {
                 "[Swap(1, 2)]".into(),
                 format!("Commit {{ tx: {tx:?}, generation: 5, cores: [CoreId(0), CoreId(7)] }}"),
                 "Mark { number: 8, is_always: true }".into(),
+                "End".into(),
             ]
         );
         assert_eq!(lines.parts(), 3);

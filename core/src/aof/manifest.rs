@@ -2,11 +2,23 @@
 //!
 //! Its lines are those of Redis's, `file NAME seq NUMBER type LETTER`, so that a directory that Redis has written is understood: `b` is a snapshot,
 //! `i` commands that follow it, `h` what may be removed. Logs of ours are of type `l`, with the core that wrote each, and either the machine's
-//! start (`boot`), while they are written, or how many of their bytes count (`size`). Redis refuses a manifest with such lines, as it must.
+//! start (`boot`), while they are written, or how many of their bytes count (`size`). Redis refuses a manifest with such lines, as it must. A remark before
+//! them says how many lines there are and their sum: a manifest without its end would be one of less.
 //!
 //! It knows names. It does not know files.
 
 use std::fmt::Write;
+
+use crc_fast::{CrcAlgorithm, checksum};
+
+/// Begins the remark.
+const REMARK: &str = "# darter";
+
+/// What the remark says of the lines behind it.
+fn remark(lines: &str) -> String {
+    let sum = checksum(CrcAlgorithm::Crc32Iscsi, lines.as_bytes());
+    format!("{REMARK} {} {sum:08x}", lines.lines().count())
+}
 
 /// One core's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,12 +62,21 @@ impl Manifest {
     pub fn parse(text: &[u8]) -> Result<Manifest, String> {
         let text = std::str::from_utf8(text).map_err(|_| "it is no text".to_string())?;
         let mut manifest = Manifest::default();
+        if let Some((first, rest)) = text.split_once('\n').or(Some((text, "")))
+            && first.starts_with(REMARK)
+            && first != remark(rest)
+        {
+            return Err("it is not whole".into());
+        }
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             manifest.take(line).ok_or_else(|| format!("line {} is not understood: {line}", number + 1))?;
+        }
+        if manifest == Manifest::default() {
+            return Err("it names no file".into());
         }
         manifest.generations.sort_by_key(|generation| generation.number);
         Ok(manifest)
@@ -126,7 +147,7 @@ impl Manifest {
                 line(name, *number, 'l', &more);
             }
         }
-        text
+        format!("{}\n{text}", remark(&text))
     }
 
     /// The highest number so far.
@@ -221,6 +242,7 @@ mod tests {
             (b"file a seq 1", "line 1 is not understood: file a seq 1"),
             (b"file \"a seq 1 type b", "line 1 is not understood: file \"a seq 1 type b"),
             (b"\xff", "it is no text"),
+            (b"", "it names no file"),
         ] {
             assert_eq!(Manifest::parse(text).unwrap_err(), why);
         }
@@ -241,7 +263,11 @@ mod tests {
                 generations: vec![Generation { number: 5, logs: logs.collect(), commands: None }],
                 history: names.clone(),
             };
-            prop_assert_eq!(Manifest::parse(manifest.text().as_bytes()), Ok(manifest));
+            let text = manifest.text();
+            for cut in 1..text.len() {
+                prop_assert!(Manifest::parse(&text.as_bytes()[..cut]).is_err(), "its end is missing");
+            }
+            prop_assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest));
         }
     }
 }

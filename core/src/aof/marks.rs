@@ -1,5 +1,6 @@
 //! Marks: once a second, if anything was written, the keeper marks one moment in all logs, and under `appendfsync everysec` each core then
-//! makes its log durable. A mark is a transaction over all shards, so what is before it in one log never misses a part in another.
+//! makes its log durable. A mark is a transaction over all shards, so what is before it in one log never misses a part in another. It has two steps: it is
+//! written when all shards are held. Then whoever had changed something before has ended, and that it counts is written before the mark, too.
 //!
 //! It knows when. It does not know what was written.
 
@@ -8,6 +9,7 @@ use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::message::Token;
+use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Reply, Resp};
 use crate::session::ClientId;
@@ -37,6 +39,8 @@ pub struct Marks {
     last: Instant,
     /// Somebody waits for one.
     is_wanted: bool,
+    /// Of the last one: it is durable everywhere, as far as cores have told.
+    is_durable: bool,
 }
 
 /// Who waits for a mark to be durable everywhere (WAITAOF).
@@ -67,6 +71,9 @@ impl Engine {
         if !self.node.pen.is_on() {
             self.judge_log(now);
         }
+        if self.node.pen.wants_base(now) && !self.node.status.is_rewriting {
+            self.node.asks.ask(ToKeeper::Rewrite, None);
+        }
         if self.node.pen.has_news() {
             let bytes = self.node.pen.tell();
             self.node.asks.ask(ToKeeper::Logged(bytes), None);
@@ -96,25 +103,25 @@ impl Engine {
     pub(crate) fn log_written(&mut self, now: Now, bytes: usize, failure: Option<String>, out: &mut Effects) {
         let policy = self.node.settings.appendfsync;
         let had_failed = self.node.pen.failure().is_some();
+        self.node.pen.written(bytes, failure.clone(), policy == SyncPolicy::Always, now);
+        self.node.gate();
         match &failure {
             Some(why) if policy == SyncPolicy::Always => {
                 let text = format!(
                     "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting: {why}"
                 );
-                out.push(Effect::Fail { text });
+                out.push(Effect::Abort { text });
             }
             Some(why) if !had_failed => {
                 let text = format!("Error writing to the AOF file: {why}");
                 out.push(Effect::Log { level: LogLevel::Warning, text });
             }
-            None if had_failed => {
+            None if had_failed && self.node.pen.failure().is_none() => {
                 let text = "AOF write error looks solved. The server can write again.".to_string();
                 out.push(Effect::Log { level: LogLevel::Warning, text });
             }
             _ => {}
         }
-        self.node.pen.written(bytes, failure, policy == SyncPolicy::Always, now);
-        self.node.gate();
     }
 
     /// A core has written so many bytes since the last time.
@@ -154,13 +161,19 @@ impl Engine {
         (marks.due, marks.last) = (None, now.mono);
         marks.begun += 1;
         marks.missing = (0..self.node.cores).map(CoreId).collect();
-        let number = marks.begun;
+        marks.is_durable = true;
+        let (number, is_wanted) = (marks.begun, marks.is_wanted);
+        let mut locks = Vec::new();
         let mut draft = Draft::default();
         let mut bodies = Vec::new();
         for core in (0..self.node.cores).map(CoreId) {
             let participant = draft.participant(core);
             draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
-            bodies.push((participant, Body::Mark(number)));
+            locks.push((participant, Body::Lock));
+            bodies.push((participant, Body::Mark { number, is_wanted }));
+        }
+        if !planted("a mark is written before all shards are held") {
+            draft.stages.push_back(Stage::Bodies(locks));
         }
         draft.stages.push_back(Stage::Bodies(bodies));
         let circumstances = Circumstances {
@@ -175,40 +188,50 @@ impl Engine {
     }
 
     /// A mark reaches this shard.
-    pub(crate) fn mark_here(&mut self, number: u64, out: &mut Effects) {
+    pub(crate) fn mark_here(&mut self, number: u64, is_wanted: bool, out: &mut Effects) {
         let policy = self.node.settings.appendfsync;
         let pen = &mut self.node.pen;
         if let Some(path) = pen.path().map(str::to_string) {
             let bytes = pen.mark(number, policy == SyncPolicy::Always);
             self.node.asks.ask(ToKeeper::Marked(bytes), None);
-            if policy == SyncPolicy::EverySecond {
+            if policy == SyncPolicy::EverySecond || policy == SyncPolicy::No && is_wanted {
                 return self.files.begin(Purpose::Mark(number), DiskRequest::Sync { path }, out);
             }
         }
-        self.node.asks.ask(ToKeeper::Synced(number), None);
+        self.node.asks.ask(ToKeeper::Synced { number, is_durable: true }, None);
     }
 
     /// This core's log is durable up to a mark, or cannot be.
     pub(crate) fn mark_is_synced(&mut self, number: u64, outcome: DiskOutcome, now: Now, out: &mut Effects) {
-        if let DiskOutcome::Failed(why) = outcome {
+        let is_durable = if let DiskOutcome::Failed(why) = outcome {
             let text = format!("Fail to fsync the AOF file: {why}");
             out.push(Effect::Log { level: LogLevel::Warning, text: text.clone() });
-            // What the system could not write it has forgotten: only a new file helps.
             self.node.pen.note_failure(text, now);
             self.node.gate();
             self.node.asks.ask(ToKeeper::Rewrite, None);
+            planted("a mark counts as durable though something was not written")
         } else {
-            self.node.pen.note_synced();
-        }
-        self.node.asks.ask(ToKeeper::Synced(number), None);
+            self.node.pen.note_synced()
+        };
+        self.node.asks.ask(ToKeeper::Synced { number, is_durable }, None);
     }
 
-    /// A core's log is durable up to a mark.
-    pub(crate) fn heard_of_sync(&mut self, from: CoreId, number: u64, now: Now, out: &mut Effects) {
+    /// A core's log is durable up to a mark, or cannot be.
+    pub(crate) fn heard_of_sync(
+        &mut self,
+        from: CoreId,
+        number: u64,
+        is_durable: bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let marks = &mut self.keeper.marks;
         if number == marks.begun {
             marks.missing.retain(|core| *core != from);
-            if marks.missing.is_empty() && std::mem::take(&mut marks.is_wanted) {
+            marks.is_durable &= is_durable;
+            if marks.missing.is_empty() && marks.is_wanted && !marks.is_durable {
+                marks.due = Some(now.mono.after_millis(MARK_MILLIS));
+            } else if marks.missing.is_empty() && std::mem::take(&mut marks.is_wanted) {
                 let mut status = self.node.status.clone();
                 status.marked = number;
                 self.tell_all(status, now, out);

@@ -6,6 +6,7 @@
 use crate::aof::group::{FRAME_LEN, HEADER, frame};
 use crate::aof::line::{Lines, TxName};
 use crate::event::{CoreId, Durability};
+use crate::mutant::planted;
 use crate::time::{Instant, Now};
 
 /// After a group could not be written it is tried again so much later.
@@ -79,6 +80,11 @@ pub struct Pen {
     /// The process stops: everything is durable before anybody hears of it.
     pub(crate) is_ending: bool,
     failure: Option<String>,
+    /// The disk may have forgotten what it could not write of files before this generation, and why that is known. Until a snapshot stands for
+    /// those, nothing is taken for durable.
+    doubt: Option<(u32, String)>,
+    /// Since the last mark something could not be written, or not be made durable.
+    has_failed: bool,
     retry_at: Instant,
 }
 
@@ -103,7 +109,7 @@ impl Pen {
 
     /// Why nothing can be written, if that is so.
     pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+        self.failure.as_deref().or(self.doubt.as_ref().map(|(_, why)| &why[..]))
     }
 
     /// Bytes that are not in the file yet.
@@ -115,6 +121,9 @@ impl Pen {
 
     /// What is written from now on goes to another file, or nowhere.
     pub(crate) fn turn_page(&mut self, path: Option<String>, generation: u32) {
+        if self.path.is_some() && path.is_some() {
+            self.write().end();
+        }
         self.close_group(true);
         self.failure = None;
         self.is_always = false;
@@ -135,6 +144,7 @@ impl Pen {
             }
         } else {
             self.carried.clear();
+            self.doubt = None;
         }
     }
 
@@ -207,7 +217,9 @@ impl Pen {
     /// So many bytes of what was to be written are, and why not all, if not.
     pub(crate) fn written(&mut self, bytes: usize, failure: Option<String>, is_synced: bool, now: Now) {
         let Some(portion) = self.portions.first_mut() else { return };
-        portion.written += bytes;
+        if failure.is_none() || !planted("a group that was written in part is written anew") {
+            portion.written += bytes;
+        }
         if self.path.as_deref() == Some(&portion.path) {
             self.size += bytes as u64;
             if is_synced {
@@ -215,6 +227,12 @@ impl Pen {
             }
         }
         self.retry_at = now.mono.after_millis(RETRY_MILLIS);
+        self.has_failed |= failure.is_some();
+        if let Some(why) = failure.as_ref().filter(|_| portion.written == portion.bytes.len()) {
+            // It is there and could not be made durable: a second try would say that there is nothing left to do.
+            let is_older = self.path.as_deref() != Some(&portion.path);
+            self.doubt = Some((self.generation + u32::from(!is_older), why.clone()));
+        }
         if failure.is_none() {
             let mut bytes = self.portions.remove(0).bytes;
             if bytes.capacity() <= KEPT_MAX {
@@ -242,29 +260,49 @@ impl Pen {
     /// One moment in all logs. How many bytes the keeper does not know of.
     pub(crate) fn mark(&mut self, number: u64, is_always: bool) -> u64 {
         self.write().mark(number, is_always);
-        (self.is_told, self.is_always) = (false, is_always);
+        (self.is_told, self.is_always, self.has_failed) = (false, is_always, self.failure.is_some());
         let all = self.size + self.pending_bytes() as u64;
         all - std::mem::replace(&mut self.told, all)
     }
 
-    /// What is in the file is durable.
-    pub(crate) fn note_synced(&mut self) {
-        self.synced = self.size;
+    /// A sync has ended well. Is everything durable that was written before the last mark, and the mark?
+    pub(crate) fn note_synced(&mut self) -> bool {
+        let is_durable = !self.has_failed && self.doubt.is_none();
+        if is_durable {
+            self.synced = self.size;
+        }
+        is_durable || planted("a mark counts as durable though something was not written")
     }
 
-    /// What is in the file may not be durable.
+    /// What is in the file could not be made durable, and the system forgets such things: only a snapshot helps.
     pub(crate) fn note_failure(&mut self, failure: String, now: Now) {
-        self.failure = Some(failure);
+        self.has_failed = true;
+        self.doubt = Some((self.generation + 1, failure));
         self.retry_at = now.mono.after_millis(RETRY_MILLIS);
+    }
+
+    /// A snapshot stands for everything before this generation.
+    pub(crate) fn settle(&mut self, base: u32) {
+        self.doubt.take_if(|(generation, _)| base >= *generation);
+    }
+
+    /// True if a snapshot is to be asked for once more.
+    pub(crate) fn wants_base(&mut self, now: Now) -> bool {
+        let is_due = self.doubt.is_some() && self.retry_at <= now.mono;
+        if is_due {
+            self.retry_at = now.mono.after_millis(RETRY_MILLIS);
+        }
+        is_due
     }
 
     /// When to try again.
     pub(crate) fn deadline(&self) -> Instant {
-        if self.failure.is_some() && !self.portions.is_empty() { self.retry_at } else { Instant::NEVER }
+        let is_waiting = self.failure.is_some() && !self.portions.is_empty() || self.doubt.is_some();
+        if is_waiting { self.retry_at } else { Instant::NEVER }
     }
 
     /// The file that is written now.
-    pub(crate) fn path(&self) -> Option<&str> {
+    pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
 }

@@ -58,6 +58,9 @@ impl Reader {
 
     /// Takes the next group.
     pub fn take_next(&mut self) -> Next {
+        if self.limit == 0 {
+            return Next::End(0);
+        }
         let rest = &self.buffer[self.start..];
         if rest.len() < self.needs && !self.is_read {
             return Next::Read;

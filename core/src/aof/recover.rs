@@ -12,11 +12,12 @@ use crate::aof::line::{Line, Lines, line};
 use crate::aof::manifest::{Generation, Manifest};
 use crate::aof::reader::{Next, READ_BYTES, Reader};
 use crate::aof::replay::key_of;
-use crate::aof::survey::{Survey, Verdicts, ends};
+use crate::aof::survey::{Survey, Verdicts, are_closed, ends, lacks_mark};
 use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::message::Message;
+use crate::mutant::planted;
 use crate::snapshot::load::LoadReport;
 use crate::snapshot::status::OfKeeper;
 use crate::time::{Instant, Now, UnixMillis};
@@ -309,6 +310,7 @@ impl Engine {
     }
 
     fn survey_step(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
+        let (boot, truncates) = (&self.node.process.boot, self.node.settings.aof_load_truncated);
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let current = recovery.current;
         let Some(reader) = recovery.readers.get_mut(current) else {
@@ -316,13 +318,28 @@ impl Engine {
             return self.next_generation(now, out);
         };
         let (generation, log) = recovery.surveyed[current];
-        let core = recovery.manifest.generations[generation].logs[log].core;
+        let file = &recovery.manifest.generations[generation].logs[log];
+        let core = file.core;
         let path = reader.path.clone();
         match reader.take_next() {
             Next::Group(lines, end) => recovery.surveys[current]
                 .take(&lines, end, CoreId(core), &mut recovery.verdicts)
                 .map_err(|why| (path, why))?,
             Next::Read => self.read_log(out),
+            // What was not synced may have reached the disk in any order.
+            Next::Damaged(at)
+                if file.size.is_none()
+                    && (boot.is_empty() || file.boot != *boot)
+                    && !recovery.surveys[current].is_always
+                    && truncates =>
+            {
+                let text = format!("{path}: at byte {at} it is damaged; what follows is left out.");
+                out.push(Effect::Log { level: LogLevel::Warning, text });
+                recovery.current += 1;
+                if recovery.current < recovery.readers.len() {
+                    self.read_log(out);
+                }
+            }
             Next::Damaged(at) => {
                 return Err((path, format!("at byte {at} it is damaged; what follows is whole")));
             }
@@ -355,23 +372,25 @@ impl Engine {
         let oldest = manifest.generations.get(*at).map_or(0, |generation| generation.number);
         let (maimed, mut notes) = (verdicts.maimed(oldest), Vec::new());
         let last = surveyed.last().map_or(*at, |(generation, _)| *generation);
-        let (mut all, mut is_followed) = (Vec::new(), false);
-        let mut rest = &surveys[..];
-        for generation in manifest.generations[*at..=last].iter().rev() {
-            let (before, surveys) = rest.split_at(rest.len() - generation.logs.len());
-            rest = before;
-            let is_same_start = generation.logs.iter().all(|log| !boot.is_empty() && log.boot == boot);
-            let counts = match is_followed {
-                // All cores had turned to their next files before anything in those counts.
-                true => surveys.iter().map(|survey| survey.whole).collect(),
-                false => ends(surveys, maimed > 0, is_same_start),
-            };
-            is_followed |= counts.iter().any(|end| *end > 0);
-            all.push((counts, surveys));
-        }
+        let (mut rest, mut is_over, mut is_news) = (&surveys[..], false, false);
+        let (mut is_sure, mut lacks) = (false, false);
         for generation in &mut manifest.generations[*at..=last] {
             let logs = &mut generation.logs;
-            let Some((mut counts, surveys)) = all.pop() else { break };
+            let (surveys, behind) = rest.split_at(logs.len());
+            rest = behind;
+            let runs_on = logs.iter().all(|log| !boot.is_empty() && log.boot == boot);
+            let is_same_start = runs_on || planted("nobody asks whether the machine went down");
+            // All cores had turned to their next files before anything in those counts.
+            let is_whole = are_closed(surveys) && !is_over;
+            let mut counts: Vec<u64> = match is_over {
+                _ if is_whole => surveys.iter().map(|survey| survey.whole).collect(),
+                false => ends(surveys, maimed > 0, is_same_start),
+                true => vec![0; logs.len()],
+            };
+            if !is_over && !is_whole && (is_same_start || surveys.iter().all(|survey| survey.is_always)) {
+                (is_sure, lacks) = (true, lacks_mark(surveys));
+            }
+            is_over |= !is_whole;
             for ((log, survey), end) in logs.iter_mut().zip(surveys).zip(&mut counts) {
                 match log.size {
                     Some(size) if size > survey.whole => {
@@ -386,6 +405,7 @@ impl Engine {
                     )),
                     None => {}
                 }
+                is_news |= log.size.is_none();
                 if log.size.is_none() && *end > 0 {
                     to_sync.push(format!("{directory}/{}", log.name));
                 }
@@ -393,9 +413,10 @@ impl Engine {
             }
             counted.push(counts);
         }
-        if maimed > 0 {
+        if is_news && is_sure && (maimed > 0 || lacks) {
             notes.push(format!(
-                "The disk has lost what it said was safe: of {maimed} transactions a part is missing. Going back to the last mark."
+                "Not everything is there that was: {maimed} transactions are not whole, logs lack the last mark: {lacks}. \
+                 Either the disk has lost what it had said was safe, or the server ended while it could not write. Going back to the last mark."
             ));
         }
         for text in notes {
@@ -464,7 +485,7 @@ impl Engine {
             let counts = tx.is_none_or(|tx| recovery.verdicts.counts(tx));
             match next {
                 Line::Instant(instant) => recovery.instants[current] = instant,
-                Line::Commit { .. } | Line::Mark { .. } => {}
+                Line::Commit { .. } | Line::Mark { .. } | Line::End => {}
                 _ if !counts => {}
                 Line::Flush(database) => {
                     let mut stop = Lines::default();

@@ -123,7 +123,7 @@ impl Engine {
                 self.node.shard.swap(one, other);
                 Ok(())
             }
-            Line::Instant(_) | Line::Commit { .. } | Line::Mark { .. } => Ok(()),
+            Line::Instant(_) | Line::Commit { .. } | Line::Mark { .. } | Line::End => Ok(()),
         }
     }
 

@@ -191,6 +191,7 @@ impl Engine {
         let text = if is_saved {
             status.rewrites += 1;
             status.base_bytes = self.keeper.base_bytes;
+            status.base = self.keeper.manifest.base.as_ref().map_or(0, |(_, number)| *number);
             self.keeper.log_bytes = 0;
             "Background AOF rewrite finished successfully"
         } else {

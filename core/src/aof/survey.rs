@@ -5,12 +5,17 @@
 //! may have lost its end, each another; then all are read up to the last mark that all of them have, unless everything was synced before
 //! anybody heard of it.
 //!
+//! Logs also tell of each other, so that it is noticed if a disk has lost what it had said was safe: a part of a transaction that counts is not there;
+//! a part does not count, though something follows it that had to wait for the end of the transaction; a mark is not there, though another log has changes
+//! behind it, which had to wait until all had it. Then, too, the last mark that all have is what is gone back to.
+//!
 //! It knows lines. It does not know files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aof::line::{Line, TxName, line};
 use crate::event::CoreId;
+use crate::mutant::planted;
 
 /// Marks count from 1: this one only says what holds from there on in this log.
 pub const NO_MARK: u64 = 0;
@@ -22,8 +27,14 @@ pub struct Survey {
     pub whole: u64,
     /// Marks, each with where its group ends.
     marks: Vec<(u64, u64)>,
+    /// The last of them that all logs have: something follows it here that had to wait for that.
+    shared: u64,
     /// From the last mark on everything was synced before anybody heard of it.
-    is_always: bool,
+    pub is_always: bool,
+    /// It was written to its end.
+    is_closed: bool,
+    /// Transactions with parts behind the last mark.
+    recent: Vec<TxName>,
 }
 
 impl Survey {
@@ -45,18 +56,37 @@ impl Survey {
                 Line::Mark { number, is_always } => {
                     if number != NO_MARK {
                         self.marks.push((number, end));
+                        verdicts.ended.extend(self.recent.drain(..));
                     }
                     self.is_always = is_always;
                 }
-                _ => {}
+                Line::End => {
+                    self.is_closed = true;
+                    self.shared = self.last_mark();
+                    verdicts.ended.extend(self.recent.drain(..));
+                }
+                Line::Instant(_) => {}
+                _ => self.shared = self.last_mark(),
             }
             if let Some(tx) = tx {
                 verdicts.parts.insert((tx, core));
+                if self.recent.last() != Some(&tx) {
+                    self.recent.push(tx);
+                }
             }
             rest = &rest[len..];
         }
         self.whole = end;
         Ok(())
+    }
+
+    fn last_mark(&self) -> u64 {
+        self.marks.last().map_or(0, |(number, _)| *number)
+    }
+
+    /// Where the group of a mark ends; 0: it is not there.
+    fn end_of(&self, mark: u64) -> u64 {
+        self.marks.iter().rfind(|(number, _)| *number == mark).map_or(0, |(_, end)| *end)
     }
 }
 
@@ -65,6 +95,8 @@ impl Survey {
 pub struct Verdicts {
     committed: BTreeMap<TxName, (u32, Vec<CoreId>)>,
     parts: BTreeSet<(TxName, CoreId)>,
+    /// They had ended when something was written that is there.
+    ended: BTreeSet<TxName>,
 }
 
 impl Verdicts {
@@ -73,28 +105,43 @@ impl Verdicts {
         self.committed.contains_key(&tx)
     }
 
-    /// Transactions that count though a part of them is not there: a disk has lost what it said was safe. Parts in logs before the `oldest` generation
+    /// Transactions that are not there whole, though they ended: a disk has lost what it said was safe. Parts in logs before the `oldest` generation
     /// that is left are in the snapshot that stands for these.
     pub fn maimed(&self, oldest: u32) -> usize {
+        if planted("nobody asks whether a transaction is there whole") {
+            return 0;
+        }
         let is_maimed = |(tx, (generation, cores)): &(&TxName, &(u32, Vec<CoreId>))| {
             *generation >= oldest && cores.iter().any(|core| !self.parts.contains(&(**tx, *core)))
         };
-        self.committed.iter().filter(is_maimed).count()
+        let uncommitted = self.ended.iter().filter(|tx| !self.counts(**tx)).count();
+        self.committed.iter().filter(is_maimed).count() + uncommitted
     }
 }
 
-/// How many bytes of each log of a generation count. `is_same_start`: the machine has run on since they were written.
+/// True if all logs of a generation were written to their ends: they count whole, and what follows may.
+pub fn are_closed(surveys: &[Survey]) -> bool {
+    planted("the next logs count though one before them has lost its end")
+        || surveys.iter().all(|survey| survey.is_closed)
+}
+
+/// True if a log of a generation lacks a mark that another proves it had.
+pub fn lacks_mark(surveys: &[Survey]) -> bool {
+    let shared = surveys.iter().map(|survey| survey.shared).max().unwrap_or(0);
+    surveys.iter().any(|survey| survey.last_mark() < shared)
+}
+
+/// How many bytes of each log of a generation count that is not closed. `is_same_start`: the machine has run on since they were written.
 pub fn ends(surveys: &[Survey], is_maimed: bool, is_same_start: bool) -> Vec<u64> {
     let is_sure = is_same_start || surveys.iter().all(|survey| survey.is_always);
-    if is_sure && !is_maimed {
+    if is_sure && !is_maimed && !lacks_mark(surveys) {
         return surveys.iter().map(|survey| survey.whole).collect();
     }
-    let last = |survey: &Survey| survey.marks.last().map_or(0, |(number, _)| *number);
-    let common = surveys.iter().map(last).min().unwrap_or(0);
-    let end = |survey: &Survey| {
-        survey.marks.iter().rfind(|(number, _)| *number == common).map_or(0, |(_, end)| *end)
-    };
-    surveys.iter().map(end).collect()
+    if planted("each log goes back to its own last mark") {
+        return surveys.iter().map(|survey| survey.end_of(survey.last_mark())).collect();
+    }
+    let common = surveys.iter().map(Survey::last_mark).min().unwrap_or(0);
+    surveys.iter().map(|survey| survey.end_of(common)).collect()
 }
 
 #[cfg(test)]
@@ -153,5 +200,38 @@ mod tests {
         let (surveys, verdicts) = surveyed(2, &[(0, &always), (1, &always), (0, &part), (0, &commit)]);
         assert_eq!(verdicts.maimed(1), 1);
         assert_eq!(ends(&surveys, verdicts.maimed(1) > 0, false), [10, 10], "back to where all agree");
+    }
+
+    #[test]
+    fn logs_tell_of_each_other_what_must_be_there() {
+        let always = |lines: &mut Lines| lines.mark(1, true);
+        let next = |lines: &mut Lines| lines.mark(2, true);
+        let gone = |lines: &mut Lines| lines.gone(None, 0, b"k");
+        let part = |lines: &mut Lines| lines.gone(Some(tx(1)), 0, b"k");
+        let commit = |lines: &mut Lines| lines.commit(tx(1), 1, &[CoreId(0)]);
+        // A change behind a mark had to wait until all had it.
+        let (surveys, _) = surveyed(2, &[(0, &always), (1, &always), (1, &gone), (0, &next), (0, &gone)]);
+        assert!(lacks_mark(&surveys));
+        assert_eq!(ends(&surveys, false, false), [10, 10]);
+        let (surveys, _) = surveyed(2, &[(0, &always), (1, &always), (1, &gone), (0, &next)]);
+        assert!(!lacks_mark(&surveys), "the other has not come to it");
+        assert_eq!(ends(&surveys, false, false), [20, 20]);
+        // A part behind which there is a mark had ended.
+        let (_, verdicts) = surveyed(1, &[(0, &part), (0, &next)]);
+        assert_eq!(verdicts.maimed(1), 1);
+        for steps in [&[(0u16, &part as Write<'_>), (1, &commit), (0, &next)][..], &[(0, &next), (0, &part)]]
+        {
+            let (_, verdicts) = surveyed(2, steps);
+            assert_eq!(verdicts.maimed(1), 0);
+        }
+    }
+
+    #[test]
+    fn logs_are_closed_all_of_them_or_none() {
+        let end = |lines: &mut Lines| lines.end();
+        let (surveys, _) = surveyed(2, &[(0, &end)]);
+        assert!(!are_closed(&surveys));
+        let (surveys, _) = surveyed(2, &[(0, &end), (1, &end)]);
+        assert!(are_closed(&surveys));
     }
 }

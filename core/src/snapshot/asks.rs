@@ -134,8 +134,8 @@ impl Engine {
                 None
             }
             ToKeeper::Sync => Some(self.want_mark(now)),
-            ToKeeper::Synced(number) => {
-                self.heard_of_sync(from, number, now, out);
+            ToKeeper::Synced { number, is_durable } => {
+                self.heard_of_sync(from, number, is_durable, now, out);
                 None
             }
             ToKeeper::Part { bytes, is_last } => {
@@ -200,6 +200,7 @@ impl Engine {
             self.node.shard.dirty_at_save = self.node.shard.dirty_at_cut;
         }
         let was_loading = std::mem::replace(&mut self.node.status, status).is_loading;
+        self.node.pen.settle(self.node.status.base);
         self.node.gate();
         if !self.node.status.is_stopping
             && self.node.shard.saving.as_ref().is_some_and(|saving| saving.is_final)

@@ -253,7 +253,7 @@ impl Engine {
             round: 0,
         };
         let mut draft = Draft::default();
-        let mut bodies = Vec::new();
+        let (mut locks, mut bodies) = (Vec::new(), Vec::new());
         let page = self.keeper.base;
         let is_final = self.keeper.stops.is_some() && page.is_none();
         for core in (0..self.node.cores).map(CoreId) {
@@ -261,7 +261,12 @@ impl Engine {
             if !planted("the cut is made shard by shard") {
                 draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
             }
+            locks.push((participant, Body::Lock));
             bodies.push((participant, Body::Cut { is_final, page }));
+        }
+        // What counts in the old files is written there before any of them ends: see the marks.
+        if page.is_some() && !planted("a mark is written before all shards are held") {
+            draft.stages.push_back(TxStage::Bodies(locks));
         }
         draft.stages.push_back(TxStage::Bodies(bodies));
         // Those of logs are told apart.

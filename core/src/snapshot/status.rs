@@ -49,6 +49,8 @@ pub struct Status {
     pub rewrites: u64,
     /// Bytes of the snapshot that the log follows.
     pub base_bytes: u64,
+    /// The generation of logs that it stands before, since this process has written one; 0: it has not.
+    pub base: u32,
     /// The last mark that somebody waited for and that is durable in all logs.
     pub marked: u64,
     /// Keys in the dump that was loaded at the start.
@@ -77,8 +79,13 @@ pub enum ToKeeper {
     Marked(u64),
     /// Mark all logs and make them durable. Answered by the mark's number.
     Sync,
-    /// My log is durable up to this mark.
-    Synced(u64),
+    /// My log is to be durable up to this mark.
+    Synced {
+        /// Which.
+        number: u64,
+        /// It is; or cannot be.
+        is_durable: bool,
+    },
     /// So many changes since the last time.
     Changes(u64),
     /// A part of the snapshot. Answered when it is in the file, or not wanted any more.

@@ -126,6 +126,22 @@ impl Waiters {
         self.waiters.get_mut(&id)
     }
 
+    /// dbg
+    pub fn ids(&self) -> Vec<(u16, u32, u64, Progress, Vec<String>)> {
+        self.waiters
+            .iter()
+            .map(|(id, w)| {
+                (
+                    id.core.0,
+                    id.token.conn.index,
+                    id.token.sequence,
+                    w.progress,
+                    w.keys.iter().map(|k| String::from_utf8_lossy(&k.1).into_owned()).collect(),
+                )
+            })
+            .collect()
+    }
+
     /// True if somebody is in line.
     pub fn is_in_line(&self, id: WaitId) -> bool {
         self.waiters.contains_key(&id)

@@ -125,7 +125,12 @@ pub enum Body {
         page: Option<u32>,
     },
     /// Marks this moment in the log.
-    Mark(u64),
+    Mark {
+        /// Which mark.
+        number: u64,
+        /// Somebody waits until it is durable.
+        is_wanted: bool,
+    },
 }
 
 /// What came of it.

@@ -209,7 +209,34 @@ fn through(dice: &mut Dice, world: &World) -> (State, Vec<Step>) {
             is_here
         });
         let Some(&step) = chosen else { break };
+        let was = state.clone();
         state = state.after(world, step);
+        if std::env::var("DBG").is_ok() {
+            eprintln!("{step:?}");
+            for (n, core) in state.cores.iter().enumerate() {
+                let k = world.recall.known(core.engine);
+                if was.cores[n].engine != core.engine {
+                    eprintln!(
+                        "   core {n}: waiters {:?} queue {:?}",
+                        k.engine.node().shard.waiters().ids(),
+                        k.engine.node().queue.shown().len()
+                    );
+                    for s in k.engine.sessions().iter() {
+                        if let Some(b) = &s.blocked {
+                            eprintln!(
+                                "      conn {} in_line {} served {}",
+                                s.conn.index, b.in_line, b.served
+                            );
+                        }
+                    }
+                };
+                for (to, m) in &core.out {
+                    if !was.cores[n].out.contains(&(*to, *m)) {
+                        eprintln!("   {n}->{to} {:?}", world.recall.message(*m));
+                    }
+                }
+            }
+        }
         path.push(step);
     }
     (state, path)

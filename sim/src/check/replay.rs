@@ -61,7 +61,7 @@ struct Request {
     standing: BTreeMap<Vec<u8>, Standing>,
     /// It was in line before.
     has_waited: bool,
-    /// It was refused, as memory was short.
+    /// It was refused, as memory was short or it could not be written down.
     lacked_room: bool,
 }
 
@@ -160,6 +160,11 @@ impl Replay {
         self.requests.len()
     }
 
+    /// Those of them, in words.
+    pub fn placeless(&self) -> Vec<String> {
+        self.requests.keys().map(|op| self.name(*op)).collect()
+    }
+
     /// A shard ran a part of a request that touches keys, in the shard's order of running.
     ///
     /// # Errors
@@ -248,8 +253,12 @@ impl Replay {
             // Its client went before anything of it ran.
             return Ok(());
         }
-        if request.lacked_room || request.heard.as_ref().is_some_and(says_no_room) {
-            self.situations.push("a request found no room");
+        let is_refused = request.heard.as_ref().is_some_and(says_no_log);
+        if request.lacked_room || is_refused || request.heard.as_ref().is_some_and(says_no_room) {
+            self.situations.push(match is_refused {
+                true => "a change was refused as it could not be written down",
+                false => "a request found no room",
+            });
             return Ok(());
         }
         for (shard, unix_millis) in &request.instants {
@@ -478,6 +487,11 @@ fn served_by(cause: &str) -> Option<&'static str> {
 fn says_no_room(reply: &Reply) -> bool {
     let words = ["OOM command not allowed", "SERVER_ERROR out of memory"];
     matches!(reply, Reply::Error(line) if words.iter().any(|words| line.starts_with(words)))
+}
+
+/// True for the words for a change that cannot be written down.
+fn says_no_log(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(line) if line.contains("MISCONF Errors writing to the AOF file"))
 }
 
 /// What it is worth that a request that names a state has this reply.

@@ -96,7 +96,7 @@ impl Session {
                 self.resp3 = words[1] == b"3";
                 return Ok(Meaning::Alone(Expect::Any));
             }
-            b"save" | b"bgsave" | b"lastsave" if self.queue.is_none() => {
+            b"save" | b"bgsave" | b"lastsave" | b"waitaof" if self.queue.is_none() => {
                 return Ok(Meaning::Alone(Expect::Any));
             }
             b"scan" if self.queue.is_none() => return Ok(Meaning::Scan),

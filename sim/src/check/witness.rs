@@ -457,9 +457,21 @@ impl Witness {
                 self.awaited.insert(id, taking);
                 self.may_wait(turn, id, taking);
             }
+            _ if !taking.is_over && self.is_refused_at_once(turn, taking) => {}
             _ => self.done(taking)?,
         }
         Ok(())
+    }
+
+    /// While the log cannot be written a change is refused before it is looked at, though the replies before it may have yet to come.
+    fn is_refused_at_once(&mut self, turn: &mut Turn<'_>, taking: Taking) -> bool {
+        let Some(op) = taking.op.filter(|_| turn.engine.node().pen.failure().is_some()) else { return false };
+        if self.under_way.get(&op).is_none_or(|under_way| !under_way.ran.is_empty()) {
+            return false;
+        }
+        turn.sometimes.met("a change was refused as it could not be written down");
+        self.dialogues[taking.dialogue].requests[taking.request].expect = Expect::AnyError;
+        self.gone(op).is_ok()
     }
 
     /// A request, or all of a connection's that take effect as one, has run on the shard that owns its keys.

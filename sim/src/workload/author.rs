@@ -393,7 +393,10 @@ impl<'a> Author<'a> {
 
     /// A request about snapshots.
     pub fn snapshot(&mut self) -> Vec<Vec<u8>> {
-        words(&[self.word(&["BGSAVE", "BGSAVE", "BGSAVE", "SAVE", "LASTSAVE"])])
+        match self.dice.below(6) {
+            0 => words(&["WAITAOF", "1", "0", self.word(&["1", "50", "3000"])]),
+            _ => words(&[self.word(&["BGSAVE", "BGSAVE", "BGSAVE", "SAVE", "LASTSAVE"])]),
+        }
     }
 
     /// A request about a large value.
