@@ -22,11 +22,20 @@ impl Engine {
             session.digest(hasher);
         }
         for database in node.shard.databases() {
-            let mut records: Vec<_> =
-                database.iter().map(|record| (record.key(), record.copy(), record.deadline())).collect();
+            let mut records: Vec<_> = database
+                .iter()
+                .map(|record| (record.key(), record.copy(), record.deadline(), record.is_passed_by()))
+                .collect();
             records.sort_by_key(|(key, ..)| *key);
             records.hash(hasher);
+            if let Some(walk) = database.walk() {
+                walk.digest(hasher);
+            }
         }
+        if let Some(saving) = &node.shard.saving {
+            saving.digest(hasher);
+        }
+        (&node.pen, &node.asks, &node.status, &self.keeper, &self.files).hash(hasher);
         (node.shard.trash.len(), node.shard.judged()).hash(hasher);
     }
 }

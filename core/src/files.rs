@@ -13,7 +13,7 @@ use crate::snapshot::status::ToKeeper;
 use crate::time::Now;
 
 /// What is under way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Files {
     made: u64,
     purposes: BTreeMap<OperationId, Purpose>,
@@ -22,7 +22,7 @@ pub(crate) struct Files {
 }
 
 /// What an operation on files is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     /// CONFIG REWRITE of a client.
     Rewrite(Token),

@@ -11,7 +11,9 @@
 //! | [`scenarios`] | the worlds it is explored in |
 
 pub mod coordination;
+pub mod persistence;
 pub mod pressure;
 pub mod scenarios;
 pub mod script;
 pub mod state;
+pub mod walk;

@@ -22,7 +22,9 @@ mod planted {
     use darter_core::mutant::{ALL, MARKER, select};
     use darter_models::coordination::random;
     use darter_models::coordination::scenarios as coordination;
+    use darter_models::persistence::scenarios as persistence;
     use darter_models::scenarios as pressure;
+    use darter_models::walk;
     use darter_sim::canary::Canary;
     use darter_sim::run::{self, Detail};
     use stateright::{Checker, Expectation, HasDiscoveries, Model};
@@ -67,7 +69,8 @@ mod planted {
         ),
     ];
 
-    /// Faults of what no model has, several requests in one turn, large arguments, snapshots and memcached's clients: the simulator has to find them.
+    /// Faults of what the models of requests do not have, several requests in one turn, large arguments, files and memcached's clients: the simulator has to
+    /// find them, and of those of files a model too, if it has what they are about.
     const SIMULATED: &[&str] = &[
         "a command joins others that an earlier message holds",
         "a key is looked for where that of the first request ahead lies",
@@ -81,6 +84,13 @@ mod planted {
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",
         "the manifest names a snapshot that is not published",
+        "a mark is written before all shards are held",
+        "each log goes back to its own last mark",
+        "nobody asks whether the machine went down",
+        "the next logs count though one before them has lost its end",
+        "nobody asks whether a transaction is there whole",
+        "a mark counts as durable though something was not written",
+        "a group that was written in part is written anew",
         "a stamp names any state of its item",
         "a stamp outlives a change of its item",
     ];
@@ -97,6 +107,8 @@ mod planted {
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
     enum Finder {
         Pressure(&'static str),
+        Walk(&'static str),
+        Persistence(&'static str),
         Coordination {
             name: &'static str,
             spins: bool,
@@ -121,7 +133,10 @@ mod planted {
                 all.iter().map(|s| (s.still_states, Finder::Coordination { name: s.name, spins: false }));
             let spinning = all.iter().filter(|s| s.spins);
             let spinning = spinning.map(|s| (s.states, Finder::Coordination { name: s.name, spins: true }));
-            let mut scenarios: Vec<(usize, Finder)> = own.chain(still).chain(spinning).collect();
+            let walks = walk::all().into_iter().map(|s| (s.states, Finder::Walk(s.name)));
+            let files = persistence::all().into_iter().map(|s| (s.states, Finder::Persistence(s.name)));
+            let mut scenarios: Vec<(usize, Finder)> =
+                own.chain(still).chain(spinning).chain(walks).chain(files).collect();
             scenarios.sort();
             scenarios.into_iter().map(|(_, finder)| finder).collect()
         }
@@ -130,6 +145,8 @@ mod planted {
         fn text(&self) -> String {
             match self {
                 Finder::Pressure(name) => format!("pressure: {name}"),
+                Finder::Walk(name) => format!("walk: {name}"),
+                Finder::Persistence(name) => format!("persistence: {name}"),
                 Finder::Coordination { name, spins: false } => format!("coordination: {name}"),
                 Finder::Coordination { name, spins: true } => {
                     format!("coordination, turns for nothing: {name}")
@@ -162,6 +179,16 @@ mod planted {
             match self {
                 Finder::Pressure(name) => {
                     let scenario = pressure::all().into_iter().find(|scenario| scenario.name == *name);
+                    let (property, states) = broken(scenario.expect("it is there").model, states_max);
+                    Found { what: with(property), states }
+                }
+                Finder::Walk(name) => {
+                    let scenario = walk::all().into_iter().find(|scenario| scenario.name == *name);
+                    let (property, states) = broken(scenario.expect("it is there").model, states_max);
+                    Found { what: with(property), states }
+                }
+                Finder::Persistence(name) => {
+                    let scenario = persistence::all().into_iter().find(|scenario| scenario.name == *name);
                     let (property, states) = broken(scenario.expect("it is there").model, states_max);
                     Found { what: with(property), states }
                 }
@@ -243,8 +270,13 @@ mod planted {
 
     /// Who finds the fault that is planted now with the least effort, of each kind: lines of the table.
     fn search(name: &str, scenarios: &[Finder]) -> Vec<String> {
-        let (pressure, coordination): (Vec<Finder>, Vec<Finder>) =
-            scenarios.iter().cloned().partition(|finder| matches!(finder, Finder::Pressure(_)));
+        let of_kind = |is: &dyn Fn(&Finder) -> bool| -> Vec<Finder> {
+            scenarios.iter().filter(|finder| is(finder)).cloned().collect()
+        };
+        let pressure = of_kind(&|finder| matches!(finder, Finder::Pressure(_)));
+        let coordination = of_kind(&|finder| matches!(finder, Finder::Coordination { .. }));
+        let walks = of_kind(&|finder| matches!(finder, Finder::Walk(_)));
+        let files = of_kind(&|finder| matches!(finder, Finder::Persistence(_)));
         let least_of = |kind: &[Finder], states_max: usize| {
             let least = AtomicUsize::new(states_max);
             let found = each(kind, |finder| {
@@ -256,9 +288,11 @@ mod planted {
             found.into_iter().flatten().min().map(|(_, line)| line)
         };
         let nothing = Vec::new();
+        let is_of_files = SIMULATED.contains(&name);
         let (pressure, coordination) =
-            if SIMULATED.contains(&name) { (&nothing, &nothing) } else { (&pressure, &coordination) };
-        let quick = [pressure, coordination].map(|kind| least_of(kind, STATES_QUICK));
+            if is_of_files { (&nothing, &nothing) } else { (&pressure, &coordination) };
+        let (walks, files) = if is_of_files { (&walks, &files) } else { (&nothing, &nothing) };
+        let quick = [pressure, coordination, walks, files].map(|kind| least_of(kind, STATES_QUICK));
         let mut lines: Vec<String> = quick.into_iter().flatten().collect();
         if lines.is_empty() {
             lines.extend(least_of(coordination, STATES_MAX));
@@ -350,7 +384,7 @@ mod planted {
             }
             let has_model = of
                 .iter()
-                .any(|(_, finder)| matches!(finder, Some(Finder::Pressure(_) | Finder::Coordination { .. })));
+                .any(|(_, finder)| !matches!(finder, None | Some(Finder::Random(_) | Finder::Simulator(_))));
             let is_simulated = matches!(of.last(), Some((_, Some(Finder::Simulator(_)))));
             if !has_model && !(SIMULATED.contains(&name) && is_simulated) {
                 wrong.push(format!("{name}: no scenario of a model finds it"));

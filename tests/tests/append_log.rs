@@ -137,13 +137,18 @@ fn who_is_killed_has_everything_again_on_any_number_of_shards() {
     }
 }
 
+/// How often the process is killed under load: a few times, or as often as `DARTER_KILL_ROUNDS` says.
+fn rounds() -> u16 {
+    std::env::var("DARTER_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(6)
+}
+
 #[test]
 fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
     let directory = directory("log-load");
     const CLIENTS: usize = 4;
     let mut random = Random::new(7);
     let mut counts = [0u64; CLIENTS];
-    for round in 0..6 {
+    for round in 0..rounds() {
         let policy = if round % 2 == 0 { "always" } else { "everysec" };
         let server = start(&directory, 1 + round % 3, policy);
         let mut client = connect(server.port());
@@ -158,7 +163,8 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
             };
             assert!(found >= *count, "round {round}: client {n} has heard of {count}, there is {found}");
         }
-        let (port, after) = (server.port(), 40 + random.below(80));
+        let (port, after) = (server.port(), 20 + random.below(160));
+        let rewrite_every = 5 + random.below(60);
         std::thread::scope(|scope| {
             let mut busy = Vec::new();
             for (n, count) in counts.iter_mut().enumerate() {
@@ -175,7 +181,7 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
                         if n == 0 && done == after {
                             return;
                         }
-                        if n == 1 && done % 30 == 0 {
+                        if n == 1 && done % rewrite_every == 0 {
                             try_call(&mut client, &[b"BGREWRITEAOF"]);
                         }
                     }
@@ -188,6 +194,109 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
         });
         kill(server);
     }
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+/// A server whose files may have so many blocks of 512 bytes at first: what a full disk is to it.
+fn start_limited(directory: &Path, policy: &str, blocks: u32) -> Server {
+    let port = free_port();
+    let mut command = Command::new("sh");
+    // Of the signal that comes with the limit a server on a full disk knows nothing.
+    command.args(["-c", &format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"")]).arg(binary());
+    command.args(["--port", &port.to_string(), "--shards", "2", "--save", "", "--appendonly", "yes"]);
+    command.args(["--appendfsync", policy, "--auto-aof-rewrite-percentage", "0", "--dir"]).arg(directory);
+    Server::spawn(command, port)
+}
+
+/// Keys that were acknowledged, until something else is heard, or nothing.
+fn fill_up(client: &mut Connection, random: &mut Random) -> (Vec<String>, Option<Reply>) {
+    let mut acknowledged = Vec::new();
+    for n in 0..100_000 {
+        let key = format!("key:{n}");
+        let value: Vec<u8> = (0..1_000).map(|_| random.below(256) as u8).collect();
+        match try_call(client, &[b"SET", key.as_bytes(), &value]) {
+            Some(Reply::Simple(_)) => acknowledged.push(key),
+            other => return (acknowledged, other),
+        }
+    }
+    panic!("the disk is never full");
+}
+
+fn are_there(client: &mut Connection, keys: &[String]) {
+    for key in keys {
+        assert_eq!(run(client, &format!("STRLEN {key}")), Reply::Integer(1_000), "{key} was acknowledged");
+    }
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_lost_and_service_goes_on_when_there_is_room() {
+    let directory = directory("log-full");
+    let mut random = Random::new(5);
+    let server = start_limited(&directory, "everysec", 200);
+    let mut client = connect(server.port());
+    let (acknowledged, refusal) = fill_up(&mut client, &mut random);
+    assert!(acknowledged.len() > 100, "{}", acknowledged.len());
+    let refused = |reply: Option<Reply>| {
+        let is_refusal =
+            reply.as_ref().and_then(Reply::error).is_some_and(|text| text.contains("MISCONF Errors writing"));
+        assert!(is_refusal, "{reply:?}");
+    };
+    refused(refusal);
+    are_there(&mut client, &acknowledged);
+    assert_eq!(info(&mut client, "aof_last_write_status"), "err");
+    // There is no room for a snapshot either, which fails and leaves nothing behind.
+    run(&mut client, "BGSAVE");
+    while info(&mut client, "rdb_bgsave_in_progress") == "1" {}
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "err");
+    let names = |what: &str| {
+        let files = std::fs::read_dir(&directory).expect("a directory");
+        files
+            .filter(|file| file.as_ref().expect("a file").file_name().to_string_lossy().contains(what))
+            .count()
+    };
+    assert_eq!((names("temp-"), names(".rdb")), (0, 0));
+    let limit =
+        Command::new("prlimit").args(["--pid", &server.pid().to_string(), "--fsize=unlimited:"]).status();
+    assert!(limit.expect("there is prlimit").success());
+    // Each shard tries again within a second.
+    for n in 0..20 {
+        let mut tries = 0;
+        while run(&mut client, &format!("SET again:{n} 1")).error().is_some() {
+            tries += 1;
+            assert!(tries < 1_000_000, "it does not go on");
+        }
+    }
+    assert_eq!(run(&mut client, "WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
+    run(&mut client, "BGSAVE");
+    while info(&mut client, "rdb_bgsave_in_progress") == "1" {}
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+    kill(server);
+    let server = start(&directory, 3, "everysec");
+    let mut client = connect(server.port());
+    are_there(&mut client, &acknowledged);
+    assert_eq!(run(&mut client, "GET again:19").text(), Some("1"));
+    kill(server);
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+#[test]
+fn who_syncs_first_ends_on_a_full_disk_and_has_everything_again() {
+    let directory = directory("log-full-always");
+    let mut random = Random::new(6);
+    let mut server = start_limited(&directory, "always", 200);
+    let (acknowledged, last) = fill_up(&mut connect(server.port()), &mut random);
+    assert_eq!(last, None, "it says nothing that it cannot keep");
+    assert!(!server.wait().success());
+    assert!(server.stderr().contains("Exiting"), "{}", server.stderr());
+    let server = start(&directory, 2, "always");
+    let mut client = connect(server.port());
+    are_there(&mut client, &acknowledged);
+    assert_eq!(
+        run(&mut client, "DBSIZE"),
+        Reply::Integer(acknowledged.len() as i64),
+        "nothing else is there"
+    );
+    kill(server);
     std::fs::remove_dir_all(directory).expect("the directory goes");
 }
 

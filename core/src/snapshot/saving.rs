@@ -46,6 +46,16 @@ pub struct Saving {
 }
 
 impl Saving {
+    /// Everything that decides how it goes on.
+    pub(crate) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        for walk in self.aside.iter().filter_map(Database::walk) {
+            walk.digest(hasher);
+        }
+        (&self.ready, self.sent, self.last_is_sent, self.holds, self.is_final).hash(hasher);
+        (self.is_walked, self.is_stored).hash(hasher);
+    }
+
     fn waiting_bytes(&self) -> usize {
         self.ready_bytes + self.sent_bytes.iter().sum::<usize>()
     }

@@ -39,6 +39,12 @@ impl Walk {
         Walk { number, at: Cursor::START, is_over: false, is_given_up: false, writer, written: 0, saved: 0 }
     }
 
+    /// Everything that decides how it goes on and what it has written.
+    pub(crate) fn digest(&self, hasher: &mut impl std::hash::Hasher) {
+        use std::hash::Hash;
+        (self.number, self.at, self.is_over, self.is_given_up, &self.writer.out).hash(hasher);
+    }
+
     /// True if everything was written.
     pub fn is_over(&self) -> bool {
         self.is_over
