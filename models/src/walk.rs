@@ -342,7 +342,7 @@ pub fn all() -> Vec<Scenario> {
                 ],
                 &[SAVED, COMPARED, OVER],
             ),
-            states: 0,
+            states: 63_820,
         },
         Scenario {
             name: "walk: two of them, segments split and merge",
@@ -353,7 +353,7 @@ pub fn all() -> Vec<Scenario> {
                 &[Act::Fill(1_500), Act::Clear(1_500), Act::Renew(1), Act::Remove(2)],
                 &[SAVED, COMPARED, SPLIT, OVER],
             ),
-            states: 0,
+            states: 4_807,
         },
         Scenario {
             name: "walk: given up, and another",
@@ -364,7 +364,7 @@ pub fn all() -> Vec<Scenario> {
                 &[Act::GiveUp, Act::Overwrite(1), Act::Renew(2), Act::Make(0), Act::Expire],
                 &[SAVED, COMPARED, GIVEN_UP, OVER],
             ),
-            states: 0,
+            states: 11_105,
         },
     ]
 }

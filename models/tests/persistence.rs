@@ -2,11 +2,10 @@
 //! the recorded one.
 
 use darter_models::{persistence, walk};
-use stateright::{Checker, Model};
+use stateright::{Checker, Expectation, Model};
 
-type Counted = (&'static str, usize, usize);
-
-fn explore<M>(name: &'static str, states: usize, model: M) -> Counted
+/// What is wrong with a scenario, if anything is.
+fn explore<M>(name: &'static str, states: usize, model: M) -> Option<String>
 where
     M: Model + Send + Sync + 'static,
     M::State: std::fmt::Debug + std::hash::Hash + Send + Sync + Clone + PartialEq + 'static,
@@ -15,22 +14,33 @@ where
     let checker = model.checker().threads(2).spawn_bfs().join();
     let found = checker.unique_state_count();
     println!("{name}: {found} states");
-    checker.assert_properties();
-    assert!(checker.is_done(), "{name} was not explored to its end");
-    (name, states, found)
-}
-
-fn compare(counted: Vec<Counted>) {
-    let differ: Vec<_> = counted.iter().filter(|(_, recorded, found)| recorded != found).collect();
-    assert!(differ.is_empty(), "scenario, recorded, found: {differ:#?}");
+    let mut wrong = Vec::new();
+    for property in checker.model().properties() {
+        let discovery = checker.discovery(property.name);
+        match (property.expectation, discovery) {
+            (Expectation::Always, Some(path)) => {
+                wrong.push(format!("{} does not hold after {:?}", property.name, path.into_actions()));
+            }
+            (Expectation::Sometimes, None) => wrong.push(format!("never met: {}", property.name)),
+            _ => {}
+        }
+    }
+    if states != found || !checker.is_done() {
+        wrong.push(format!("{states} states are recorded, {found} found"));
+    }
+    (!wrong.is_empty()).then(|| format!("{name}: {}", wrong.join("; ")))
 }
 
 #[test]
 fn a_walk_writes_the_cut_in_every_interleaving() {
-    compare(walk::all().into_iter().map(|s| explore(s.name, s.states, s.model)).collect());
+    let wrong: Vec<String> =
+        walk::all().into_iter().filter_map(|s| explore(s.name, s.states, s.model)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn what_is_left_is_one_moment_wherever_everything_ends() {
-    compare(persistence::scenarios::all().into_iter().map(|s| explore(s.name, s.states, s.model)).collect());
+    let all = persistence::scenarios::all();
+    let wrong: Vec<String> = all.into_iter().filter_map(|s| explore(s.name, s.states, s.model)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -137,9 +137,9 @@ fn who_is_killed_has_everything_again_on_any_number_of_shards() {
     }
 }
 
-/// How often the process is killed under load: a few times, or as often as `DARTER_KILL_ROUNDS` says.
+/// How often the process is killed under load: a few times, or as often as `KILL_ROUNDS` says.
 fn rounds() -> u16 {
-    std::env::var("DARTER_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(6)
+    std::env::var("KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(6)
 }
 
 #[test]
@@ -165,11 +165,12 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
         }
         let (port, after) = (server.port(), 20 + random.below(160));
         let rewrite_every = 5 + random.below(60);
+        // Before one of them is done, which ends the server, all must be there.
+        let clients: Vec<Connection> = counts.iter().map(|_| connect(port)).collect();
         std::thread::scope(|scope| {
             let mut busy = Vec::new();
-            for (n, count) in counts.iter_mut().enumerate() {
+            for ((n, count), mut client) in counts.iter_mut().enumerate().zip(clients) {
                 busy.push(scope.spawn(move || {
-                    let mut client = connect(port);
                     for done in 1.. {
                         let next = *count + 1;
                         let words = format!("MSET left:{n} {next} right:{n} {next}");
@@ -205,7 +206,9 @@ fn start_limited(directory: &Path, policy: &str, blocks: u32) -> Server {
     command.args(["-c", &format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"")]).arg(binary());
     command.args(["--port", &port.to_string(), "--shards", "2", "--save", "", "--appendonly", "yes"]);
     command.args(["--appendfsync", policy, "--auto-aof-rewrite-percentage", "0", "--dir"]).arg(directory);
-    Server::spawn(command, port)
+    let mut server = Server::spawn(command, port);
+    assert!(server.wait_for("Ready to accept connections"));
+    server
 }
 
 /// Keys that were acknowledged, until something else is heard, or nothing.
@@ -287,7 +290,7 @@ fn who_syncs_first_ends_on_a_full_disk_and_has_everything_again() {
     let (acknowledged, last) = fill_up(&mut connect(server.port()), &mut random);
     assert_eq!(last, None, "it says nothing that it cannot keep");
     assert!(!server.wait().success());
-    assert!(server.stderr().contains("Exiting"), "{}", server.stderr());
+    assert!(server.wait_for("Exiting: "), "{:?}", server.log());
     let server = start(&directory, 2, "always");
     let mut client = connect(server.port());
     are_there(&mut client, &acknowledged);

@@ -12,7 +12,7 @@ use darter_core::event::{CoreId, DiskOutcome, DiskRequest, Durability, Effect, E
 use darter_core::host::{Instruments, Process};
 use darter_core::{Engine, EngineConfig};
 
-use super::world::NOW;
+use super::world::BEFORE;
 use crate::state::HASH_SEEDS;
 
 /// A file's bytes, and how many of them are durable.
@@ -110,8 +110,8 @@ pub fn after_power_loss(files: &Files) -> Vec<Files> {
     all
 }
 
-/// A core at its start.
-pub fn engine(core: u16, cores: u16, settings: &Settings, boot: &str) -> Engine {
+/// A core at its start; `loads`: there may be something to be read back.
+pub fn engine(core: u16, cores: u16, settings: &Settings, boot: &str, loads: bool) -> Engine {
     Engine::new(EngineConfig {
         core: CoreId(core),
         cores,
@@ -121,7 +121,7 @@ pub fn engine(core: u16, cores: u16, settings: &Settings, boot: &str) -> Engine 
         settings: settings.clone(),
         process: Arc::new(Process { boot: boot.into(), ..Process::default() }),
         instruments: Instruments::still(),
-        load: Some(0),
+        load: loads.then_some(0),
         persists: false,
     })
 }
@@ -144,11 +144,11 @@ pub fn start(engines: &mut [Engine], files: &mut Files) -> Result<(), String> {
             (None, None) if engines.iter().any(|engine| engine.node().status.is_loading) => break,
             (None, None) => return Ok(()),
         };
-        engines[core].handle(NOW, event, &mut effects);
+        engines[core].handle(BEFORE, event, &mut effects);
         while let Some(LogFlush { path, bytes, durability }) = engines[core].log_flush() {
             add(files, path, bytes, durability);
             let bytes = bytes.len();
-            engines[core].handle(NOW, Event::LogWritten { bytes, failure: None }, &mut effects);
+            engines[core].handle(BEFORE, Event::LogWritten { bytes, failure: None }, &mut effects);
         }
         for effect in effects.drain() {
             match effect {
@@ -193,7 +193,7 @@ impl Recoveries {
             return known.clone();
         }
         let settings = super::world::settings(if logs { Some(Default::default()) } else { None });
-        let mut engines = vec![engine(0, 1, &settings, if runs_on { FIRST } else { "second" })];
+        let mut engines = vec![engine(0, 1, &settings, if runs_on { FIRST } else { "second" }, true)];
         let read = start(&mut engines, &mut files.clone()).map(|()| content(engines.iter()));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, read.clone());
         read

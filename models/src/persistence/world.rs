@@ -21,7 +21,9 @@ use stateright::{Model, Property};
 
 use super::files::{self, Content, Files, Recoveries};
 
-/// The only instant there is.
+/// When cores start: no mark is due then.
+pub const BEFORE: Now = Now { mono: Instant(500_000_000), unix_micros: 1_700_000_000_000_000 };
+/// The only instant after that: one mark is due.
 pub const NOW: Now = Now { mono: Instant(1_000_000_000), unix_micros: 1_700_000_000_000_000 };
 /// How often a core looks because its deadline has come.
 const WAKES_MAX: u8 = 2;
@@ -257,10 +259,11 @@ impl Model for Persistence {
 
     fn init_states(&self) -> Vec<State> {
         let settings = settings(self.policy);
-        let mut engines: Vec<Engine> =
-            (0..self.cores).map(|core| files::engine(core, self.cores, &settings, files::FIRST)).collect();
+        let mut engines: Vec<Engine> = (0..self.cores)
+            .map(|core| files::engine(core, self.cores, &settings, files::FIRST, self.policy.is_some()))
+            .collect();
         let mut files = Files::new();
-        let wrong = files::start(&mut engines, &mut files).err();
+        let wrong = self.policy.and_then(|_| files::start(&mut engines, &mut files).err());
         let cores = usize::from(self.cores);
         let mut state = State {
             engines,
