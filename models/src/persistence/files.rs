@@ -179,23 +179,56 @@ pub fn content<'a>(engines: impl Iterator<Item = &'a Engine>) -> Content {
         .collect()
 }
 
-type Known = HashMap<(Files, bool, bool), Result<Content, String>>;
+type Known<K, V> = Mutex<HashMap<K, V>>;
 
-/// What is read back from files is asked for again and again.
+/// What all endings of a state come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Everything that may be left can be read back.
+    pub is_readable: bool,
+    /// And is one moment.
+    pub is_one_moment: bool,
+    /// And holds what was promised.
+    pub is_kept: bool,
+    /// Some of it lacks what was acknowledged.
+    pub is_lossy: bool,
+}
+
+/// What is read back from files, and what is thought of it, is asked for again and again.
 #[derive(Default)]
-pub struct Recoveries(Mutex<Known>);
+pub struct Recoveries {
+    read: Known<(Files, bool, bool), Result<Content, String>>,
+    verdicts: Known<(Files, Content, Content), Verdict>,
+}
+
+/// What is known by this name, or is found out now.
+fn known<K: std::hash::Hash + Eq, V: Clone>(all: &Known<K, V>, key: K, find: impl FnOnce(&K) -> V) -> V {
+    if let Some(known) = all.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return known.clone();
+    }
+    let found = find(&key);
+    all.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
+    found
+}
 
 impl Recoveries {
     /// What a core reads back. `runs_on`: the machine did not go down; `logs`: the log, not the dump.
     pub fn of(&self, files: &Files, runs_on: bool, logs: bool) -> Result<Content, String> {
-        let key = (files.clone(), runs_on, logs);
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return known.clone();
-        }
-        let settings = super::world::settings(if logs { Some(Default::default()) } else { None });
-        let mut engines = vec![engine(0, 1, &settings, if runs_on { FIRST } else { "second" }, true)];
-        let read = start(&mut engines, &mut files.clone()).map(|()| content(engines.iter()));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, read.clone());
-        read
+        known(&self.read, (files.clone(), runs_on, logs), |(files, ..)| {
+            let settings = super::world::settings(if logs { Some(Default::default()) } else { None });
+            let mut engines = vec![engine(0, 1, &settings, if runs_on { FIRST } else { "second" }, true)];
+            start(&mut engines, &mut files.clone()).map(|()| content(engines.iter()))
+        })
+    }
+
+    /// What is to be thought of these files with what was acknowledged, and of that what was promised whatever happens.
+    pub fn judge(
+        &self,
+        files: &Files,
+        acknowledged: Content,
+        promised: Content,
+        find: impl FnOnce() -> Verdict,
+    ) -> Verdict {
+        known(&self.verdicts, (files.clone(), acknowledged, promised), |_| find())
     }
 }

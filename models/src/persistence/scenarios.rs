@@ -42,11 +42,20 @@ fn model(
         };
         text.split(' ').map(word).collect::<Vec<_>>().join(" ")
     };
-    let clients = clients
+    let clients: Vec<Client> = clients
         .iter()
         .map(|(core, texts)| Client { core: *core, says: texts.iter().map(says).collect() })
         .collect();
-    Persistence { cores, policy, clients, sometimes: sometimes.to_vec(), recoveries: Arc::default() }
+    // Beside a rewrite a mark would make a world too large.
+    let is_marked = !clients.iter().any(|client| client.says[0] == "BGREWRITEAOF");
+    Persistence {
+        cores,
+        policy,
+        clients,
+        is_marked,
+        sometimes: sometimes.to_vec(),
+        recoveries: Arc::default(),
+    }
 }
 
 /// All scenarios.
@@ -56,7 +65,7 @@ pub fn all() -> Vec<Scenario> {
         Scenario {
             name: "always: MSETxy; SETz",
             model: model(2, always, (0, 1), &[(0, &["MSET x 1 y 1", "SET z 1"])], &[PARTIAL, OVER]),
-            states: 0,
+            states: 196,
         },
         Scenario {
             name: "everysec: MSETxy; SETz; WAITAOF",
@@ -67,23 +76,23 @@ pub fn all() -> Vec<Scenario> {
                 &[(1, &["MSET x 1 y 1", "SET z 1", "WAITAOF 1 0 0"])],
                 &[LOST, PARTIAL, OVER],
             ),
-            states: 0,
+            states: 7_060,
         },
         Scenario {
             name: "everysec, 3: MSETxy of a core that has neither; SETz, beside a mark",
             model: model(3, second, (1, 2), &[(0, &["MSET x 1 y 1", "SET z 1"])], &[LOST, PARTIAL, OVER]),
-            states: 0,
+            states: 84_786,
         },
         Scenario {
-            name: "everysec: the log is written anew | MSETxy; SETz",
+            name: "everysec: the log is written anew | MSETxy",
             model: model(
                 2,
                 second,
                 (0, 1),
-                &[(0, &["BGREWRITEAOF"]), (1, &["MSET x 1 y 1", "SET z 1"])],
+                &[(0, &["BGREWRITEAOF"]), (1, &["MSET x 1 y 1"])],
                 &[LOST, PARTIAL, REWRITTEN, OVER],
             ),
-            states: 0,
+            states: 7_802,
         },
         Scenario {
             name: "always: the log is written anew | MSETxy",
@@ -94,7 +103,7 @@ pub fn all() -> Vec<Scenario> {
                 &[(0, &["BGREWRITEAOF"]), (1, &["MSET x 1 y 1"])],
                 &[PARTIAL, REWRITTEN, OVER],
             ),
-            states: 0,
+            states: 7_802,
         },
         Scenario {
             name: "cut: MSETxy; BGSAVE | MSETxy; SETz",
@@ -105,12 +114,12 @@ pub fn all() -> Vec<Scenario> {
                 &[(0, &["MSET x 1 y 1", "BGSAVE"]), (1, &["MSET x 2 y 2", "SET z 1"])],
                 &[SAVED, SAVED_LATE, OVER],
             ),
-            states: 0,
+            states: 20_851,
         },
         Scenario {
             name: "cut: MSETxy; BGSAVE; FLUSHALL",
             model: model(2, None, (0, 1), &[(0, &["MSET x 1 y 1", "BGSAVE", "FLUSHALL"])], &[SAVED, OVER]),
-            states: 0,
+            states: 4_265,
         },
     ]
 }

@@ -19,14 +19,14 @@ use darter_core::time::{Instant, Now};
 use darter_core::txn::stability::{SingleThreaded, Tickets};
 use stateright::{Model, Property};
 
-use super::files::{self, Content, Files, Recoveries};
+use super::files::{self, Content, Files, Recoveries, Verdict};
 
 /// When cores start: no mark is due then.
 pub const BEFORE: Now = Now { mono: Instant(500_000_000), unix_micros: 1_700_000_000_000_000 };
-/// The only instant after that: one mark is due.
+/// The only instant after that where one is due.
 pub const NOW: Now = Now { mono: Instant(1_000_000_000), unix_micros: 1_700_000_000_000_000 };
 /// How often a core looks because its deadline has come.
-const WAKES_MAX: u8 = 2;
+const WAKES_MAX: u8 = 1;
 /// Buckets of a step of background work: a walk takes a few.
 const SLICE_STEPS: u32 = 40;
 
@@ -58,6 +58,8 @@ pub struct Persistence {
     pub policy: Option<SyncPolicy>,
     /// Who says what.
     pub clients: Vec<Client>,
+    /// A mark is due from the beginning on.
+    pub is_marked: bool,
     /// Situations that must be met.
     pub sometimes: Vec<&'static str>,
     /// What was read back before.
@@ -84,6 +86,7 @@ pub enum Step {
 /// One state.
 #[derive(Clone)]
 pub struct State {
+    now: Now,
     engines: Vec<Engine>,
     /// To, from.
     rings: Vec<Vec<VecDeque<Message>>>,
@@ -123,22 +126,23 @@ impl std::fmt::Debug for State {
 
 impl State {
     fn handle(&mut self, core: usize, event: Event<'_>) {
+        let now = self.now;
         let mut effects = Effects::default();
         let engine = &mut self.engines[core];
-        if catch_unwind(AssertUnwindSafe(|| engine.handle(NOW, event, &mut effects))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| engine.handle(now, event, &mut effects))).is_err() {
             self.wrong = Some("an assertion does not hold".into());
             return;
         }
         while let Some(LogFlush { path, bytes, durability }) = engine.log_flush() {
             files::add(&mut self.files, path, bytes, durability);
             let bytes = bytes.len();
-            engine.handle(NOW, Event::LogWritten { bytes, failure: None }, &mut effects);
+            engine.handle(now, Event::LogWritten { bytes, failure: None }, &mut effects);
         }
         let (id, undrawn) = (CoreId(core as u16), engine.undrawn());
         let first = (undrawn > 0).then(|| {
             self.tickets.announce(id);
             let first = self.tickets.draw(id, undrawn);
-            engine.handle(NOW, Event::Tickets { first }, &mut effects);
+            engine.handle(now, Event::Tickets { first }, &mut effects);
             self.tickets.pushed(id);
             first
         });
@@ -159,12 +163,9 @@ impl State {
             let conn = conn(client);
             let said: Vec<u8> = self.engines[core].output(conn).flatten().copied().collect();
             if !said.is_empty() {
-                self.engines[core].handle(
-                    NOW,
-                    Event::Sent { conn, bytes: said.len() },
-                    &mut Effects::default(),
-                );
+                let bytes = said.len();
                 self.heard[client].push(said);
+                self.handle(core, Event::Sent { conn, bytes });
             }
         }
     }
@@ -232,16 +233,33 @@ impl Persistence {
         content
     }
 
-    /// Every ending of this state: what is read back, and what must be in it.
-    fn endings(&self, state: &State) -> Vec<(Result<Content, String>, Content)> {
-        let Some(policy) = self.policy else { return Vec::new() };
-        let all = self.acknowledged(state, false);
-        let mut endings = vec![(self.recoveries.of(&state.files, true, true), all.clone())];
-        let kept = if policy == SyncPolicy::Always { all } else { self.acknowledged(state, true) };
-        for files in files::after_power_loss(&state.files) {
-            endings.push((self.recoveries.of(&files, false, true), kept.clone()));
-        }
-        endings
+    /// What all endings of this state come to.
+    fn verdict(&self, state: &State) -> Verdict {
+        let acknowledged = self.acknowledged(state, false);
+        let Some(policy) = self.policy else {
+            return Verdict { is_readable: true, is_one_moment: true, is_kept: true, is_lossy: false };
+        };
+        let is_always = policy == SyncPolicy::Always;
+        let promised = if is_always { acknowledged.clone() } else { self.acknowledged(state, true) };
+        let (all, kept) = (acknowledged.clone(), promised.clone());
+        self.recoveries.judge(&state.files, acknowledged, promised, || {
+            let mut endings = vec![(self.recoveries.of(&state.files, true, true), &all)];
+            for files in files::after_power_loss(&state.files) {
+                endings.push((self.recoveries.of(&files, false, true), &kept));
+            }
+            let has = |back: &Content, kept: &Content| {
+                kept.keys().all(|key| number(back, key) >= number(kept, key))
+            };
+            let each = |holds: &dyn Fn(&Content, &Content) -> bool| {
+                endings.iter().all(|(back, kept)| back.as_ref().is_ok_and(|back| holds(back, kept)))
+            };
+            Verdict {
+                is_readable: each(&|_, _| true),
+                is_one_moment: each(&|back, _| is_one_moment(back)),
+                is_kept: each(&|back, kept| has(back, kept)),
+                is_lossy: !each(&|back, _| has(back, &all)),
+            }
+        })
     }
 
     fn dump(&self, state: &State) -> Option<Result<Content, String>> {
@@ -266,6 +284,7 @@ impl Model for Persistence {
         let wrong = self.policy.and_then(|_| files::start(&mut engines, &mut files).err());
         let cores = usize::from(self.cores);
         let mut state = State {
+            now: if self.is_marked { NOW } else { BEFORE },
             engines,
             rings: vec![vec![VecDeque::new(); cores]; cores],
             tickets: Tickets::new(self.cores),
@@ -308,7 +327,7 @@ impl Model for Persistence {
             steps.extend((engine.has_unstable() && is_drained).then_some(Step::Settle(core)));
             steps.extend((!state.operations[here].is_empty()).then_some(Step::Disk(core)));
             steps.extend(engine.has_background().then_some(Step::Slice(core)));
-            let is_due = engine.deadline() <= NOW.mono && state.wakes[here] < WAKES_MAX;
+            let is_due = engine.deadline() <= state.now.mono && state.wakes[here] < WAKES_MAX;
             steps.extend(is_due.then_some(Step::Wake(core)));
         }
     }
@@ -351,19 +370,13 @@ impl Model for Persistence {
         let mut properties = vec![
             Property::always("assertions hold", |_, state: &State| state.wrong.is_none()),
             Property::always("what is left can always be read back", |model: &Persistence, state: &State| {
-                let endings = model.endings(state);
-                endings.iter().all(|(back, _)| back.is_ok())
-                    && model.dump(state).is_none_or(|dump| dump.is_ok())
+                model.verdict(state).is_readable && model.dump(state).is_none_or(|dump| dump.is_ok())
             }),
             Property::always("what is read back is one moment", |model: &Persistence, state: &State| {
-                model.endings(state).iter().all(|(back, _)| back.as_ref().is_ok_and(is_one_moment))
+                model.verdict(state).is_one_moment
             }),
             Property::always("what was promised is read back", |model: &Persistence, state: &State| {
-                let is_kept = |(back, kept): &(Result<Content, String>, Content)| {
-                    let Ok(back) = back else { return false };
-                    kept.keys().all(|key| number(back, key) >= number(kept, key))
-                };
-                model.endings(state).iter().all(is_kept)
+                model.verdict(state).is_kept
             }),
             Property::always("a snapshot is one moment", |model: &Persistence, state: &State| {
                 model.dump(state).is_none_or(|dump| dump.as_ref().is_ok_and(is_one_moment))
@@ -373,12 +386,12 @@ impl Model for Persistence {
                 |model: &Persistence, state: &State| {
                     let mut steps = Vec::new();
                     model.actions(state, &mut steps);
-                    let all_heard = model
-                        .clients
-                        .iter()
-                        .zip(&state.heard)
-                        .all(|(client, heard)| heard.len() == client.says.len());
-                    !steps.is_empty() || state.wrong.is_some() || all_heard && state.is_over()
+                    let mut heard = model.clients.iter().zip(&state.heard);
+                    let all_heard = heard.all(|(client, heard)| heard.len() == client.says.len());
+                    // The next mark is due when time has passed.
+                    let is_for_later = state.engines.iter().any(|engine| engine.deadline() < Instant::NEVER);
+                    let may_wait = model.policy.is_some() && is_for_later;
+                    !steps.is_empty() || state.wrong.is_some() || may_wait || all_heard && state.is_over()
                 },
             ),
         ];
@@ -387,13 +400,7 @@ impl Model for Persistence {
             Property::sometimes(SAVED_LATE, |model, state: &State| {
                 model.dump(state).is_some_and(|dump| dump.is_ok_and(|dump| number(&dump, "x") > 1))
             }),
-            Property::sometimes(LOST, |model, state: &State| {
-                let all = model.acknowledged(state, false);
-                model
-                    .endings(state)
-                    .iter()
-                    .any(|(back, _)| back.as_ref().is_ok_and(|back| number(back, "x") < number(&all, "x")))
-            }),
+            Property::sometimes(LOST, |model, state: &State| model.verdict(state).is_lossy),
             Property::sometimes(REWRITTEN, |_, state: &State| {
                 state.files.keys().any(|path| path.ends_with(".base.rdb")) && state.is_over()
             }),
