@@ -88,8 +88,6 @@ mod planted {
         "each log goes back to its own last mark",
         "nobody asks whether the machine went down",
         "the next logs count though one before them has lost its end",
-        "nobody asks whether a transaction is there whole",
-        "a mark counts as durable though something was not written",
         "a group that was written in part is written anew",
         "a stamp names any state of its item",
         "a stamp outlives a change of its item",

@@ -209,7 +209,7 @@ impl Engine {
             self.node.pen.note_failure(text, now);
             self.node.gate();
             self.node.asks.ask(ToKeeper::Rewrite, None);
-            planted("a mark counts as durable though something was not written")
+            false
         } else {
             self.node.pen.note_synced()
         };
