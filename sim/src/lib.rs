@@ -43,6 +43,7 @@ pub mod reboot;
 pub mod reference;
 pub mod ring;
 pub mod run;
+pub mod scale;
 mod seen;
 pub mod sometimes;
 pub mod swarm;
