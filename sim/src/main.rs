@@ -23,6 +23,7 @@ darter-sim: seeded worlds of cores, clients and faults over the real engine
   --minimise          make a failing plan smaller and print it
   --canary NAME       plant a fault: nondeterminism, lost-reply, stale-read, late-expiry, reordered-replies,
                       early-silence, early-drain
+  --plant NAME        in a build with planted faults (docs/MUTANTS.md): one of them
   --scale A,B,..      what so many cores would give, by measured costs of the steps of a turn
   --coverage          print which situations were met
   --verbose           print every event
@@ -77,6 +78,12 @@ impl Arguments {
                 "--canary" => {
                     let name = operand()?;
                     arguments.canary = Canary::of_name(&name).ok_or(format!("no canary is called {name}"))?;
+                }
+                #[cfg(darter_mutants)]
+                "--plant" => {
+                    let name = operand()?;
+                    let known = darter_core::mutant::ALL.iter().find(|known| **known == name);
+                    darter_core::mutant::select(Some(known.ok_or(format!("no fault is called {name}"))?));
                 }
                 "--scale" => {
                     let list = operand()?;
