@@ -49,8 +49,8 @@ pub struct Costs {
 }
 
 impl Default for Costs {
-    /// One core of 3 GHz, loopback: `.ci/instructions` for the engine's at four instructions a nanosecond and a half, the floor program of
-    /// `darter-bench` for the kernel's, core-to-core latencies within one socket for lines.
+    /// What was measured on one machine (docs/PERFORMANCE.md): what a request costs with one shard and with two, taken apart by the instructions
+    /// of `.ci/instructions` and the floor program of `darter-bench`. For lines: within one socket.
     fn default() -> Costs {
         Costs {
             turn: 500,
@@ -58,7 +58,7 @@ impl Default for Costs {
             send: 3_600,
             command: 350,
             carried: 150,
-            part: 700,
+            part: 1_600,
             line: 60,
             look: 2,
             bell: 1_200,
