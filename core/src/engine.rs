@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::ahead::{AHEAD_MAX, Ahead};
+use crate::aof::adopt::READER;
 use crate::aof::pen::LogFlush;
 use crate::aof::recover::Recovery;
 use crate::args::Span;
@@ -253,7 +254,7 @@ impl Engine {
         if let Some(due) = self.flush_at() {
             next = next.min(node.now.mono.after_millis(due.0.saturating_sub(node.now.unix().0)));
         }
-        let sweeps = node.shard.active_expire && node.pause.is_none();
+        let sweeps = node.may_sweep();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
             next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
@@ -545,6 +546,9 @@ impl Engine {
 
     /// After anything has happened to a client: tells the driver what follows.
     pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
+        if conn == READER {
+            return self.command_is_answered(out);
+        }
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let (now_bytes, before) = session.recount();
         self.node.client_bytes = self.node.client_bytes + now_bytes - before;
@@ -651,8 +655,7 @@ impl Engine {
             let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
             self.end_all(&conns, Closing::Now, now, out);
         }
-        // As in Redis: while clients are paused nothing changes by itself.
-        if self.node.shard.active_expire && self.node.pause.is_none() && self.next_sweep <= now.mono {
+        if self.node.may_sweep() && self.next_sweep <= now.mono {
             self.next_sweep = now.mono.after_millis(limits::SWEEP_PAUSE_MILLIS);
             self.sweep(now, limits::SWEEP_STEPS);
         }
@@ -761,7 +764,7 @@ pub(crate) fn release(session: &mut Session, out: &mut Effects) {
     session.hold = None;
     session.read_paused = false;
     session.again = true;
-    if planted("a resumed client is not fed again") {
+    if planted("a resumed client is not fed again") || session.conn == READER {
         return;
     }
     out.push(Effect::ResumeRead { conn: session.conn });

@@ -8,8 +8,9 @@
 //!
 //! It knows the order of files and lines. It does not know what lines do.
 
+use crate::aof::adopt::{Adoption, PREAMBLE, Place, READER, Step};
 use crate::aof::line::{Line, Lines, line};
-use crate::aof::manifest::{Generation, Manifest};
+use crate::aof::manifest::{DataFile, Generation, Manifest};
 use crate::aof::reader::{Next, READ_BYTES, Reader};
 use crate::aof::replay::key_of;
 use crate::aof::survey::{Survey, Verdicts, ends};
@@ -35,8 +36,12 @@ const GENERATIONS_MAX: usize = 4;
 enum Stage {
     /// The manifest is read.
     Manifest,
+    /// A file of Redis's may begin with a snapshot.
+    Beginning,
     /// The snapshot is loaded.
     Base,
+    /// Commands that follow it are run.
+    Commands,
     /// The logs of a generation are looked at.
     Survey,
     /// They are read back.
@@ -80,6 +85,10 @@ pub struct Recovery {
     lines_read: u64,
     /// There is no log yet.
     is_new: bool,
+    /// The file that is read, if it is no log of ours.
+    data: Option<(Place, DataFile)>,
+    /// Its commands on their way.
+    adoption: Option<Box<Adoption>>,
 }
 
 impl Recovery {
@@ -106,6 +115,8 @@ impl Recovery {
             began,
             lines_read: 0,
             is_new: false,
+            data: None,
+            adoption: None,
         }
     }
 
@@ -125,7 +136,11 @@ impl Recovery {
 
     /// True if a step of background work would bring it on.
     pub(crate) fn wants_step(&self) -> bool {
-        matches!(self.stage, Stage::Survey | Stage::Replay) && !self.is_reading && !self.is_stuck()
+        match self.stage {
+            Stage::Survey | Stage::Replay => !self.is_reading && !self.is_stuck(),
+            Stage::Commands => !self.is_reading && self.adoption.as_ref().is_some_and(|it| !it.waits),
+            _ => false,
+        }
     }
 
     fn is_stuck(&self) -> bool {
@@ -144,7 +159,7 @@ impl Recovery {
 }
 
 /// Why what is there is not taken: which file, and what is wrong with it.
-type Wrong = (String, String);
+pub(crate) type Wrong = (String, String);
 
 impl Engine {
     /// Begins to read what was written down.
@@ -173,22 +188,41 @@ impl Engine {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         match (recovery.stage, outcome) {
             (Stage::Manifest, DiskOutcome::Missing) => {
-                // Who has switched the log on for the first time keeps what the last dump holds.
+                // Before Redis 7 there was one file, and no directory.
+                let name = self.node.settings.append_filename.clone();
+                let file = DataFile { name, size: None, is_beside: true };
+                recovery.manifest.base = Some((file.clone(), 1));
                 recovery.is_new = true;
-                recovery.stage = Stage::Base;
-                let path = self.dump_path();
-                self.load_file(path, now, out);
+                self.begin_data(Place::Base, file, out);
             }
             (Stage::Manifest, DiskOutcome::Content(bytes)) => {
                 recovery.manifest = Manifest::parse(&bytes).map_err(|why| (manifest_path, why))?;
-                recovery.stage = Stage::Base;
                 match recovery.manifest.base.clone() {
-                    Some((name, _)) => {
-                        let path = format!("{}/{name}", self.node.log_directory());
-                        self.load_file(path, now, out);
-                    }
+                    Some((file, _)) => self.begin_data(Place::Base, file, out),
                     None => self.next_generation(now, out)?,
                 }
+            }
+            (Stage::Beginning, DiskOutcome::Content(bytes)) => {
+                recovery.is_new = false;
+                match bytes == PREAMBLE {
+                    true => {
+                        recovery.stage = Stage::Base;
+                        let path = self.data_path();
+                        self.load_file(path, now, out);
+                    }
+                    false => self.begin_commands(0, now, out),
+                }
+            }
+            (Stage::Beginning, DiskOutcome::Missing) => return self.data_is_missing(now, out),
+            (Stage::Commands, DiskOutcome::Content(bytes)) => {
+                recovery.is_reading = false;
+                if let Some(adoption) = &mut recovery.adoption {
+                    adoption.add(&bytes);
+                }
+                self.node.status.loaded_bytes += bytes.len() as u64;
+            }
+            (Stage::Commands, DiskOutcome::Missing) => {
+                return Err((self.data_path(), "it is not there any more".into()));
             }
             (Stage::Survey | Stage::Replay, DiskOutcome::Content(bytes)) => {
                 recovery.is_reading = false;
@@ -211,6 +245,7 @@ impl Engine {
             (stage, DiskOutcome::Failed(why)) => {
                 let path = match stage {
                     Stage::Survey | Stage::Replay => recovery.readers[recovery.current].path.clone(),
+                    Stage::Beginning | Stage::Base | Stage::Commands => self.data_path(),
                     _ => manifest_path,
                 };
                 return Err((path, why));
@@ -225,24 +260,176 @@ impl Engine {
         format!("{}/{}", settings.dir.trim_end_matches('/'), settings.dbfilename)
     }
 
-    /// The snapshot is there, or there is none.
-    pub(crate) fn base_is_loaded(&mut self, bytes: u64, now: Now, out: &mut Effects) {
-        self.node.status.base_bytes = bytes;
-        if let Err(wrong) = self.next_generation(now, out) {
-            self.log_is_wrong(wrong, out);
+    fn data_path(&self) -> String {
+        let file = self.recovery.as_ref().and_then(|recovery| recovery.data.as_ref());
+        file.map_or(String::new(), |(_, file)| self.node.data_path(&file.name, file.is_beside))
+    }
+
+    /// A file that is no log of ours is read: a snapshot, commands, or both.
+    fn begin_data(&mut self, place: Place, file: DataFile, out: &mut Effects) {
+        let Some(recovery) = &mut self.recovery else { return };
+        recovery.data = Some((place, file));
+        recovery.stage = Stage::Beginning;
+        let path = self.data_path();
+        let request = DiskRequest::ReadAt { path, at: 0, len: PREAMBLE.len() };
+        self.files.begin(Purpose::Recover, request, out);
+    }
+
+    fn data_is_missing(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
+        let path = self.data_path();
+        let Some(recovery) = &mut self.recovery else { return Ok(()) };
+        if recovery.is_new {
+            // Who has switched the log on for the first time keeps what the last dump holds.
+            recovery.manifest = Manifest::default();
+            recovery.stage = Stage::Base;
+            recovery.data = None;
+            let path = self.dump_path();
+            self.load_file(path, now, out);
+            return Ok(());
+        }
+        // Redis names the file that it had before it had a directory, and moves it there afterwards.
+        if let Some((Place::Base, file)) = &mut recovery.data
+            && !file.is_beside
+            && file.name == self.node.settings.append_filename
+        {
+            let file = DataFile { is_beside: true, ..file.clone() };
+            if let Some((named, _)) = &mut recovery.manifest.base {
+                *named = file.clone();
+            }
+            self.begin_data(Place::Base, file, out);
+            return Ok(());
+        }
+        Err((path, "it is not there, though the manifest names it".into()))
+    }
+
+    /// The snapshot is there, or there is none: it ends there in its file.
+    pub(crate) fn base_is_loaded(&mut self, end: u64, now: Now, out: &mut Effects) {
+        let Some(recovery) = &self.recovery else { return };
+        match &recovery.data {
+            Some((place, _)) => {
+                if *place == Place::Base {
+                    self.node.status.base_bytes = end;
+                }
+                self.begin_commands(end, now, out);
+            }
+            None => {
+                self.node.status.base_bytes = end;
+                if let Err(wrong) = self.next_generation(now, out) {
+                    self.log_is_wrong(wrong, out);
+                }
+            }
         }
     }
 
     /// There is no snapshot where one was looked for.
     pub(crate) fn base_is_missing(&mut self, now: Now, out: &mut Effects) {
         let Some(recovery) = &self.recovery else { return };
-        match &recovery.manifest.base {
-            Some((name, _)) => {
-                let path = format!("{}/{name}", self.node.log_directory());
-                self.log_is_wrong((path, "it is not there, though the manifest names it".into()), out);
-            }
+        match &recovery.data {
+            Some(_) => self.log_is_wrong((self.data_path(), "it is not there any more".into()), out),
             None => self.base_is_loaded(0, now, out),
         }
+    }
+
+    /// The commands of a file are run, from this byte on.
+    fn begin_commands(&mut self, from: u64, now: Now, out: &mut Effects) {
+        let path = self.data_path();
+        let Some(recovery) = &mut self.recovery else { return };
+        let Some((place, file)) = &recovery.data else { return };
+        let adoption = Box::new(Adoption::new(*place, path, from, file.size));
+        recovery.stage = Stage::Commands;
+        recovery.is_reading = true;
+        self.begin_adoption(now);
+        self.read_commands(&adoption, out);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.adoption = Some(adoption);
+        }
+    }
+
+    fn command_step(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
+        let adoption = self.recovery.as_mut().and_then(|recovery| recovery.adoption.take());
+        let Some(mut adoption) = adoption else { return Ok(()) };
+        let step = self.adopt_next(&mut adoption, now, out)?;
+        if let Step::End { end, torn } = step {
+            return self.end_commands(&adoption, end, torn, now, out);
+        }
+        if matches!(step, Step::Read) {
+            self.read_commands(&adoption, out);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.is_reading |= matches!(step, Step::Read);
+            recovery.adoption = Some(adoption);
+        }
+        Ok(())
+    }
+
+    /// Replies have come to commands of a file.
+    pub(crate) fn command_is_answered(&mut self, out: &mut Effects) {
+        // While one begins it looks itself.
+        let adoption = self.recovery.as_mut().and_then(|recovery| recovery.adoption.take());
+        let Some(mut adoption) = adoption else { return };
+        adoption.waits = false;
+        if let Err(wrong) = self.hear_adopted(&mut adoption) {
+            return self.log_is_wrong(wrong, out);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.adoption = Some(adoption);
+        }
+    }
+
+    /// A file of Redis's was read to its end: how much of it counts goes into the manifest.
+    fn end_commands(
+        &mut self,
+        adoption: &Adoption,
+        end: u64,
+        torn: u64,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), Wrong> {
+        let path = self.data_path();
+        self.sessions.reader = None;
+        self.node.links.forget(READER);
+        let accepts = self.node.settings.aof_load_truncated;
+        let Some(recovery) = &mut self.recovery else { return Ok(()) };
+        let Some((place, mut file)) = recovery.data.take() else { return Ok(()) };
+        if let Some(size) = file.size.filter(|size| torn > 0 || end < *size) {
+            return Err((path, format!("only {end} of its {size} bytes are whole")));
+        }
+        let is_last = match place {
+            Place::Base => recovery.manifest.generations.is_empty(),
+            Place::Generation(at) => at + 1 == recovery.manifest.generations.len(),
+        };
+        if torn > 0 && !is_last {
+            let why = format!("from byte {end} on it has no whole command, and it is not the last file");
+            return Err((path, why));
+        }
+        if torn > 0 && !accepts {
+            let why =
+                format!("from byte {end} on it has no whole command or transaction (`aof-load-truncated`)");
+            return Err((path, why));
+        }
+        if torn > 0 {
+            let text = format!(
+                "{path}: from byte {end} on, its last {torn} bytes are no whole command or transaction and are left out."
+            );
+            out.push(Effect::Log { level: LogLevel::Warning, text });
+        }
+        adoption.note_size(end, torn, &mut file);
+        recovery.to_sync.push(path);
+        recovery.lines_read += adoption.commands;
+        match place {
+            Place::Base => {
+                self.node.status.base_bytes = end;
+                if let Some((named, _)) = &mut recovery.manifest.base {
+                    *named = file;
+                }
+            }
+            Place::Generation(at) => {
+                recovery.manifest.generations[at].commands = Some(file);
+                recovery.counted.push(Vec::new());
+                recovery.at += 1;
+            }
+        }
+        self.next_generation(now, out)
     }
 
     /// Begins to look at the logs of the next generation, or ends.
@@ -253,10 +440,10 @@ impl Engine {
             self.end_recovery(now, out);
             return Ok(());
         };
-        if let Some(name) = &generation.commands {
-            let why =
-                "it was written by Redis, as commands: load it there, switch appendonly off and save a dump";
-            return Err((format!("{directory}/{name}"), why.into()));
+        if let Some(file) = generation.commands.clone() {
+            let place = Place::Generation(recovery.at);
+            self.begin_data(place, file, out);
+            return Ok(());
         }
         if recovery.at < recovery.counted.len() {
             self.begin_replay(out);
@@ -300,6 +487,7 @@ impl Engine {
             };
             let step = match recovery.stage {
                 Stage::Survey => self.survey_step(now, out),
+                Stage::Commands => self.command_step(now, out),
                 _ => self.replay_step(now, out),
             };
             if let Err(wrong) = step {
@@ -629,7 +817,7 @@ impl Engine {
             out.push(Effect::Log { level: LogLevel::Notice, text });
         }
         self.tell_all(status, now, out);
-        if recovery.manifest.generations.len() > GENERATIONS_MAX {
+        if recovery.manifest.generations.len() > GENERATIONS_MAX || recovery.manifest.has_commands() {
             self.want_base();
         }
     }

@@ -80,6 +80,7 @@ pub(crate) use connection::same as constant_time_eq;
 pub(crate) use dump::forms;
 pub(crate) use string::edit;
 
+pub(crate) use connection::is_select;
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
 
