@@ -247,7 +247,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        next = next.min(self.next_look()).min(self.next_log_deadline());
+        next = next.min(self.next_look()).min(self.next_log_deadline()).min(self.next_of_timetable());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
         }
@@ -649,6 +649,7 @@ impl Engine {
             self.cron(now, out);
         }
         self.look_at_changes(now, out);
+        self.look_at_timetable(now, out);
         self.end_mark_waits(now, out);
         self.judge_log(now);
         if self.stopping.is_some_and(|until| until <= now.mono) {

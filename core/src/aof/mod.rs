@@ -11,6 +11,7 @@
 pub mod adopt;
 pub mod changes;
 pub mod commands;
+mod data;
 pub mod group;
 pub mod line;
 pub mod manifest;

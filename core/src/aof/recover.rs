@@ -8,7 +8,7 @@
 //!
 //! It knows the order of files and lines. It does not know what lines do.
 
-use crate::aof::adopt::{Adoption, PREAMBLE, Place, READER, Step};
+use crate::aof::adopt::{Adoption, PREAMBLE, Place};
 use crate::aof::line::{Line, Lines, line};
 use crate::aof::manifest::{DataFile, Generation, Manifest};
 use crate::aof::reader::{Next, READ_BYTES, Reader};
@@ -33,7 +33,7 @@ const GENERATIONS_MAX: usize = 4;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Stage {
+pub(super) enum Stage {
     /// The manifest is read.
     Manifest,
     /// A file of Redis's may begin with a snapshot.
@@ -57,19 +57,19 @@ enum Stage {
 /// The log on its way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    stage: Stage,
-    manifest: Manifest,
+    pub(super) stage: Stage,
+    pub(super) manifest: Manifest,
     /// Which generation is read.
-    at: usize,
+    pub(super) at: usize,
     readers: Vec<Reader>,
     /// Whose turn it is to be read.
     current: usize,
-    is_reading: bool,
+    pub(super) is_reading: bool,
     surveys: Vec<Survey>,
     /// Of what is surveyed: which generation, and which of its logs.
     surveyed: Vec<(usize, usize)>,
     /// By generation: how many bytes of each log count.
-    counted: Vec<Vec<u64>>,
+    pub(super) counted: Vec<Vec<u64>>,
     verdicts: Verdicts,
     /// Lines that were taken out and are not dealt yet, and where they go on.
     lines: Vec<(Vec<u8>, usize)>,
@@ -80,15 +80,15 @@ pub struct Recovery {
     batches: Vec<Lines>,
     in_flight: Vec<usize>,
     /// Files to be made durable.
-    to_sync: Vec<String>,
+    pub(super) to_sync: Vec<String>,
     began: Instant,
-    lines_read: u64,
+    pub(super) lines_read: u64,
     /// There is no log yet.
-    is_new: bool,
+    pub(super) is_new: bool,
     /// The file that is read, if it is no log of ours.
-    data: Option<(Place, DataFile)>,
+    pub(super) data: Option<(Place, DataFile)>,
     /// Its commands on their way.
-    adoption: Option<Box<Adoption>>,
+    pub(super) adoption: Option<Box<Adoption>>,
 }
 
 impl Recovery {
@@ -170,7 +170,7 @@ impl Engine {
         self.files.begin(Purpose::Recover, DiskRequest::Read { path }, out);
     }
 
-    fn log_is_wrong(&mut self, (file, why): Wrong, out: &mut Effects) {
+    pub(super) fn log_is_wrong(&mut self, (file, why): Wrong, out: &mut Effects) {
         self.recovery = None;
         let text = format!("The append only file {file} cannot be loaded: {why}");
         out.push(Effect::Fail { text });
@@ -255,185 +255,13 @@ impl Engine {
         Ok(())
     }
 
-    fn dump_path(&self) -> String {
+    pub(super) fn dump_path(&self) -> String {
         let settings = &self.node.settings;
         format!("{}/{}", settings.dir.trim_end_matches('/'), settings.dbfilename)
     }
 
-    fn data_path(&self) -> String {
-        let file = self.recovery.as_ref().and_then(|recovery| recovery.data.as_ref());
-        file.map_or(String::new(), |(_, file)| self.node.data_path(&file.name, file.is_beside))
-    }
-
-    /// A file that is no log of ours is read: a snapshot, commands, or both.
-    fn begin_data(&mut self, place: Place, file: DataFile, out: &mut Effects) {
-        let Some(recovery) = &mut self.recovery else { return };
-        recovery.data = Some((place, file));
-        recovery.stage = Stage::Beginning;
-        let path = self.data_path();
-        let request = DiskRequest::ReadAt { path, at: 0, len: PREAMBLE.len() };
-        self.files.begin(Purpose::Recover, request, out);
-    }
-
-    fn data_is_missing(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
-        let path = self.data_path();
-        let Some(recovery) = &mut self.recovery else { return Ok(()) };
-        if recovery.is_new {
-            // Who has switched the log on for the first time keeps what the last dump holds.
-            recovery.manifest = Manifest::default();
-            recovery.stage = Stage::Base;
-            recovery.data = None;
-            let path = self.dump_path();
-            self.load_file(path, now, out);
-            return Ok(());
-        }
-        // Redis names the file that it had before it had a directory, and moves it there afterwards.
-        if let Some((Place::Base, file)) = &mut recovery.data
-            && !file.is_beside
-            && file.name == self.node.settings.append_filename
-        {
-            let file = DataFile { is_beside: true, ..file.clone() };
-            if let Some((named, _)) = &mut recovery.manifest.base {
-                *named = file.clone();
-            }
-            self.begin_data(Place::Base, file, out);
-            return Ok(());
-        }
-        Err((path, "it is not there, though the manifest names it".into()))
-    }
-
-    /// The snapshot is there, or there is none: it ends there in its file.
-    pub(crate) fn base_is_loaded(&mut self, end: u64, now: Now, out: &mut Effects) {
-        let Some(recovery) = &self.recovery else { return };
-        match &recovery.data {
-            Some((place, _)) => {
-                if *place == Place::Base {
-                    self.node.status.base_bytes = end;
-                }
-                self.begin_commands(end, now, out);
-            }
-            None => {
-                self.node.status.base_bytes = end;
-                if let Err(wrong) = self.next_generation(now, out) {
-                    self.log_is_wrong(wrong, out);
-                }
-            }
-        }
-    }
-
-    /// There is no snapshot where one was looked for.
-    pub(crate) fn base_is_missing(&mut self, now: Now, out: &mut Effects) {
-        let Some(recovery) = &self.recovery else { return };
-        match &recovery.data {
-            Some(_) => self.log_is_wrong((self.data_path(), "it is not there any more".into()), out),
-            None => self.base_is_loaded(0, now, out),
-        }
-    }
-
-    /// The commands of a file are run, from this byte on.
-    fn begin_commands(&mut self, from: u64, now: Now, out: &mut Effects) {
-        let path = self.data_path();
-        let Some(recovery) = &mut self.recovery else { return };
-        let Some((place, file)) = &recovery.data else { return };
-        let adoption = Box::new(Adoption::new(*place, path, from, file.size));
-        recovery.stage = Stage::Commands;
-        recovery.is_reading = true;
-        self.begin_adoption(now);
-        self.read_commands(&adoption, out);
-        if let Some(recovery) = &mut self.recovery {
-            recovery.adoption = Some(adoption);
-        }
-    }
-
-    fn command_step(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
-        let adoption = self.recovery.as_mut().and_then(|recovery| recovery.adoption.take());
-        let Some(mut adoption) = adoption else { return Ok(()) };
-        let step = self.adopt_next(&mut adoption, now, out)?;
-        if let Step::End { end, torn } = step {
-            return self.end_commands(&adoption, end, torn, now, out);
-        }
-        if matches!(step, Step::Read) {
-            self.read_commands(&adoption, out);
-        }
-        if let Some(recovery) = &mut self.recovery {
-            recovery.is_reading |= matches!(step, Step::Read);
-            recovery.adoption = Some(adoption);
-        }
-        Ok(())
-    }
-
-    /// Replies have come to commands of a file.
-    pub(crate) fn command_is_answered(&mut self, out: &mut Effects) {
-        // While one begins it looks itself.
-        let adoption = self.recovery.as_mut().and_then(|recovery| recovery.adoption.take());
-        let Some(mut adoption) = adoption else { return };
-        adoption.waits = false;
-        if let Err(wrong) = self.hear_adopted(&mut adoption) {
-            return self.log_is_wrong(wrong, out);
-        }
-        if let Some(recovery) = &mut self.recovery {
-            recovery.adoption = Some(adoption);
-        }
-    }
-
-    /// A file of Redis's was read to its end: how much of it counts goes into the manifest.
-    fn end_commands(
-        &mut self,
-        adoption: &Adoption,
-        end: u64,
-        torn: u64,
-        now: Now,
-        out: &mut Effects,
-    ) -> Result<(), Wrong> {
-        let path = self.data_path();
-        self.sessions.reader = None;
-        self.node.links.forget(READER);
-        let accepts = self.node.settings.aof_load_truncated;
-        let Some(recovery) = &mut self.recovery else { return Ok(()) };
-        let Some((place, mut file)) = recovery.data.take() else { return Ok(()) };
-        if let Some(size) = file.size.filter(|size| torn > 0 || end < *size) {
-            return Err((path, format!("only {end} of its {size} bytes are whole")));
-        }
-        let is_last = match place {
-            Place::Base => recovery.manifest.generations.is_empty(),
-            Place::Generation(at) => at + 1 == recovery.manifest.generations.len(),
-        };
-        if torn > 0 && !is_last {
-            let why = format!("from byte {end} on it has no whole command, and it is not the last file");
-            return Err((path, why));
-        }
-        if torn > 0 && !accepts {
-            let why =
-                format!("from byte {end} on it has no whole command or transaction (`aof-load-truncated`)");
-            return Err((path, why));
-        }
-        if torn > 0 {
-            let text = format!(
-                "{path}: from byte {end} on, its last {torn} bytes are no whole command or transaction and are left out."
-            );
-            out.push(Effect::Log { level: LogLevel::Warning, text });
-        }
-        adoption.note_size(end, torn, &mut file);
-        recovery.to_sync.push(path);
-        recovery.lines_read += adoption.commands;
-        match place {
-            Place::Base => {
-                self.node.status.base_bytes = end;
-                if let Some((named, _)) = &mut recovery.manifest.base {
-                    *named = file;
-                }
-            }
-            Place::Generation(at) => {
-                recovery.manifest.generations[at].commands = Some(file);
-                recovery.counted.push(Vec::new());
-                recovery.at += 1;
-            }
-        }
-        self.next_generation(now, out)
-    }
-
     /// Begins to look at the logs of the next generation, or ends.
-    fn next_generation(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
+    pub(super) fn next_generation(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
         let directory = self.node.log_directory();
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let Some(generation) = recovery.generation() else {
