@@ -199,6 +199,7 @@ impl Engine {
                 Place::There(core) => self.send_direct(&mut session, core, id, args, now, out),
                 Place::Several => self.run_several(&mut session, id, args, now, out),
             },
+            Run::Abroad(plan) => self.begin_abroad(&mut session, id, plan, args, now, out),
             Run::Exec => self.exec(&mut session, id, args, now, out),
             Run::Watch(_) => self.watch(&mut session, id, args, now, out),
             Run::Visit { shard, .. } => match shard(args, self.node.cores) {

@@ -13,6 +13,7 @@ use crate::block::Lent;
 use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
+use crate::errand::Errands;
 use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::eviction::room::BANK;
 use crate::files::Files;
@@ -108,6 +109,8 @@ pub struct Engine {
     pub(crate) loader: Option<Box<Loader>>,
     /// The log that it reads back.
     pub(crate) recovery: Option<Box<Recovery>>,
+    /// What transactions of this core ask other servers.
+    pub(crate) errands: Errands,
 }
 
 impl Engine {
@@ -141,6 +144,7 @@ impl Engine {
             keeper: Keeper::default(),
             loader: None,
             recovery: None,
+            errands: Errands::default(),
         }
     }
 
@@ -171,6 +175,7 @@ impl Engine {
             Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
             Event::LogWritten { bytes, failure } => self.log_written(now, bytes, failure, out),
             Event::Asked => self.asked_to_stop(out),
+            Event::Heard { link, news } => self.heard_abroad(link, news, now, out),
             Event::Start => self.start(now, out),
             Event::Stop => self.stop(now, out),
         }
@@ -247,6 +252,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
+        next = next.min(self.errands.deadline());
         next = next.min(self.next_look()).min(self.next_log_deadline()).min(self.next_of_timetable());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
@@ -648,6 +654,7 @@ impl Engine {
         if now.mono >= self.next_cron {
             self.cron(now, out);
         }
+        self.time_out_errands(now, out);
         self.look_at_changes(now, out);
         self.look_at_timetable(now, out);
         self.end_mark_waits(now, out);

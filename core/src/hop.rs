@@ -151,6 +151,7 @@ fn all_steps(plan: &Plan, cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>
             Next::Failed(failure) => return Err(failure),
             Next::Wait => return Ok(false),
             Next::Step(next) => orders = next,
+            Next::Ask(_) => unreachable!("who asks others is a transaction"),
         }
         step += 1;
         orders.iter_mut().for_each(|order| order.step = step);

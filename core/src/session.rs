@@ -49,6 +49,8 @@ pub enum Hold {
     Order,
     /// It is far ahead of reading its replies.
     Output,
+    /// As many transactions as may are asking other servers.
+    Errand,
     /// CLIENT PAUSE.
     Pause,
     /// DEBUG SLEEP, until this moment.

@@ -200,7 +200,8 @@ fn use_of(args: Args<'_>) -> Result<Use, String> {
         _ => return Err(format!("a command is not known: {}", name())),
     };
     let row = id.row();
-    let is_of_keys = row.flags.has(Flags::WRITE) || row.flags.has(Flags::READONLY);
+    let is_of_keys =
+        !matches!(row.run, Run::Abroad(_)) && (row.flags.has(Flags::WRITE) || row.flags.has(Flags::READONLY));
     let is_of_groups = matches!(row.run, Run::Exec)
         || row.group == Group::Transactions && row.flags.has(Flags::AT_ONCE)
         || is_select(id);

@@ -41,6 +41,7 @@ mod list_edit;
 mod list_move;
 mod list_read;
 mod memory;
+mod migrate;
 mod module;
 mod monitor;
 mod object;
@@ -112,6 +113,7 @@ const FAMILIES: &[&[Command]] = &[
     sets_walk::COMMANDS,
     sets_across::COMMANDS,
     generic::COMMANDS,
+    migrate::COMMANDS,
     expire::COMMANDS,
     dump::COMMANDS,
     scan::COMMANDS,

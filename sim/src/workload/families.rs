@@ -174,6 +174,12 @@ pub const ALL: &[Family] = &[
         weight: 2,
         draw: |author, client| Saying::Deed(Deed::Say { client, words: author.snapshot() }),
     },
+    Family {
+        name: "keys that leave",
+        worlds: 300,
+        weight: 6,
+        draw: |author, _| Saying::One(author.migrate()),
+    },
 ];
 
 /// Which families a world has, one bit each.
