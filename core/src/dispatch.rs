@@ -4,6 +4,7 @@
 
 use smallvec::SmallVec;
 
+use crate::aof::adopt::READER;
 use crate::args::{Args, Packed};
 use crate::command::row::{Command, Flags, Group, Run};
 use crate::command::table::{self, CommandId, Found};
@@ -198,6 +199,7 @@ impl Engine {
                 Place::There(core) => self.send_direct(&mut session, core, id, args, now, out),
                 Place::Several => self.run_several(&mut session, id, args, now, out),
             },
+            Run::Abroad(plan) => self.begin_abroad(&mut session, id, plan, args, now, out),
             Run::Exec => self.exec(&mut session, id, args, now, out),
             Run::Watch(_) => self.watch(&mut session, id, args, now, out),
             Run::Visit { shard, .. } => match shard(args, self.node.cores) {
@@ -594,7 +596,11 @@ impl Engine {
         now: Now,
         out: &mut Effects,
     ) {
-        if self.node.feed.is_watched() && !row.flags.has(Flags::SKIP_MONITOR) && !row.flags.has(Flags::ADMIN)
+        let is_client = session.conn != READER;
+        if self.node.feed.is_watched()
+            && is_client
+            && !row.flags.has(Flags::SKIP_MONITOR)
+            && !row.flags.has(Flags::ADMIN)
         {
             let line = monitor_line(session, args, now.unix_micros, session.database);
             self.node.feed.push(&line);

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::ahead::{AHEAD_MAX, Ahead};
+use crate::aof::adopt::READER;
 use crate::aof::pen::LogFlush;
 use crate::aof::recover::Recovery;
 use crate::args::Span;
@@ -12,6 +13,7 @@ use crate::block::Lent;
 use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
+use crate::errand::Errands;
 use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::eviction::room::BANK;
 use crate::files::Files;
@@ -107,6 +109,8 @@ pub struct Engine {
     pub(crate) loader: Option<Box<Loader>>,
     /// The log that it reads back.
     pub(crate) recovery: Option<Box<Recovery>>,
+    /// What transactions of this core ask other servers.
+    pub(crate) errands: Errands,
 }
 
 impl Engine {
@@ -140,6 +144,7 @@ impl Engine {
             keeper: Keeper::default(),
             loader: None,
             recovery: None,
+            errands: Errands::default(),
         }
     }
 
@@ -170,6 +175,7 @@ impl Engine {
             Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
             Event::LogWritten { bytes, failure } => self.log_written(now, bytes, failure, out),
             Event::Asked => self.asked_to_stop(out),
+            Event::Heard { link, news } => self.heard_abroad(link, news, now, out),
             Event::Start => self.start(now, out),
             Event::Stop => self.stop(now, out),
         }
@@ -246,14 +252,15 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        next = next.min(self.next_look()).min(self.next_log_deadline());
+        next = next.min(self.errands.deadline());
+        next = next.min(self.next_look()).min(self.next_log_deadline()).min(self.next_of_timetable());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
         }
         if let Some(due) = self.flush_at() {
             next = next.min(node.now.mono.after_millis(due.0.saturating_sub(node.now.unix().0)));
         }
-        let sweeps = node.shard.active_expire && node.pause.is_none();
+        let sweeps = node.may_sweep();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
             next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
@@ -545,6 +552,9 @@ impl Engine {
 
     /// After anything has happened to a client: tells the driver what follows.
     pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
+        if conn == READER {
+            return self.command_is_answered(out);
+        }
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let (now_bytes, before) = session.recount();
         self.node.client_bytes = self.node.client_bytes + now_bytes - before;
@@ -644,15 +654,16 @@ impl Engine {
         if now.mono >= self.next_cron {
             self.cron(now, out);
         }
+        self.time_out_errands(now, out);
         self.look_at_changes(now, out);
+        self.look_at_timetable(now, out);
         self.end_mark_waits(now, out);
         self.judge_log(now);
         if self.stopping.is_some_and(|until| until <= now.mono) {
             let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
             self.end_all(&conns, Closing::Now, now, out);
         }
-        // As in Redis: while clients are paused nothing changes by itself.
-        if self.node.shard.active_expire && self.node.pause.is_none() && self.next_sweep <= now.mono {
+        if self.node.may_sweep() && self.next_sweep <= now.mono {
             self.next_sweep = now.mono.after_millis(limits::SWEEP_PAUSE_MILLIS);
             self.sweep(now, limits::SWEEP_STEPS);
         }
@@ -761,7 +772,7 @@ pub(crate) fn release(session: &mut Session, out: &mut Effects) {
     session.hold = None;
     session.read_paused = false;
     session.again = true;
-    if planted("a resumed client is not fed again") {
+    if planted("a resumed client is not fed again") || session.conn == READER {
         return;
     }
     out.push(Effect::ResumeRead { conn: session.conn });

@@ -15,6 +15,7 @@ pub mod directs;
 mod dispatch;
 pub mod doorbell;
 pub mod engine;
+pub mod errand;
 pub mod event;
 pub mod eviction;
 mod exec;

@@ -291,8 +291,17 @@ impl Node {
             instants: Vec::new(),
             journal: None,
         };
+        // Who went while a log was written is told by the log.
+        node.shard.judge_nothing(node.status.is_loading && node.settings.appendonly);
         node.settings_changed();
         node
+    }
+
+    /// True if keys may go because their time has come: as in Redis not while clients are paused, nor while what follows in a log may give them
+    /// another.
+    #[inline]
+    pub(crate) fn may_sweep(&self) -> bool {
+        self.shard.active_expire && self.pause.is_none() && !self.status.is_loading
     }
 
     /// Derives again what follows from the settings.

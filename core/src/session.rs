@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+use crate::aof::adopt::READER;
 use crate::block::Blocked;
 use crate::command::CommandId;
 use crate::config::OutputLimit;
@@ -48,6 +49,8 @@ pub enum Hold {
     Order,
     /// It is far ahead of reading its replies.
     Output,
+    /// As many transactions as may are asking other servers.
+    Errand,
     /// CLIENT PAUSE.
     Pause,
     /// DEBUG SLEEP, until this moment.
@@ -412,6 +415,8 @@ impl Session {
 pub struct Sessions {
     places: Vec<Option<Box<Session>>>,
     len: usize,
+    /// In whose name the commands of a file run: it counts for nobody, and no driver knows it.
+    pub(crate) reader: Option<Box<Session>>,
 }
 
 impl Sessions {
@@ -438,6 +443,9 @@ impl Sessions {
 
     /// The client of a connection.
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        if conn == READER {
+            return self.reader.as_deref_mut();
+        }
         let session = self.places.get_mut(conn.index as usize)?.as_deref_mut();
         session.filter(|s| s.conn == conn || planted("a late answer reaches a connection that came later"))
     }
@@ -445,6 +453,9 @@ impl Sessions {
     /// Takes a client out, to work on it beside everything else.
     #[inline]
     pub fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        if conn == READER {
+            return self.reader.take();
+        }
         let place = self.places.get_mut(conn.index as usize)?;
         if place.as_ref()?.conn != conn {
             return None;
@@ -455,6 +466,10 @@ impl Sessions {
     /// Puts it back.
     #[inline]
     pub fn put_back(&mut self, session: Box<Session>) {
+        if session.conn == READER {
+            self.reader = Some(session);
+            return;
+        }
         let index = session.conn.index as usize;
         self.places[index] = Some(session);
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::engine::{Engine, EngineConfig};
+use crate::errand::LinkNews;
 use crate::event::{
     ConnId, CoreId, DiskOutcome, DiskRequest, Door, Effect, Effects, Event, OperationId, Origin, Peer,
 };
@@ -276,6 +277,26 @@ impl World {
         found
     }
 
+    /// The connection that was asked for last: to whom, and what is said.
+    pub(crate) fn dialed(&mut self) -> Option<(String, Vec<u8>)> {
+        self.kept.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::Dial { host, port, bytes, .. } => Some((format!("{host}:{port}"), bytes.clone())),
+            _ => None,
+        })
+    }
+
+    /// Something happens on the oldest connection that is still there.
+    pub(crate) fn answer(&mut self, news: LinkNews) {
+        let links = self.kept.iter().filter_map(|(core, effect)| match effect {
+            Effect::Dial { link, .. } => Some((*core, *link)),
+            _ => None,
+        });
+        let first = links.into_iter().next();
+        if let Some((core, link)) = first {
+            self.give(core, Event::Heard { link, news });
+        }
+    }
+
     /// Ends an operation on files.
     pub(crate) fn end_disk(&mut self, core: CoreId, operation: OperationId, outcome: DiskOutcome) {
         self.give(core, Event::Disk { operation, outcome });
@@ -359,6 +380,11 @@ impl World {
             }
             Effect::Send { to, message } => {
                 self.handle(to, Event::Message { from: core, message });
+            }
+            Effect::HangUp { link: over } => {
+                let is_other =
+                    |effect: &Effect| !matches!(effect, Effect::Dial { link, .. } if *link == over);
+                self.kept.retain(|(on, effect)| *on != core || is_other(effect));
             }
             other => self.kept.push((core, other)),
         }

@@ -80,6 +80,8 @@ mod planted {
         "a key that is gone is not written down",
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",
+        "a key that leaves is removed before it is taken",
+        "keys that leave are not held",
         "the manifest names a snapshot that is not published",
         "a stamp names any state of its item",
         "a stamp outlives a change of its item",

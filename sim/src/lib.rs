@@ -29,6 +29,7 @@
 //! See [`check`]. The reference is code of its own ([`reference`]), the decoder of replies too ([`decoder`]). What a set of worlds must
 //! have met to be worth something stands in [`sometimes`]; faults planted to see whether they are found, in [`canary`].
 
+pub mod abroad;
 pub mod canary;
 pub mod check;
 pub mod client;

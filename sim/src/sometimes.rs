@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 101] = [
+pub const ALL: [&str; 102] = [
     "everything was there after a restart",
     "everything was there after a loss of power",
     "the world ended in the middle of a transaction",
@@ -80,6 +80,7 @@ pub const ALL: [&str; 101] = [
     "an EXEC served who waited",
     "a RENAME served who waited",
     "a COPY served who waited",
+    "a server outside was asked",
     "a MOVE served who waited",
     "a SWAPDB served who waited",
     "an LMOVE served who waited",

@@ -2,6 +2,7 @@
 
 use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Run};
+use super::table::CommandId;
 use crate::args::Args;
 use crate::node::Local;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
@@ -9,6 +10,11 @@ use crate::session::{Closing, ReplyMode, Session};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST);
 const ROW: Command = Command { group: Group::Connection, ..Command::DEFAULT };
+
+/// True for the command that chooses a database.
+pub fn is_select(id: CommandId) -> bool {
+    id.row().name == "select"
+}
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[

@@ -176,6 +176,12 @@ pub const ALL: &[Family] = &[
     },
     // Of worlds that are about nothing else.
     Family { name: "a crowd", worlds: 0, weight: 60, draw: |author, client| author.crowd(client) },
+    Family {
+        name: "keys that leave",
+        worlds: 300,
+        weight: 6,
+        draw: |author, _| Saying::One(author.migrate()),
+    },
 ];
 
 /// Which families a world has, one bit each.
