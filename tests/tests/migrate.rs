@@ -92,7 +92,7 @@ fn errors_are_those_of_redis() {
         format!("MIGRATE 127.0.0.1 {port} a 0 5000 AUTH secret"),
         format!("MIGRATE 127.0.0.1 {port} a 99 5000 AUTH secret"),
         format!("MIGRATE 127.0.0.1 {closed} a 0 5000"),
-        format!("MIGRATE 127.0.0.1 0 a 0 5000"),
+        "MIGRATE 127.0.0.1 0 a 0 5000".to_string(),
         format!("MIGRATE 127.0.0.1 {port} a 0 5000 REPLACE COPY AUTH2 user word"),
         format!("MIGRATE 127.0.0.1 {port} a 0 5000 AUTH"),
         format!("MIGRATE 127.0.0.1 {port} a 0 5000 AUTH2 user"),

@@ -336,6 +336,14 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
     let text = String::from_utf8(whole.clone()).expect("here it is text");
     let manifest = directory.join("appendonlydir/appendonly.aof.manifest");
     let named = std::fs::read(&manifest).expect("a manifest");
+    let base = directory.join("appendonlydir/appendonly.aof.1.base.rdb");
+    let snapshot = std::fs::read(&base).expect("a base");
+    // Who has started on it may have turned to its own form already.
+    let restore = |bytes: &[u8]| {
+        std::fs::write(&base, &snapshot).expect("written");
+        std::fs::write(&log, bytes).expect("written");
+        std::fs::write(&manifest, &named).expect("written");
+    };
     let (group, tail) =
         (text.find("*1\r\n$5\r\nMULTI").expect("MULTI"), text.rfind("*3\r\n").expect("SET tail"));
     let exec = text.find("*1\r\n$4\r\nEXEC").expect("EXEC");
@@ -347,8 +355,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
         (exec, group, 1),
         (group + 3, group, 1),
     ] {
-        std::fs::write(&log, &whole[..cut]).expect("written");
-        std::fs::write(&manifest, &named).expect("written");
+        restore(&whole[..cut]);
         if cut != counts {
             let said = refusal(&directory, &["--aof-load-truncated", "no"]);
             assert!(said.contains("appendonly.aof.1.incr.aof"), "{said}");
@@ -367,8 +374,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
     for (at, byte) in [(group, b'+'), (exec + 4, b'!'), (group + 5, b'9'), (tail + 4, b'%')] {
         let mut changed = whole.clone();
         changed[at] = byte;
-        std::fs::write(&log, &changed).expect("written");
-        std::fs::write(&manifest, &named).expect("written");
+        restore(&changed);
         let said = refusal(&directory, &[]);
         assert!(said.contains("appendonly.aof.1.incr.aof") && said.contains("at byte"), "{said}");
         assert_eq!(std::fs::read(&log).expect("it stays"), changed, "the file is left alone");
