@@ -594,7 +594,9 @@ impl Engine {
         now: Now,
         out: &mut Effects,
     ) {
-        if self.node.feed.is_watched() && !row.flags.has(Flags::SKIP_MONITOR) && !row.flags.has(Flags::ADMIN)
+        if self.node.feed.is_monitored()
+            && !row.flags.has(Flags::SKIP_MONITOR)
+            && !row.flags.has(Flags::ADMIN)
         {
             let line = monitor_line(session, args, now.unix_micros, session.database);
             self.node.feed.push(&line);

@@ -126,7 +126,8 @@ impl Shard {
     /// Removes a key whose hash this is; whoever watches it sees it change.
     fn let_go(&mut self, number: u16, hash: KeyHash, spared: Spared<'_>) -> bool {
         let latest = self.judged();
-        let Shard { databases, victims, watches, waiters, counters, trash, changes, .. } = &mut *self;
+        let Shard { databases, victims, watches, waiters, counters, trash, changes, ledger, .. } =
+            &mut *self;
         let database = &mut databases[usize::from(number)];
         let Some(record) = database.find_hashed(hash) else { return false };
         if spared(number, record.key()) {
@@ -142,6 +143,7 @@ impl Shard {
             watches.expired(number, key.bytes);
         } else {
             counters.evicted += 1;
+            ledger.log.evicted(number, &record, latest);
             watches.changed(number, key.bytes);
             if let Some(told) = &mut victims.told {
                 told.push((number, key.bytes.to_vec()));
