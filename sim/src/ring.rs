@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use darter_core::feed::Topics;
 use darter_core::limits::ring_places;
 use darter_core::message::Message;
 
@@ -80,6 +79,8 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use darter_core::feed::Topics;
+
     use super::*;
 
     #[test]

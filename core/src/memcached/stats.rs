@@ -189,7 +189,9 @@ pub(super) fn merge(
     parts: Vec<Part>,
     reply: &mut Reply<'_>,
 ) -> Outcome {
-    let all = sum(parts);
+    let mut all = sum(parts);
+    // Who asks comes last, as the client that came last does in memcached.
+    all.conns.sort_by_key(|(id, ..)| (*id == local.session.id.0, *id));
     let mut lines = Lines { args, tail: reply.tail() };
     match asked_for(args)[..] {
         [] => general(local, &all, &mut lines),
