@@ -596,9 +596,8 @@ impl Engine {
         now: Now,
         out: &mut Effects,
     ) {
-        let is_client = session.conn != READER;
-        if self.node.feed.is_watched()
-            && is_client
+        if self.node.feed.is_monitored()
+            && session.conn != READER
             && !row.flags.has(Flags::SKIP_MONITOR)
             && !row.flags.has(Flags::ADMIN)
         {

@@ -16,11 +16,13 @@ use crate::dispatch::Verdict;
 use crate::errand::Errands;
 use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::eviction::room::BANK;
+use crate::feed::Topics;
 use crate::files::Files;
 use crate::gather::Gather;
 use crate::hash::KeyHash;
 use crate::host::{Instruments, Process};
 use crate::limits;
+use crate::memcached::watch::Ending;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
@@ -367,6 +369,7 @@ impl Engine {
         let mut session = Session::new(conn, id, peer, now, authenticated);
         if door == Door::Memcached {
             session.memcached = Some(Box::default());
+            self.node.shard.ledger.log.opened(&session);
         }
         self.node.statistics.connections += 1;
         if let Some(refusal) = refusal {
@@ -537,9 +540,7 @@ impl Engine {
             if !planted("close forgets the parked entry") {
                 self.node.links.forget(conn);
             }
-            if session.monitor {
-                self.node.feed.remove_monitor();
-            }
+            self.end_listening(&session);
             if !planted("close forgets what the client watches") {
                 self.node.unwatch(&mut session);
             }
@@ -562,7 +563,8 @@ impl Engine {
             return;
         }
         let class = self.node.settings.client_output_buffer_limit[0];
-        let monitor_is_behind = session.monitor && session.output_len() > limits::OUTPUT_HIGH;
+        let monitor_is_behind =
+            session.listens.meets(Topics::REQUESTS) && session.output_len() > limits::OUTPUT_HIGH;
         if session.is_over(class, now.mono) || monitor_is_behind {
             self.node.statistics.output_limit_disconnections += 1;
             out.push(Effect::Log {
@@ -597,6 +599,10 @@ impl Engine {
         let over = match session.hold {
             Some(Hold::Output) => session.output_len() <= limits::OUTPUT_LOW,
             Some(Hold::Order) => session.in_flight() == 0,
+            Some(Hold::Crawl) => {
+                let room = session.crawl.is_none() || session.output_len() <= limits::CRAWL_OUTPUT_MAX;
+                session.in_flight() == 0 && room
+            }
             Some(Hold::InFlight) => session.in_flight() <= limits::IN_FLIGHT_MAX / 2,
             _ => false,
         };
@@ -619,6 +625,9 @@ impl Engine {
             && let Some(report) = self.node.tend_budget()
         {
             out.push(Effect::Send { to: BANK, message: Message::Budget { report } });
+        }
+        if self.node.shard.ledger.log.has_lines() {
+            self.show_log(now, out);
         }
         if self.node.feed.has_news() {
             self.speak_feed(out);
@@ -698,10 +707,11 @@ impl Engine {
         let timeout = self.node.settings.timeout;
         let mut idle = Vec::new();
         let mut above = Vec::new();
-        for session in self.sessions.iter() {
+        for session in self.sessions.iter_mut() {
             let quiet = now.mono.millis_since(session.last_active) >= timeout.saturating_mul(1_000);
-            if timeout > 0 && quiet && !session.monitor && session.in_flight() == 0 && session.hold.is_none()
-            {
+            let is_idle = quiet && session.listens.is_empty() && session.in_flight() == 0;
+            if timeout > 0 && is_idle && session.hold.is_none() {
+                session.ending = Ending::Idle;
                 idle.push(session.conn);
             } else if session.above_soft_since.is_some() {
                 above.push(session.conn);

@@ -221,7 +221,7 @@ impl Engine {
     }
 
     fn show_all(&mut self, session: &Session, calls: &Calls, now: Now, out: &mut Effects) {
-        if !self.node.feed.is_watched() {
+        if !self.node.feed.is_monitored() {
             return;
         }
         let mut spans = Vec::new();

@@ -32,6 +32,7 @@ pub mod latency;
 pub mod limits;
 mod line;
 pub mod links;
+mod listen;
 pub mod memcached;
 pub mod message;
 pub mod mutant;

@@ -36,6 +36,12 @@ pub const ERRANDS_MAX: usize = 4;
 /// See [`OUTPUT_HIGH`].
 pub const OUTPUT_LOW: usize = OUTPUT_HIGH / 2;
 
+/// Unread output, bytes, above which a client that watches loses lines instead of getting them.
+pub const WATCHER_OUTPUT_MAX: usize = 256 << 10;
+
+/// Unread output, bytes, above which no further piece of a dump of all items is asked for.
+pub const CRAWL_OUTPUT_MAX: usize = 256 << 10;
+
 /// Unconsumed input, bytes, above which a client whose request waits is not read any more.
 pub const HELD_INPUT_MAX: usize = 64 << 10;
 

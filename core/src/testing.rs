@@ -35,6 +35,8 @@ struct Wire {
     /// Received by the client, not looked at.
     output: Vec<u8>,
     open: bool,
+    /// It reads nothing for now, and its output waits.
+    stalled: bool,
 }
 
 /// Cores and their clients.
@@ -164,7 +166,14 @@ impl World {
             descriptor: 8 + client.0 as i32,
         };
         let core = CoreId(core);
-        self.wires.push(Wire { core, conn, input: Vec::new(), output: Vec::new(), open: true });
+        self.wires.push(Wire {
+            core,
+            conn,
+            input: Vec::new(),
+            output: Vec::new(),
+            open: true,
+            stalled: false,
+        });
         let clients = self.wires.iter().filter(|wire| wire.open).count();
         self.give(core, Event::Opened { conn, peer, clients, door });
         client
@@ -192,6 +201,16 @@ impl World {
             print(&mut rest, &mut lines);
         }
         lines.join("\n")
+    }
+
+    /// From now on a client reads nothing, or again everything that waits for it.
+    pub(crate) fn stall(&mut self, client: Client, stalled: bool) {
+        self.wires[client.0].stalled = stalled;
+        if !stalled {
+            let (core, conn) = (self.wires[client.0].core, self.wires[client.0].conn);
+            self.take_output(core, conn);
+            self.rest();
+        }
     }
 
     /// Sends bytes as they are.
@@ -392,7 +411,7 @@ impl World {
 
     fn take_output(&mut self, core: CoreId, conn: ConnId) {
         let wire = &mut self.wires[conn.index as usize];
-        if !wire.open {
+        if !wire.open || wire.stalled {
             return;
         }
         let before = wire.output.len();

@@ -236,10 +236,7 @@ fn greet(session: &Session, reply: &mut Reply<'_>) {
 
 fn reset(local: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let session = &mut *local.session;
-    if session.monitor {
-        session.monitor = false;
-        local.node.feed.remove_monitor();
-    }
+    local.node.unlisten(std::mem::take(&mut session.listens));
     session.queued = None;
     local.node.unwatch(session);
     session.name.clear();
