@@ -3,6 +3,7 @@
 //! It parses, executes and coordinates. It does not know clocks, sockets, files, threads or entropy: a driver
 //! hands it events and carries out its effects.
 
+mod admit;
 mod ahead;
 pub mod aof;
 pub mod args;
