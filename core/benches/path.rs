@@ -20,6 +20,7 @@ use std::time::Instant as Stopwatch;
 
 use darter_core::config::Settings;
 use darter_core::event::{ConnId, CoreId, Door, Effect, Effects, Event, Origin, Peer};
+use darter_core::eviction::policy::Policy;
 use darter_core::host::{Instruments, Process};
 use darter_core::message::Message;
 use darter_core::time::{Instant, Now};
@@ -30,6 +31,9 @@ use darter_core::{Engine, EngineConfig, limits};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: u64 = 10_000;
+/// Keys of workloads that evict, and bytes for about two thirds of them.
+const WIDE_KEYS: u64 = 60_000;
+const WIDE_BYTES: u64 = 4 << 20;
 
 /// What is measured.
 struct Workload {
@@ -39,6 +43,8 @@ struct Workload {
     clients: usize,
     /// Requests in a batch.
     depth: usize,
+    /// Under this policy there is room for about two thirds of what is stored.
+    evicts: Option<Policy>,
     /// Writes the request with this number.
     request: fn(&mut Vec<u8>, &mut Numbers, &Cores),
 }
@@ -49,6 +55,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 1,
         clients: 1,
         depth: 1,
+        evicts: None,
         request: |out, n, _| words(out, &["GET", &n.key()]),
     },
     Workload {
@@ -56,6 +63,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 1,
         clients: 1,
         depth: 1,
+        evicts: None,
         request: |out, n, _| words(out, &["SET", &n.key(), VALUE]),
     },
     Workload {
@@ -63,6 +71,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 1,
         clients: 50,
         depth: 30,
+        evicts: None,
         request: |out, n, _| words(out, &["GET", &n.key()]),
     },
     Workload {
@@ -70,13 +79,19 @@ const WORKLOADS: &[Workload] = &[
         cores: 1,
         clients: 50,
         depth: 30,
+        evicts: None,
         request: |out, n, _| words(out, &["SET", &n.key(), VALUE]),
     },
+    wide("set-wide", None),
+    wide("set-evict-lru", Some(Policy::AllKeysLru)),
+    wide("set-evict-lfu", Some(Policy::AllKeysLfu)),
+    wide("set-evict-sieve", Some(Policy::AllKeysSieve)),
     Workload {
         name: "incr-deep",
         cores: 1,
         clients: 50,
         depth: 30,
+        evicts: None,
         request: |out, n, _| words(out, &["INCR", &n.counter()]),
     },
     Workload {
@@ -84,6 +99,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 1,
         clients: 50,
         depth: 1,
+        evicts: None,
         request: |out, n, _| many(out, n, "MGET", false),
     },
     Workload {
@@ -91,14 +107,23 @@ const WORKLOADS: &[Workload] = &[
         cores: 1,
         clients: 50,
         depth: 1,
+        evicts: None,
         request: |out, n, _| many(out, n, "MSET", true),
     },
-    Workload { name: "exec-deep", cores: 1, clients: 1, depth: 100, request: |out, n, _| exec(out, n) },
+    Workload {
+        name: "exec-deep",
+        cores: 1,
+        clients: 1,
+        depth: 100,
+        evicts: None,
+        request: |out, n, _| exec(out, n),
+    },
     Workload {
         name: "remote-get",
         cores: 2,
         clients: 1,
         depth: 1,
+        evicts: None,
         request: |out, n, cores| words(out, &["GET", &cores.remote_key(n)]),
     },
     Workload {
@@ -106,6 +131,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 2,
         clients: 50,
         depth: 30,
+        evicts: None,
         request: |out, n, cores| words(out, &["GET", &cores.remote_key(n)]),
     },
     Workload {
@@ -113,6 +139,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 2,
         clients: 50,
         depth: 30,
+        evicts: None,
         request: |out, n, cores| words(out, &["SET", &cores.remote_key(n), VALUE]),
     },
     Workload {
@@ -120,6 +147,7 @@ const WORKLOADS: &[Workload] = &[
         cores: 2,
         clients: 50,
         depth: 1,
+        evicts: None,
         request: |out, n, _| many(out, n, "MGET", false),
     },
     Workload {
@@ -127,17 +155,33 @@ const WORKLOADS: &[Workload] = &[
         cores: 2,
         clients: 50,
         depth: 1,
+        evicts: None,
         request: |out, n, _| many(out, n, "MSET", true),
     },
-    Workload { name: "spread-exec", cores: 2, clients: 1, depth: 1, request: |out, n, _| exec(out, n) },
+    Workload {
+        name: "spread-exec",
+        cores: 2,
+        clients: 1,
+        depth: 1,
+        evicts: None,
+        request: |out, n, _| exec(out, n),
+    },
     Workload {
         name: "spread-exec-deep",
         cores: 2,
         clients: 1,
         depth: 100,
+        evicts: None,
         request: |out, n, _| exec(out, n),
     },
 ];
+
+/// SET of many keys, with room for all of them or for some.
+const fn wide(name: &'static str, evicts: Option<Policy>) -> Workload {
+    let request: fn(&mut Vec<u8>, &mut Numbers, &Cores) =
+        |out, n, _| words(out, &["SET", &n.wide_key(), VALUE]);
+    Workload { name, cores: 1, clients: 50, depth: 30, evicts, request }
+}
 
 const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 
@@ -177,6 +221,10 @@ impl Numbers {
         format!("key:{}", self.next() % KEYS)
     }
 
+    fn wide_key(&mut self) -> String {
+        format!("wide:{:05}", self.next() % WIDE_KEYS)
+    }
+
     fn counter(&mut self) -> String {
         format!("counter:{}", self.next() % KEYS)
     }
@@ -198,7 +246,11 @@ struct Cores {
 }
 
 impl Cores {
-    fn new(cores: u16, clients: usize) -> Cores {
+    fn new(cores: u16, clients: usize, evicts: Option<Policy>) -> Cores {
+        let mut settings = Settings::default();
+        if let Some(policy) = evicts {
+            (settings.maxmemory, settings.maxmemory_policy) = (WIDE_BYTES, policy);
+        }
         let engine = |core: u16| {
             Engine::new(EngineConfig {
                 core: CoreId(core),
@@ -206,7 +258,7 @@ impl Cores {
                 credits: limits::credits(cores),
                 hash_seeds: [1, 2, 3, 4],
                 random_seed: [core as u8; 32],
-                settings: Settings::default(),
+                settings: settings.clone(),
                 process: Arc::new(Process::default()),
                 instruments: Instruments::still(),
                 load: None,
@@ -323,12 +375,17 @@ fn conn(index: usize) -> ConnId {
 /// Fills the store, then does at least so many operations; nanoseconds each.
 fn run(workload: &Workload, operations: usize) -> f64 {
     const TURNS: usize = 20;
-    let mut cores = Cores::new(workload.cores, workload.clients);
+    let mut cores = Cores::new(workload.cores, workload.clients, workload.evicts);
     let mut numbers = Numbers(7);
-    for n in 0..KEYS {
+    for n in 0..if workload.evicts.is_some() { 0 } else { KEYS } {
         let mut bytes = Vec::new();
         words(&mut bytes, &["SET", &format!("key:{n}"), VALUE]);
         words(&mut bytes, &["SET", &format!("counter:{n}"), "10"]);
+        cores.run(&[bytes]);
+    }
+    for n in 0..if workload.name.contains("wide") || workload.evicts.is_some() { WIDE_KEYS } else { 0 } {
+        let mut bytes = Vec::new();
+        words(&mut bytes, &["SET", &format!("wide:{n:05}"), VALUE]);
         cores.run(&[bytes]);
     }
     let batch = |numbers: &mut Numbers, cores: &Cores| {

@@ -11,7 +11,7 @@ impl Engine {
     pub fn digest(&self, hasher: &mut impl Hasher) {
         let node = &self.node;
         (&node.links, &node.feed, node.pause, node.asleep_until).hash(hasher);
-        (&self.gathers, &self.sleepers, self.stopping).hash(hasher);
+        (&self.gathers, &self.sleepers, self.stopping, &self.errands).hash(hasher);
         (&node.queue, &self.transactions, &self.own_answers).hash(hasher);
         (&node.unwatched, &node.late_rounds, &node.leaving).hash(hasher);
         (&node.shard.watches, &node.shard.waiters, &self.tries_later).hash(hasher);

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::ahead::{AHEAD_MAX, Ahead};
+use crate::aof::adopt::READER;
 use crate::aof::pen::LogFlush;
 use crate::aof::recover::Recovery;
 use crate::args::Span;
@@ -12,13 +13,16 @@ use crate::block::Lent;
 use crate::config::Settings;
 use crate::directs::{Directs, Dones};
 use crate::dispatch::Verdict;
+use crate::errand::Errands;
 use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
 use crate::eviction::room::BANK;
+use crate::feed::Topics;
 use crate::files::Files;
 use crate::gather::Gather;
 use crate::hash::KeyHash;
 use crate::host::{Instruments, Process};
 use crate::limits;
+use crate::memcached::watch::Ending;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
@@ -107,6 +111,8 @@ pub struct Engine {
     pub(crate) loader: Option<Box<Loader>>,
     /// The log that it reads back.
     pub(crate) recovery: Option<Box<Recovery>>,
+    /// What transactions of this core ask other servers.
+    pub(crate) errands: Errands,
 }
 
 impl Engine {
@@ -140,6 +146,7 @@ impl Engine {
             keeper: Keeper::default(),
             loader: None,
             recovery: None,
+            errands: Errands::default(),
         }
     }
 
@@ -172,6 +179,7 @@ impl Engine {
             Event::Disk { operation, outcome } => self.disk(now, operation, outcome, out),
             Event::LogWritten { bytes, failure } => self.log_written(now, bytes, failure, out),
             Event::Asked => self.asked_to_stop(out),
+            Event::Heard { link, news } => self.heard_abroad(link, news, now, out),
             Event::Start => self.start(now, out),
             Event::Stop => self.stop(now, out),
         }
@@ -248,14 +256,15 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        next = next.min(self.next_look()).min(self.next_log_deadline());
+        next = next.min(self.errands.deadline());
+        next = next.min(self.next_look()).min(self.next_log_deadline()).min(self.next_of_timetable());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
         }
         if let Some(due) = self.flush_at() {
             next = next.min(node.now.mono.after_millis(due.0.saturating_sub(node.now.unix().0)));
         }
-        let sweeps = node.shard.active_expire && node.pause.is_none();
+        let sweeps = node.may_sweep();
         if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
             let wait = due.0.saturating_sub(node.now.unix().0);
             next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
@@ -362,6 +371,7 @@ impl Engine {
         let mut session = Session::new(conn, id, peer, now, authenticated);
         if door == Door::Memcached {
             session.memcached = Some(Box::default());
+            self.node.shard.ledger.log.opened(&session);
         }
         self.node.statistics.connections += 1;
         if let Some(refusal) = refusal {
@@ -532,9 +542,7 @@ impl Engine {
             if !planted("close forgets the parked entry") {
                 self.node.links.forget(conn);
             }
-            if session.monitor {
-                self.node.feed.remove_monitor();
-            }
+            self.end_listening(&session);
             if !planted("close forgets what the client watches") {
                 self.node.unwatch(&mut session);
             }
@@ -547,6 +555,9 @@ impl Engine {
 
     /// After anything has happened to a client: tells the driver what follows.
     pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
+        if conn == READER {
+            return self.command_is_answered(out);
+        }
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let (now_bytes, before) = session.recount();
         self.node.client_bytes = self.node.client_bytes + now_bytes - before;
@@ -554,7 +565,8 @@ impl Engine {
             return;
         }
         let class = self.node.settings.client_output_buffer_limit[0];
-        let monitor_is_behind = session.monitor && session.output_len() > limits::OUTPUT_HIGH;
+        let monitor_is_behind =
+            session.listens.meets(Topics::REQUESTS) && session.output_len() > limits::OUTPUT_HIGH;
         if session.is_over(class, now.mono) || monitor_is_behind {
             self.node.statistics.output_limit_disconnections += 1;
             out.push(Effect::Log {
@@ -589,6 +601,10 @@ impl Engine {
         let over = match session.hold {
             Some(Hold::Output) => session.output_len() <= limits::OUTPUT_LOW,
             Some(Hold::Order) => session.in_flight() == 0,
+            Some(Hold::Crawl) => {
+                let room = session.crawl.is_none() || session.output_len() <= limits::CRAWL_OUTPUT_MAX;
+                session.in_flight() == 0 && room
+            }
             Some(Hold::InFlight) => session.in_flight() <= limits::IN_FLIGHT_MAX / 2,
             _ => false,
         };
@@ -611,6 +627,9 @@ impl Engine {
             && let Some(report) = self.node.tend_budget()
         {
             out.push(Effect::Send { to: BANK, message: Message::Budget { report } });
+        }
+        if self.node.shard.ledger.log.has_lines() {
+            self.show_log(now, out);
         }
         if self.node.feed.has_news() {
             self.speak_feed(out);
@@ -646,15 +665,16 @@ impl Engine {
         if now.mono >= self.next_cron {
             self.cron(now, out);
         }
+        self.time_out_errands(now, out);
         self.look_at_changes(now, out);
+        self.look_at_timetable(now, out);
         self.end_mark_waits(now, out);
         self.judge_log(now);
         if self.stopping.is_some_and(|until| until <= now.mono) {
             let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
             self.end_all(&conns, Closing::Now, now, out);
         }
-        // As in Redis: while clients are paused nothing changes by itself.
-        if self.node.shard.active_expire && self.node.pause.is_none() && self.next_sweep <= now.mono {
+        if self.node.may_sweep() && self.next_sweep <= now.mono {
             self.next_sweep = now.mono.after_millis(limits::SWEEP_PAUSE_MILLIS);
             self.sweep(now, limits::SWEEP_STEPS);
         }
@@ -689,10 +709,11 @@ impl Engine {
         let timeout = self.node.settings.timeout;
         let mut idle = Vec::new();
         let mut above = Vec::new();
-        for session in self.sessions.iter() {
+        for session in self.sessions.iter_mut() {
             let quiet = now.mono.millis_since(session.last_active) >= timeout.saturating_mul(1_000);
-            if timeout > 0 && quiet && !session.monitor && session.in_flight() == 0 && session.hold.is_none()
-            {
+            let is_idle = quiet && session.listens.is_empty() && session.in_flight() == 0;
+            if timeout > 0 && is_idle && session.hold.is_none() {
+                session.ending = Ending::Idle;
                 idle.push(session.conn);
             } else if session.above_soft_since.is_some() {
                 above.push(session.conn);
@@ -763,7 +784,7 @@ pub(crate) fn release(session: &mut Session, out: &mut Effects) {
     session.hold = None;
     session.read_paused = false;
     session.again = true;
-    if planted("a resumed client is not fed again") {
+    if planted("a resumed client is not fed again") || session.conn == READER {
         return;
     }
     out.push(Effect::ResumeRead { conn: session.conn });

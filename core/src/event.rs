@@ -3,6 +3,7 @@
 //! A driver (the I/O layer, the simulator, a model) hands the engine one [`Event`] after another and carries out the
 //! [`Effect`]s. This page does not know which driver it is, and no rule of the store lives in a driver.
 
+use crate::errand::{LinkId, LinkNews};
 use crate::message::Message;
 use crate::mutant::planted;
 use crate::txn::queue::Ticket;
@@ -154,6 +155,13 @@ pub enum Event<'a> {
         /// Why not all, or why they are not durable; the operating system's words.
         failure: Option<String>,
     },
+    /// Something has happened on a connection that [`Effect::Dial`] has asked for; not after [`Effect::HangUp`].
+    Heard {
+        /// Which.
+        link: LinkId,
+        /// What.
+        news: LinkNews,
+    },
     /// The core begins: given once, before everything else, where there is something to be loaded.
     Start,
     /// The process is to stop: finish what has begun, flush, close, then [`Effect::Exit`]. Given to every core.
@@ -197,6 +205,25 @@ pub enum Effect {
         operation: OperationId,
         /// What to do.
         request: DiskRequest,
+    },
+    /// Connect to another server, say this, and tell what comes back by [`Event::Heard`], in order, until [`Effect::HangUp`]: a connection is made at
+    /// most once, or [`LinkNews::Ended`]. A driver may give up connecting or writing when nothing has happened for so long.
+    Dial {
+        /// Names the connection.
+        link: LinkId,
+        /// A name or an address.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// What is said.
+        bytes: Vec<u8>,
+        /// Milliseconds.
+        timeout_millis: u64,
+    },
+    /// End a connection that was dialed; it may have ended already.
+    HangUp {
+        /// Which.
+        link: LinkId,
     },
     /// Somebody asked for the process to stop: give [`Event::Stop`] to every core.
     Shutdown,

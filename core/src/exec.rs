@@ -50,7 +50,7 @@ impl Engine {
         out: &mut Effects,
     ) {
         let row = id.row();
-        let failure = if row.flags.has(Flags::NO_MULTI) {
+        let failure = if row.flags.has(Flags::NO_MULTI) || matches!(row.run, Run::Abroad(_)) {
             Some(NOT_ALLOWED)
         } else if row.flags.has(Flags::DENYOOM) && self.node.lacks_room(need_of(args)) {
             Some(Failure::OUT_OF_MEMORY)
@@ -221,7 +221,7 @@ impl Engine {
     }
 
     fn show_all(&mut self, session: &Session, calls: &Calls, now: Now, out: &mut Effects) {
-        if !self.node.feed.is_watched() {
+        if !self.node.feed.is_monitored() {
             return;
         }
         let mut spans = Vec::new();

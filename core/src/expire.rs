@@ -10,6 +10,8 @@ pub struct ExpiryClock {
     latest: UnixMillis,
     /// What runs now has judged by this before.
     pinned: Option<UnixMillis>,
+    /// Nothing is due.
+    stands: bool,
 }
 
 /// A wall clock that was set back by more than this is believed: keys would otherwise expire early until it has caught up.
@@ -18,7 +20,7 @@ const BELIEVED_STEP_BACK_MILLIS: u64 = 2_000;
 impl ExpiryClock {
     /// The latest instant that was judged by; of what has judged before, the instant of then.
     pub fn latest(self) -> UnixMillis {
-        self.pinned.unwrap_or(self.latest)
+        self.pinned.unwrap_or(if self.stands { UnixMillis(0) } else { self.latest })
     }
 
     /// The core has read its wall clock. Only that can take the shard back, and only far: an instant that travels may simply be late.
@@ -35,10 +37,23 @@ impl ExpiryClock {
         if let Some(pinned) = self.pinned {
             return pinned;
         }
+        if self.stands {
+            return UnixMillis(0);
+        }
         if planted("a shard judges by an earlier instant") || unix > self.latest {
             self.latest = unix;
         }
         self.latest
+    }
+
+    /// From now on nothing is due, or by the clock again.
+    pub fn stand(&mut self, stands: bool) {
+        self.stands = stands;
+    }
+
+    /// True while nothing is due.
+    pub fn is_standing(self) -> bool {
+        self.stands && self.pinned.is_none()
     }
 
     /// What runs until this is said again judges by this instant: a transaction of several steps sees no key's time come between

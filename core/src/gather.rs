@@ -5,16 +5,15 @@ use crate::command::row::Run;
 use crate::command::table::CommandId;
 use crate::dispatch::{Verdict, request};
 use crate::engine::{Engine, release};
-use crate::event::{ConnId, CoreId, Effect, Effects};
-use crate::feed::FeedWord;
+use crate::event::{CoreId, Effect, Effects};
 use crate::hash::KeyHash;
-use crate::message::{Message, MonitorLine, Request, Stamp, Token};
+use crate::message::{Message, Request, Stamp, Token};
 use crate::mutant::planted;
 use crate::node::{Applied, Asked, Local};
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Outcome, Reply, Resp};
-use crate::session::{ClientId, Closing, Hold, Session};
+use crate::session::{ClientId, Hold, Session};
 use crate::time::Now;
 use crate::txn::waiters::WaitId;
 
@@ -161,8 +160,8 @@ impl Engine {
                 out.push(Effect::Send { to: from, message: Message::Allowance { allowance } });
             }
             Message::Allowance { allowance } => self.node.allow(allowance),
-            Message::Watch { on } => {
-                self.node.feed.watched_by(from, on);
+            Message::Listen { topics } => {
+                self.node.hear_wish(from, topics);
                 out.push(Effect::Send { to: from, message: Message::Noted });
             }
             Message::Lines { lines } => {
@@ -278,38 +277,6 @@ impl Engine {
         {
             session.arrived(token.sequence, reply);
             self.settle(token.conn, now, out);
-        }
-    }
-
-    /// Shows a line to this core's monitors.
-    pub(crate) fn show_here(&mut self, line: &MonitorLine, now: Now, out: &mut Effects) {
-        if self.node.feed.monitors() == 0 {
-            return;
-        }
-        let mut shown: Vec<ConnId> = Vec::new();
-        for session in self.sessions.iter_mut().filter(|session| session.monitor) {
-            if session.closing == Closing::No {
-                session.reply_end().tail().extend_from_slice(&line.0);
-                shown.push(session.conn);
-            }
-        }
-        for conn in shown {
-            self.settle(conn, now, out);
-        }
-    }
-
-    /// Says to other cores what the feed has for them.
-    pub(crate) fn speak_feed(&mut self, out: &mut Effects) {
-        for core in (0..self.node.cores).map(CoreId).filter(|core| *core != self.node.core) {
-            if !self.node.feed.has_news_for(core) || !self.node.links.take(core) {
-                continue;
-            }
-            let message = match self.node.feed.next_word(core) {
-                Some(FeedWord::Watch(on)) => Message::Watch { on },
-                Some(FeedWord::Lines(lines)) => Message::Lines { lines },
-                None => unreachable!("there was news for this core"),
-            };
-            out.push(Effect::Send { to: core, message });
         }
     }
 }

@@ -50,7 +50,9 @@ impl Node {
     fn cx<'a>(&'a mut self, hop: &Hop<'_>, keys: &'a [KeyRef]) -> Cx<'a> {
         let Circumstances { client, no_touch, unix_micros, round, .. } = *hop.circumstances;
         let access = self.access_rule(no_touch, unix_micros);
-        let now = self.shard.judge(UnixMillis(unix_micros / 1_000));
+        let unix = UnixMillis(unix_micros / 1_000);
+        let now = self.shard.judge(unix);
+        let clock = if self.shard.judges_nothing() { unix } else { now };
         let row = hop.command.row();
         // What somebody else may hold is left alone; who changes a key has it for itself, unlike those that it only reads.
         let removes_due = self.queue.is_empty()
@@ -59,6 +61,7 @@ impl Node {
             shard: &mut self.shard,
             database: usize::from(hop.database),
             now,
+            clock,
             settings: &self.settings,
             keys,
             access,
@@ -149,6 +152,7 @@ fn all_steps(plan: &Plan, cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>
             Next::Failed(failure) => return Err(failure),
             Next::Wait => return Ok(false),
             Next::Step(next) => orders = next,
+            Next::Ask(_) => unreachable!("who asks others is a transaction"),
         }
         step += 1;
         orders.iter_mut().for_each(|order| order.step = step);

@@ -3,6 +3,7 @@
 //! It parses, executes and coordinates. It does not know clocks, sockets, files, threads or entropy: a driver
 //! hands it events and carries out its effects.
 
+mod admit;
 mod ahead;
 pub mod aof;
 pub mod args;
@@ -15,6 +16,7 @@ pub mod directs;
 mod dispatch;
 pub mod doorbell;
 pub mod engine;
+pub mod errand;
 pub mod event;
 pub mod eviction;
 mod exec;
@@ -31,6 +33,7 @@ pub mod latency;
 pub mod limits;
 mod line;
 pub mod links;
+mod listen;
 pub mod memcached;
 pub mod message;
 pub mod mutant;

@@ -31,8 +31,16 @@ pub const IN_FLIGHT_MAX: usize = 512;
 /// Unread output, bytes, above which a client's next request waits, and below which it is looked at again. A client may write a
 /// long pipeline before it reads, so this is generous; `client-output-buffer-limit` may close it earlier.
 pub const OUTPUT_HIGH: usize = 64 << 20;
+/// Transactions of a core that may ask other servers at one time: each holds a credit at each shard that takes part.
+pub const ERRANDS_MAX: usize = 4;
 /// See [`OUTPUT_HIGH`].
 pub const OUTPUT_LOW: usize = OUTPUT_HIGH / 2;
+
+/// Unread output, bytes, above which a client that watches loses lines instead of getting them.
+pub const WATCHER_OUTPUT_MAX: usize = 256 << 10;
+
+/// Unread output, bytes, above which no further piece of a dump of all items is asked for.
+pub const CRAWL_OUTPUT_MAX: usize = 256 << 10;
 
 /// Unconsumed input, bytes, above which a client whose request waits is not read any more.
 pub const HELD_INPUT_MAX: usize = 64 << 10;

@@ -8,6 +8,7 @@ use crate::command::CommandId;
 use crate::directs::{Directs, Dones};
 use crate::event::{ConnId, CoreId};
 use crate::eviction::budget::{Allowance, Report};
+use crate::feed::Topics;
 use crate::hash::KeyHash;
 use crate::part::Part;
 use crate::protocol::chunks::Chunks;
@@ -227,17 +228,17 @@ pub enum Message {
         /// What you may use.
         allowance: Allowance,
     },
-    /// Begin or end to send me what MONITOR shows. Answered by `Noted`.
-    Watch {
-        /// True to begin.
-        on: bool,
+    /// Send me lines about these topics from now on, and no others. Answered by `Noted`.
+    Listen {
+        /// What my clients listen to.
+        topics: Topics,
     },
-    /// Lines for my monitors, encoded. Answered by `Noted`.
+    /// Lines for your clients that listen, encoded. Answered by `Noted`.
     Lines {
         /// Whole lines.
-        lines: Vec<MonitorLine>,
+        lines: Vec<FeedLine>,
     },
-    /// Answers `Watch` and `Lines`.
+    /// Answers `Listen` and `Lines`.
     Noted,
     /// A word for the keeper of snapshots. Answered by `Numbered`, a part of a snapshot by `Stored`, else by `Received`.
     ToKeeper(Box<ToKeeper>),
@@ -257,9 +258,16 @@ pub enum Message {
     },
 }
 
-/// One command as MONITOR shows it.
+/// Something that clients listen to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MonitorLine(pub Vec<u8>);
+pub struct FeedLine {
+    /// What it is about.
+    pub topic: Topics,
+    /// The whole line.
+    pub text: Vec<u8>,
+    /// Lines that were left out before it.
+    pub left_out: u32,
+}
 
 impl Message {
     /// How many messages it answers, whose credits it gives back. A transaction's credits come back when it is released.

@@ -57,6 +57,8 @@ mod compiled {
         "a transaction ends before all have answered",
         "a transaction gives its credits back before its release",
         "a release is forgotten after a failed check",
+        "a key that leaves is removed before it is taken",
+        "keys that leave are not held",
         "a transaction barges past who waits",
         "a ticket goes before the directs of a lower one",
         "a direct waits at the tail",

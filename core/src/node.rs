@@ -11,12 +11,13 @@ use crate::event::{ConnId, CoreId, Effect, Effects, LogLevel};
 use crate::eviction::budget::{Bank, Budget};
 use crate::eviction::policy::Policy;
 use crate::eviction::room::Shortness;
-use crate::feed::Feed;
+use crate::feed::{Feed, Topics};
 use crate::hash::KeyHasher;
 use crate::host::{Instruments, Process};
 use crate::latency::LatencyMonitor;
 use crate::links::Links;
 use crate::memcached::stamp::Stamps;
+use crate::memcached::watch::Log;
 use crate::message::{Stamp, Token};
 use crate::protocol::reply::Resp;
 use crate::random::Random;
@@ -249,6 +250,7 @@ impl Node {
         shard_seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&random.draw().to_le_bytes()));
         let mut shard = Shard::new(hasher, config.settings.databases, Random::new(shard_seed));
         shard.ledger.stamps = Stamps::new(config.core.0, config.cores);
+        shard.ledger.log = Log::new(config.core.0, config.cores);
         let mut node = Node {
             core: config.core,
             cores: config.cores,
@@ -291,8 +293,17 @@ impl Node {
             instants: Vec::new(),
             journal: None,
         };
+        // Who went while a log was written is told by the log.
+        node.shard.judge_nothing(node.status.is_loading && node.settings.appendonly);
         node.settings_changed();
         node
+    }
+
+    /// True if keys may go because their time has come: as in Redis not while clients are paused, nor while what follows in a log may give them
+    /// another.
+    #[inline]
+    pub(crate) fn may_sweep(&self) -> bool {
+        self.shard.active_expire && self.pause.is_none() && !self.status.is_loading
     }
 
     /// Derives again what follows from the settings.
@@ -378,6 +389,24 @@ impl Node {
             !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
         };
         self.shard.expire_some(unix, steps, &spared)
+    }
+
+    /// A client of this core begins to listen.
+    pub fn listen(&mut self, topics: Topics) {
+        self.feed.add(topics);
+        self.shard.ledger.log.topics = self.feed.topics();
+    }
+
+    /// It ends.
+    pub fn unlisten(&mut self, topics: Topics) {
+        self.feed.remove(topics);
+        self.shard.ledger.log.topics = self.feed.topics();
+    }
+
+    /// Another core's clients listen to these topics.
+    pub fn hear_wish(&mut self, core: CoreId, topics: Topics) {
+        self.feed.wished_by(core, topics);
+        self.shard.ledger.log.topics = self.feed.topics();
     }
 
     /// A name for a new client, unlike that of any other on any core.

@@ -38,6 +38,13 @@ pub enum Part {
     Slow(Vec<SlowEntry>),
     /// Events of LATENCY.
     Latency(Vec<LatencyEvent>),
+    /// A piece of a dump of all items: its lines, and where the shard goes on unless it has given everything.
+    Crawled {
+        /// As the client gets them.
+        lines: Vec<u8>,
+        /// A place in the order of scans.
+        next: Option<u64>,
+    },
     /// Everything that memcached's `stats` shows of a core.
     Memcached(Box<Share>),
 }

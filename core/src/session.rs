@@ -5,11 +5,15 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+use crate::aof::adopt::READER;
 use crate::block::Blocked;
 use crate::command::CommandId;
 use crate::config::OutputLimit;
 use crate::event::{ConnId, CoreId, Peer};
+use crate::feed::Topics;
+use crate::memcached::crawl::Crawl;
 use crate::memcached::parser::Parser;
+use crate::memcached::watch::Ending;
 use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::outbox::Outbox;
@@ -48,10 +52,14 @@ pub enum Hold {
     Order,
     /// It is far ahead of reading its replies.
     Output,
+    /// As many transactions as may are asking other servers.
+    Errand,
     /// CLIENT PAUSE.
     Pause,
     /// DEBUG SLEEP, until this moment.
     Sleep(Instant),
+    /// A dump of all items is being answered.
+    Crawl,
 }
 
 /// How a connection ends.
@@ -116,8 +124,14 @@ pub struct Session {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
-    /// MONITOR.
-    pub monitor: bool,
+    /// What it listens to: requests after MONITOR, other topics after memcached's `watch`.
+    pub listens: Topics,
+    /// Lines of those that were left out since the last one, because it is slow.
+    pub left_out: u64,
+    /// What is left of a dump of all items that it has asked for.
+    pub(crate) crawl: Option<Box<Crawl>>,
+    /// Why its connection ends, if nobody else ends it.
+    pub(crate) ending: Ending,
     /// Understands its bytes.
     pub parser: RequestParser,
     /// The same if it speaks memcached's protocol.
@@ -189,7 +203,10 @@ impl Session {
             reply_mode: ReplyMode::On,
             no_evict: false,
             no_touch: false,
-            monitor: false,
+            listens: Topics::NONE,
+            left_out: 0,
+            crawl: None,
+            ending: Ending::default(),
             parser: RequestParser::default(),
             memcached: None,
             outbox: Outbox::default(),
@@ -388,12 +405,13 @@ impl Session {
     /// What decides how it goes on; not its clocks and counters, and not its parser, which follows from the bytes that the
     /// driver still holds.
     pub(crate) fn digest(&self, hasher: &mut impl Hasher) {
-        (self.conn, self.resp, self.database, self.authenticated, self.reply_mode, self.monitor).hash(hasher);
+        (self.conn, self.resp, self.database, self.authenticated, self.reply_mode, self.listens).hash(hasher);
         (self.hold, self.read_paused, self.again, self.ended, self.closing, self.close_said).hash(hasher);
         (&self.awaited, self.first_awaited).hash(hasher);
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
         self.awaits_from.hash(hasher);
         self.blocked.hash(hasher);
+        (self.left_out, &self.crawl).hash(hasher);
         self.parser.digest(hasher);
         if let Some(parser) = &self.memcached {
             parser.digest(hasher);
@@ -412,6 +430,8 @@ impl Session {
 pub struct Sessions {
     places: Vec<Option<Box<Session>>>,
     len: usize,
+    /// In whose name the commands of a file run: it counts for nobody, and no driver knows it.
+    pub(crate) reader: Option<Box<Session>>,
 }
 
 impl Sessions {
@@ -438,6 +458,9 @@ impl Sessions {
 
     /// The client of a connection.
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        if conn == READER {
+            return self.reader.as_deref_mut();
+        }
         let session = self.places.get_mut(conn.index as usize)?.as_deref_mut();
         session.filter(|s| s.conn == conn || planted("a late answer reaches a connection that came later"))
     }
@@ -445,6 +468,9 @@ impl Sessions {
     /// Takes a client out, to work on it beside everything else.
     #[inline]
     pub fn take(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        if conn == READER {
+            return self.reader.take();
+        }
         let place = self.places.get_mut(conn.index as usize)?;
         if place.as_ref()?.conn != conn {
             return None;
@@ -455,6 +481,10 @@ impl Sessions {
     /// Puts it back.
     #[inline]
     pub fn put_back(&mut self, session: Box<Session>) {
+        if session.conn == READER {
+            self.reader = Some(session);
+            return;
+        }
         let index = session.conn.index as usize;
         self.places[index] = Some(session);
     }

@@ -254,6 +254,17 @@ impl Shard {
         self.clock.read(unix);
     }
 
+    /// Until this is taken back nothing's time has come, but by an instant that is pinned.
+    pub(crate) fn judge_nothing(&mut self, is_so: bool) {
+        self.clock.stand(is_so);
+    }
+
+    /// See [`Shard::judge_nothing`].
+    #[inline]
+    pub(crate) fn judges_nothing(&self) -> bool {
+        self.clock.is_standing()
+    }
+
     /// Until this is said again expiry is judged by this instant.
     pub(crate) fn pin(&mut self, instant: Option<UnixMillis>) {
         self.clock.pin(instant);
@@ -348,8 +359,10 @@ pub struct Cx<'a> {
     pub(crate) shard: &'a mut Shard,
     /// The client's selected database.
     pub database: usize,
-    /// The instant by which expiry is judged, and from which relative deadlines count.
+    /// The instant by which expiry is judged.
     pub now: UnixMillis,
+    /// The instant of the command, from which relative deadlines count and which is noted down: the same, but while Redis's log is read.
+    pub clock: UnixMillis,
     /// What is configured.
     pub settings: &'a Settings,
     /// The command's keys.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::engine::{Engine, EngineConfig};
+use crate::errand::LinkNews;
 use crate::event::{
     ConnId, CoreId, DiskOutcome, DiskRequest, Door, Effect, Effects, Event, OperationId, Origin, Peer,
 };
@@ -34,6 +35,8 @@ struct Wire {
     /// Received by the client, not looked at.
     output: Vec<u8>,
     open: bool,
+    /// It reads nothing for now, and its output waits.
+    stalled: bool,
 }
 
 /// Cores and their clients.
@@ -163,7 +166,14 @@ impl World {
             descriptor: 8 + client.0 as i32,
         };
         let core = CoreId(core);
-        self.wires.push(Wire { core, conn, input: Vec::new(), output: Vec::new(), open: true });
+        self.wires.push(Wire {
+            core,
+            conn,
+            input: Vec::new(),
+            output: Vec::new(),
+            open: true,
+            stalled: false,
+        });
         let clients = self.wires.iter().filter(|wire| wire.open).count();
         self.give(core, Event::Opened { conn, peer, clients, door });
         client
@@ -191,6 +201,16 @@ impl World {
             print(&mut rest, &mut lines);
         }
         lines.join("\n")
+    }
+
+    /// From now on a client reads nothing, or again everything that waits for it.
+    pub(crate) fn stall(&mut self, client: Client, stalled: bool) {
+        self.wires[client.0].stalled = stalled;
+        if !stalled {
+            let (core, conn) = (self.wires[client.0].core, self.wires[client.0].conn);
+            self.take_output(core, conn);
+            self.rest();
+        }
     }
 
     /// Sends bytes as they are.
@@ -274,6 +294,26 @@ impl World {
             _ => true,
         });
         found
+    }
+
+    /// The connection that was asked for last: to whom, and what is said.
+    pub(crate) fn dialed(&mut self) -> Option<(String, Vec<u8>)> {
+        self.kept.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::Dial { host, port, bytes, .. } => Some((format!("{host}:{port}"), bytes.clone())),
+            _ => None,
+        })
+    }
+
+    /// Something happens on the oldest connection that is still there.
+    pub(crate) fn answer(&mut self, news: LinkNews) {
+        let links = self.kept.iter().filter_map(|(core, effect)| match effect {
+            Effect::Dial { link, .. } => Some((*core, *link)),
+            _ => None,
+        });
+        let first = links.into_iter().next();
+        if let Some((core, link)) = first {
+            self.give(core, Event::Heard { link, news });
+        }
     }
 
     /// Ends an operation on files.
@@ -360,13 +400,18 @@ impl World {
             Effect::Send { to, message } => {
                 self.handle(to, Event::Message { from: core, message });
             }
+            Effect::HangUp { link: over } => {
+                let is_other =
+                    |effect: &Effect| !matches!(effect, Effect::Dial { link, .. } if *link == over);
+                self.kept.retain(|(on, effect)| *on != core || is_other(effect));
+            }
             other => self.kept.push((core, other)),
         }
     }
 
     fn take_output(&mut self, core: CoreId, conn: ConnId) {
         let wire = &mut self.wires[conn.index as usize];
-        if !wire.open {
+        if !wire.open || wire.stalled {
             return;
         }
         let before = wire.output.len();

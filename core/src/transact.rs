@@ -46,6 +46,8 @@ pub(crate) struct Draft {
     pub(crate) waits: bool,
     /// The reply that is owed already.
     pub(crate) token: Option<Token>,
+    /// It may ask another server.
+    pub(crate) is_abroad: bool,
 }
 
 impl Draft {
@@ -235,6 +237,8 @@ impl Engine {
         transaction.takes = std::mem::take(&mut draft.takes);
         transaction.is_array = draft.is_array;
         transaction.waits = draft.waits;
+        transaction.is_abroad = draft.is_abroad;
+        self.errands.begun += usize::from(draft.is_abroad);
         transaction.calls = std::mem::take(&mut draft.calls);
         transaction.stages = std::mem::take(&mut draft.stages);
         let mut bodies = next_bodies(&mut transaction);
@@ -270,7 +274,26 @@ impl Engine {
             return;
         }
         let Some(mut transaction) = self.transactions.take(tx) else { return };
-        self.end_step(&mut transaction);
+        if matches!(transaction.stage, Some(Stage::Plan { .. })) {
+            let findings = transaction.take_findings();
+            self.end_step(&mut transaction, findings);
+        }
+        self.go_on(tx, transaction, now, out);
+    }
+
+    /// Another server has answered what a transaction has asked it.
+    pub(crate) fn asked_abroad(&mut self, tx: TxId, findings: Vec<Finding>, now: Now, out: &mut Effects) {
+        let Some(mut transaction) = self.transactions.take(tx) else { return };
+        self.end_step(&mut transaction, findings);
+        self.go_on(tx, transaction, now, out);
+    }
+
+    /// What follows when all that was to be heard has been.
+    fn go_on(&mut self, tx: TxId, mut transaction: Box<Transaction>, now: Now, out: &mut Effects) {
+        if let Some(errand) = transaction.errand.take() {
+            self.transactions.put_back(tx, transaction);
+            return self.ask_abroad(tx, *errand, now, out);
+        }
         while !transaction.touched {
             let bodies = next_bodies(&mut transaction);
             if transaction.stage.is_none() {
@@ -299,9 +322,8 @@ impl Engine {
     }
 
     /// All have answered: what follows from a plan's findings.
-    fn end_step(&mut self, transaction: &mut Transaction) {
+    fn end_step(&mut self, transaction: &mut Transaction, findings: Vec<Finding>) {
         let Some(Stage::Plan { call, take, owners }) = transaction.stage.clone() else { return };
-        let findings = transaction.take_findings();
         let mut spans = Vec::new();
         let (id, args) = transaction.calls.at(call, &mut spans);
         let Some(plan) = id.command.row().plan() else {
@@ -338,6 +360,11 @@ impl Engine {
                 let bodies = places.map(wait).collect();
                 transaction.in_vain = true;
                 transaction.stages.push_front(Stage::Bodies(bodies));
+                return;
+            }
+            Next::Ask(errand) => {
+                transaction.step += 1;
+                transaction.errand = Some(errand);
                 return;
             }
             Next::Wait => reply = empty_reply(id.command, resp),
@@ -389,6 +416,9 @@ impl Engine {
             }
         }
         self.transactions.end(tx);
+        if transaction.is_abroad {
+            self.errand_is_over(out);
+        }
         self.node.note_applied(Applied::Ended { tx, refused: transaction.touched });
     }
 

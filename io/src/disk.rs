@@ -95,7 +95,7 @@ fn create(open: &Open, path: String, with_directory: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The file, if it was created or read before.
+/// The file, if it was created before.
 fn opened(open: &Open, path: &str) -> io::Result<Arc<File>> {
     lock(open).get(path).cloned().ok_or_else(|| io::Error::other("the file is not open"))
 }
@@ -113,15 +113,16 @@ fn publish(open: &Open, from: &str, to: &str) -> io::Result<()> {
     directory::sync(directory::of(Path::new(to)))
 }
 
-/// The file stays open until it was read to its end.
+/// The file stays open until it was read to its end; who reads on there, or from the beginning, opens it again.
 fn read_at(open: &Open, path: String, at: u64, len: usize) -> io::Result<Vec<u8>> {
-    let file = match at {
-        0 => {
+    let is_open = lock(open).get(&path).cloned().filter(|_| at > 0);
+    let file = match is_open {
+        Some(file) => file,
+        None => {
             let file = Arc::new(File::open(&path)?);
             lock(open).insert(path.clone(), Arc::clone(&file));
             file
         }
-        _ => opened(open, &path)?,
     };
     let (mut bytes, mut filled) = (vec![0; len], 0);
     while filled < len {

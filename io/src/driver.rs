@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use darter_core::aof::pen::LogFlush;
+use darter_core::errand::LinkNews;
 use darter_core::event::{CoreId, Door, Effect, Effects, Event, LogLevel};
 use darter_core::message::Message;
 use darter_core::time::{Instant, Now};
@@ -18,6 +19,7 @@ use crate::append::AppendFile;
 use crate::clients::{Clients, Turn};
 use crate::clock::Clock;
 use crate::commons::{Commons, Parcel};
+use crate::dialer::Dialer;
 use crate::disk::Disk;
 use crate::listener::{self, Acceptor, Listener};
 use crate::mesh::Mesh;
@@ -80,6 +82,8 @@ pub struct Driver {
     clock: Clock,
     now: Now,
     disk: Disk,
+    /// Connections to other servers, from the first on.
+    dialer: Option<Dialer>,
     log: AppendFile,
     parking: Parking,
     acceptor: Option<Acceptor>,
@@ -124,6 +128,7 @@ impl Driver {
             clock: parts.clock,
             now: Now::default(),
             disk: Disk::default(),
+            dialer: None,
             log: AppendFile::default(),
             parking,
             acceptor: None,
@@ -260,6 +265,7 @@ impl Driver {
                 }
             }
             Token::Timer => self.timer = Instant::NEVER,
+            Token::News => self.hear(),
             // The core did not hear: it may have exited, else it is called again.
             Token::Ring(core) if self.stop_by.is_none() => {
                 self.network.ring(self.commons.ring(core), core);
@@ -356,6 +362,21 @@ impl Driver {
                 let bell = self.parking.bell();
                 self.disk.begin(operation, request, move || bell.ring());
             }
+            Effect::Dial { link, host, port, bytes, timeout_millis } => {
+                let timeout = Duration::from_millis(timeout_millis);
+                match self.dialer() {
+                    Ok(dialer) => dialer.dial(link, host, port, bytes, timeout),
+                    Err(_) => {
+                        let event = Event::Heard { link, news: LinkNews::Ended };
+                        self.engine.handle(self.now, event, &mut self.effects);
+                    }
+                }
+            }
+            Effect::HangUp { link } => {
+                if let Some(dialer) = &self.dialer {
+                    dialer.hang_up(link);
+                }
+            }
             Effect::Shutdown => self.stop_all(),
             Effect::Fail { text } => {
                 self.commons.fail(text);
@@ -365,6 +386,27 @@ impl Driver {
             Effect::Log { level, text } => log(level, &text),
             Effect::LogThreshold(level) => (self.log_threshold)(level),
             Effect::Exit => self.exit(),
+        }
+    }
+
+    /// Who connects to other servers; made when it is first asked for.
+    fn dialer(&mut self) -> io::Result<Dialer> {
+        if let Some(dialer) = &self.dialer {
+            return Ok(dialer.clone());
+        }
+        let dialer = Dialer::new()?;
+        self.network.await_news(dialer.descriptor());
+        self.dialer = Some(dialer.clone());
+        Ok(dialer)
+    }
+
+    /// There is news of connections to other servers.
+    fn hear(&mut self) {
+        let Some(dialer) = &self.dialer else { return };
+        // Asked for before it is looked: nothing is missed.
+        self.network.await_news(dialer.descriptor());
+        for (link, news) in dialer.take_news() {
+            self.engine.handle(self.now, Event::Heard { link, news }, &mut self.effects);
         }
     }
 

@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod commons;
 mod connection;
+mod dialer;
 mod directory;
 mod disk;
 mod driver;

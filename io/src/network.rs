@@ -41,6 +41,8 @@ pub enum Token {
     Stop,
     /// A timer ran out.
     Timer,
+    /// A connection to another server has news.
+    News,
     /// Nobody waits for this.
     Ignored,
 }
@@ -57,6 +59,7 @@ impl Token {
             Token::Timer => (7, 0),
             Token::Ignored => (8, 0),
             Token::Fill(connection) => (9, connection),
+            Token::News => (10, 0),
         };
         kind << 32 | u64::from(value)
     }
@@ -72,6 +75,7 @@ impl Token {
             6 => Token::Stop,
             7 => Token::Timer,
             9 => Token::Fill(value),
+            10 => Token::News,
             _ => Token::Ignored,
         }
     }
@@ -133,6 +137,8 @@ pub struct Network {
     gathers_used: usize,
     /// Where the stop signal's count is read to.
     stop_count: *mut u64,
+    /// The same of the news of connections to other servers.
+    news_count: *mut u64,
     /// The timer's span, at a lasting address.
     timer: *mut Timespec,
 }
@@ -156,6 +162,7 @@ impl Network {
             gathers: Vec::new(),
             gathers_used: 0,
             stop_count: Box::leak(Box::new(0)),
+            news_count: Box::leak(Box::new(0)),
             timer: Box::leak(Box::new(Timespec::new())),
         })
     }
@@ -290,6 +297,12 @@ impl Network {
         self.push(entry.user_data(Token::Stop.bits()));
     }
 
+    /// Completes with [`Token::News`] when `bell`, an eventfd, is written.
+    pub fn await_news(&mut self, bell: RawFd) {
+        let entry = opcode::Read::new(Fd(bell), self.news_count.cast(), 8).build();
+        self.push(entry.user_data(Token::News.bits()));
+    }
+
     /// Completes with [`Token::Timer`] after `span`.
     pub fn arm_timer(&mut self, span: Duration) {
         // SAFETY: the place is leaked, so it lives; the kernel copies it when it takes a submission, and an older one that is
@@ -335,7 +348,7 @@ impl Network {
     /// Queues an operation; submits if there is no room.
     fn push(&mut self, entry: Entry) {
         // SAFETY: every address in an entry is valid until the operation completes or the kernel has copied what lies there:
-        // receive buffers, the stop count and the timer are never freed, gathers are kept until submitted, and the bytes to
+        // receive buffers, the counts of eventfds and the timer are never freed, gathers are kept until submitted, and the bytes to
         // send are promised by the caller of `send`.
         while unsafe { self.submissions.push(&entry) }.is_err() {
             self.enter(Wait::No);
@@ -385,7 +398,7 @@ mod tests {
     #[test]
     fn tokens_survive_the_way_through_the_kernel() {
         let all = [Token::Accept(7), Token::Receive(u32::MAX), Token::Send(0), Token::Ring(CoreId(9))];
-        let more = [Token::Woken, Token::Stop, Token::Timer, Token::Ignored];
+        let more = [Token::Woken, Token::Stop, Token::Timer, Token::News, Token::Ignored];
         for token in all.into_iter().chain(more) {
             assert_eq!(Token::of(token.bits()), token);
         }

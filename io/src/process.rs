@@ -269,7 +269,8 @@ mod tests {
         let start = Start {
             cores,
             placing,
-            settings: Settings::default(),
+            // Nothing is kept: where the tests run is the project.
+            settings: Settings { save: Vec::new(), ..Settings::default() },
             hash_seeds: [1, 2, 3, 4],
             random_seeds: (0..cores).map(|core| [core as u8; 32]).collect(),
             process: Arc::new(Process::default()),

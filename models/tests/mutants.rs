@@ -83,6 +83,8 @@ mod planted {
         "a key that is gone is not written down",
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",
+        "a key that leaves is removed before it is taken",
+        "keys that leave are not held",
         "the manifest names a snapshot that is not published",
         "a mark is written before all shards are held",
         "each log goes back to its own last mark",

@@ -31,6 +31,7 @@
 //! See [`check`]. The reference is code of its own ([`reference`]), the decoder of replies too ([`decoder`]). What a set of worlds must
 //! have met to be worth something stands in [`sometimes`]; faults planted to see whether they are found, in [`canary`].
 
+pub mod abroad;
 pub mod canary;
 pub mod check;
 pub mod client;
@@ -47,6 +48,7 @@ pub mod reboot;
 pub mod reference;
 pub mod ring;
 pub mod run;
+pub mod scale;
 mod seen;
 pub mod sometimes;
 pub mod swarm;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use darter_core::errand::{LinkId, LinkNews};
 use darter_core::event::{ConnId, CoreId, DiskOutcome, Effect, Effects, OperationId};
 use darter_core::host::{Instruments, Process};
 use darter_core::{Engine, EngineConfig};
@@ -42,6 +43,13 @@ pub enum Input {
         conn: ConnId,
         /// Bytes that have left.
         bytes: Option<usize>,
+    },
+    /// A server outside of the world has said something.
+    Heard {
+        /// On which connection.
+        link: LinkId,
+        /// What.
+        news: LinkNews,
     },
     /// An operation on files has ended.
     Disk {

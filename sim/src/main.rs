@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use darter_sim::canary::Canary;
 use darter_sim::plan::Plan;
 use darter_sim::run::{self, Detail};
+use darter_sim::scale;
 use darter_sim::sometimes::Sometimes;
 use darter_sim::swarm::Swarm;
 use darter_sim::workload;
@@ -22,6 +23,8 @@ darter-sim: seeded worlds of cores, clients and faults over the real engine
   --minimise          make a failing plan smaller and print it
   --canary NAME       plant a fault: nondeterminism, lost-reply, stale-read, late-expiry, reordered-replies,
                       early-silence, early-drain
+  --plant NAME        in a build with planted faults (docs/MUTANTS.md): one of them
+  --scale A,B,..      what so many cores would give, by measured costs of the steps of a turn
   --coverage          print which situations were met
   --verbose           print every event
 
@@ -38,6 +41,7 @@ struct Arguments {
     canary: Canary,
     coverage: bool,
     verbose: bool,
+    scale: Vec<u16>,
 }
 
 impl Arguments {
@@ -53,6 +57,7 @@ impl Arguments {
             canary: Canary::None,
             coverage: false,
             verbose: false,
+            scale: Vec::new(),
         };
         let mut count = 1;
         while let Some(word) = words.next() {
@@ -73,6 +78,20 @@ impl Arguments {
                 "--canary" => {
                     let name = operand()?;
                     arguments.canary = Canary::of_name(&name).ok_or(format!("no canary is called {name}"))?;
+                }
+                #[cfg(darter_mutants)]
+                "--plant" => {
+                    let name = operand()?;
+                    let known = darter_core::mutant::ALL.iter().find(|known| **known == name);
+                    darter_core::mutant::select(Some(known.ok_or(format!("no fault is called {name}"))?));
+                }
+                "--scale" => {
+                    let list = operand()?;
+                    let cores = |text: &str| match text.parse() {
+                        Ok(cores) if cores > 0 => Ok(cores),
+                        _ => Err(format!("{text} is no number of cores")),
+                    };
+                    arguments.scale = list.split(',').map(cores).collect::<Result<_, _>>()?;
                 }
                 "--coverage" => arguments.coverage = true,
                 "--verbose" => arguments.verbose = true,
@@ -102,6 +121,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if !arguments.scale.is_empty() {
+        scale::table(&arguments.scale).iter().for_each(|line| println!("{line}"));
+        return ExitCode::SUCCESS;
+    }
     // Panics of the engine are failures of their world, told below; until then they are quiet. Where they end the process they are told
     // at once.
     if !arguments.verbose {

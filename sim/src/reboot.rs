@@ -12,6 +12,7 @@ use darter_core::host::{Instruments, Process};
 use darter_core::message::Message;
 use darter_core::time::{Now, UnixMillis};
 use darter_core::txn::intent::Fingerprint;
+use darter_core::txn::queue::Ticket;
 use darter_core::value::container::Container;
 use darter_core::value::record::Record;
 use darter_core::value::stream::{Stream, StreamId};
@@ -50,32 +51,43 @@ enum Given {
     Disk(OperationId, DiskOutcome),
 }
 
+/// Cores that start, and what is on its way to them.
+struct Start<'a> {
+    engines: &'a mut [Engine],
+    disk: &'a mut Disk,
+    now: Now,
+    effects: Effects,
+    queue: VecDeque<(usize, Given)>,
+    /// The next ticket.
+    ticket: Ticket,
+    /// What they warn of.
+    said: Vec<String>,
+}
+
 /// Lets cores read what a disk holds, until clients may come; what they warn of.
 ///
 /// # Errors
 /// When they refuse to, or stand still.
 pub fn start(engines: &mut [Engine], disk: &mut Disk, now: Now) -> Result<Vec<String>, String> {
-    let mut said = Vec::new();
-    let mut queue: VecDeque<(usize, Given)> = VecDeque::new();
-    let mut effects = Effects::default();
-    for core in 0..engines.len() {
-        engines[core].handle(now, Event::Start, &mut effects);
-        carry_out(engines, core, disk, now, &mut effects, &mut queue, &mut said)?;
+    let (effects, queue, said) = (Effects::default(), VecDeque::new(), Vec::new());
+    let mut start = Start { engines, disk, now, effects, queue, ticket: 1, said };
+    for core in 0..start.engines.len() {
+        start.handle(core, Event::Start)?;
     }
     for _ in 0..STEPS_MAX {
-        let busy = (0..engines.len()).find(|core| engines[*core].has_background());
-        if let Some((core, given)) = queue.pop_front() {
+        if let Some((core, given)) = start.queue.pop_front() {
             let event = match given {
                 Given::Message(from, message) => Event::Message { from, message },
                 Given::Disk(operation, outcome) => Event::Disk { operation, outcome },
             };
-            engines[core].handle(now, event, &mut effects);
-            carry_out(engines, core, disk, now, &mut effects, &mut queue, &mut said)?;
-        } else if let Some(core) = busy {
-            engines[core].handle(now, Event::Slice { steps: 8 }, &mut effects);
-            carry_out(engines, core, disk, now, &mut effects, &mut queue, &mut said)?;
-        } else if engines.iter().all(|engine| !engine.node().status.is_loading) {
-            return Ok(said);
+            start.handle(core, event)?;
+        } else if let Some(core) = start.engines.iter().position(Engine::has_unstable) {
+            // Everything has arrived.
+            start.handle(core, Event::Stable { below: start.ticket })?;
+        } else if let Some(core) = start.engines.iter().position(Engine::has_background) {
+            start.handle(core, Event::Slice { steps: 8 })?;
+        } else if start.engines.iter().all(|engine| !engine.node().status.is_loading) {
+            return Ok(start.said);
         } else {
             return Err("cores that start stand still".into());
         }
@@ -83,35 +95,38 @@ pub fn start(engines: &mut [Engine], disk: &mut Disk, now: Now) -> Result<Vec<St
     Err("cores that start do not come to an end".into())
 }
 
-fn carry_out(
-    engines: &mut [Engine],
-    core: usize,
-    disk: &mut Disk,
-    now: Now,
-    effects: &mut Effects,
-    queue: &mut VecDeque<(usize, Given)>,
-    said: &mut Vec<String>,
-) -> Result<(), String> {
-    while let Some(LogFlush { path, bytes, durability }) = engines[core].log_flush() {
-        disk.add(path, bytes, durability, bytes.len(), Fate::WELL);
-        let bytes = bytes.len();
-        engines[core].handle(now, Event::LogWritten { bytes, failure: None }, effects);
-    }
-    for effect in effects.drain() {
-        match effect {
-            Effect::Send { to, message } => {
-                queue.push_back((to.index(), Given::Message(CoreId(core as u16), message)));
-            }
-            Effect::Disk { operation, request } => {
-                let outcome = disk.carry_out(request, Fate::WELL).outcome;
-                queue.push_back((core, Given::Disk(operation, outcome)));
-            }
-            Effect::Fail { text } | Effect::Abort { text } => return Err(text),
-            Effect::Log { level: LogLevel::Warning, text } => said.push(text),
-            _ => {}
+impl Start<'_> {
+    fn handle(&mut self, core: usize, event: Event<'_>) -> Result<(), String> {
+        let engine = &mut self.engines[core];
+        engine.handle(self.now, event, &mut self.effects);
+        let first = self.ticket;
+        let undrawn = engine.undrawn();
+        if undrawn > 0 {
+            self.ticket += undrawn;
+            engine.handle(self.now, Event::Tickets { first }, &mut self.effects);
         }
+        while let Some(LogFlush { path, bytes, durability }) = engine.log_flush() {
+            self.disk.add(path, bytes, durability, bytes.len(), Fate::WELL);
+            let bytes = bytes.len();
+            engine.handle(self.now, Event::LogWritten { bytes, failure: None }, &mut self.effects);
+        }
+        for effect in self.effects.drain() {
+            match effect {
+                Effect::Send { to, mut message } => {
+                    message.stamp(first);
+                    self.queue.push_back((to.index(), Given::Message(CoreId(core as u16), message)));
+                }
+                Effect::Disk { operation, request } => {
+                    let outcome = self.disk.carry_out(request, Fate::WELL).outcome;
+                    self.queue.push_back((core, Given::Disk(operation, outcome)));
+                }
+                Effect::Fail { text } | Effect::Abort { text } => return Err(text),
+                Effect::Log { level: LogLevel::Warning, text } => self.said.push(text),
+                _ => {}
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What lives under each key, in words that do not depend on how it lies in memory; without the keys of `spared`.
@@ -322,6 +337,79 @@ mod tests {
         let swap = |lines: &mut Lines| lines.swap(Some(TX), 0, 1);
         let logs: [&[Write<'_>]; 2] = [&[&a, &swap, &a], &[&swap, &b]];
         assert_eq!(left(logs, "first", false).unwrap(), ["a", "b"], "a swap without its line is none");
+    }
+
+    /// Keys and values after the start on a file that Redis has written, twice, and what the manifest says then.
+    fn adopted(file: &str, is_truncation_borne: bool) -> Result<(Vec<String>, String), String> {
+        let mut disk = Disk::default();
+        let manifest = "./appendonlydir/appendonly.aof.manifest".to_string();
+        let bytes = b"file base seq 1 type b\nfile incr seq 1 type i\n".to_vec();
+        disk.carry_out(DiskRequest::Replace { path: manifest, bytes }, Fate::WELL);
+        let base = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n0\r\n";
+        disk.add("./appendonlydir/base", base, Durability::Synced, base.len(), Fate::WELL);
+        disk.add("./appendonlydir/incr", file.as_bytes(), Durability::Written, file.len(), Fate::WELL);
+        let settings =
+            Settings { appendonly: true, aof_load_truncated: is_truncation_borne, ..Settings::default() };
+        let now = Now { mono: Instant(1), unix_micros: AT.0 * 1_000 };
+        let mut found = Vec::new();
+        for cores in [3, 2, 1] {
+            let mut engines: Vec<Engine> =
+                (0..cores).map(|core| engine(core, cores, &settings, [5, 6, 7, 8], 3, "first")).collect();
+            start(&mut engines, &mut disk, now)?;
+            let keys = content(engines.iter(), AT, true).into_iter();
+            let keys = keys.map(|((_, key), value)| format!("{} {value}", String::from_utf8_lossy(&key)));
+            found.push(keys.collect::<Vec<String>>());
+        }
+        assert_eq!((&found[1], &found[2]), (&found[0], &found[0]), "what is read counts once");
+        Ok((found.remove(0), disk.manifest()))
+    }
+
+    fn requests(lines: &[&str]) -> String {
+        let request = |line: &&str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+            format!("*{}\r\n{bulks}", words.len())
+        };
+        lines.iter().map(request).collect()
+    }
+
+    #[test]
+    fn commands_of_redis_follow_each_other_as_those_of_one_client() {
+        // Several shards at once, the same keys again and again, groups, and more than may be under way.
+        let mut lines = vec![
+            "MSET a 1 b 1 c 1 d 1",
+            "INCR a",
+            "RENAME a x",
+            "MULTI",
+            "INCR b",
+            "COPY b y",
+            "EXEC",
+            "DEL c",
+        ];
+        lines.extend(["INCR x", "MSET x 5 b 5", "INCR x"].repeat(400));
+        lines.extend(["SET e 1 PXAT 1", "PERSIST e", "SET f 1 PXAT 1"]);
+        let file = format!("#TS:1\r\n{}#TS:2\r\n{}", requests(&["SELECT 0"]), requests(&lines));
+        let (found, manifest) = adopted(&file, true).unwrap();
+        let value = |text: &str| format!("None 0 {:?}", Some(text.as_bytes().to_vec()));
+        let expected = [("b", "5"), ("d", "1"), ("e", "1"), ("x", "6"), ("y", "2")];
+        assert_eq!(found, expected.map(|(key, text)| format!("{key} {}", value(text))));
+        let is_turned = manifest.contains("\nfile appendonly.aof.3.base.rdb seq 3 type b\n");
+        assert!(is_turned && !manifest.contains("type i"), "{manifest}");
+    }
+
+    #[test]
+    fn what_redis_has_not_written_to_its_end_is_left_out_or_refused() {
+        let whole = requests(&["SET a 1", "MULTI", "SET a 2", "SET b 2", "EXEC"]);
+        let (group, exec) = (whole.find("*1").unwrap(), whole.rfind("*1").unwrap());
+        let keys = |cut: usize| adopted(&whole[..cut], true).map(|(keys, _)| keys.len());
+        assert_eq!(
+            (keys(whole.len()), keys(whole.len() - 1), keys(exec), keys(group)),
+            (Ok(2), Ok(1), Ok(1), Ok(1))
+        );
+        let said = adopted(&whole[..exec], false).unwrap_err();
+        assert!(said.contains(&format!("incr cannot be loaded: from byte {group} on")), "{said}");
+        let said = adopted(&whole.replacen("$1", "$7", 2), true).unwrap_err();
+        assert!(said.contains("at byte"), "{said}");
     }
 
     #[test]

@@ -79,18 +79,24 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use darter_core::feed::Topics;
+
     use super::*;
 
     #[test]
     fn order_is_kept_and_the_bound_too() {
         let mut ring = Ring::new(1);
         ring.push(10, Message::Noted).expect("there is room");
-        ring.push(5, Message::Watch { on: true }).expect("there is room");
+        ring.push(5, Message::Listen { topics: Topics::REQUESTS }).expect("there is room");
         ring.push(5, Message::Received).expect("there is room");
         assert!(ring.push(6, Message::Noted).is_err());
         assert_eq!(ring.pop(9), None);
         assert_eq!(ring.pop(10), Some(Message::Noted));
-        assert_eq!(ring.pop(10), Some(Message::Watch { on: true }), "later ones are not seen earlier");
+        assert_eq!(
+            ring.pop(10),
+            Some(Message::Listen { topics: Topics::REQUESTS }),
+            "later ones are not seen earlier"
+        );
         assert_eq!(ring.pop(10), Some(Message::Received));
         assert!(ring.is_empty());
     }

@@ -42,6 +42,7 @@ pub fn digest(event: &Event<'_>) -> u64 {
             (6, conn).hash(&mut hasher);
         }
         Event::Disk { operation, .. } => (7, operation).hash(&mut hasher),
+        Event::Heard { link, news } => (11, link, news).hash(&mut hasher),
         Event::LogWritten { bytes, failure } => (10, bytes, failure).hash(&mut hasher),
         Event::Wake | Event::Stop | Event::Asked | Event::Start => 8.hash(&mut hasher),
     }

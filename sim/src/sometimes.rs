@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 117] = [
+pub const ALL: [&str; 118] = [
     "a group could not be written",
     "a group was written in part",
     "the disk was full",
@@ -96,6 +96,7 @@ pub const ALL: [&str; 117] = [
     "an EXEC served who waited",
     "a RENAME served who waited",
     "a COPY served who waited",
+    "a server outside was asked",
     "a MOVE served who waited",
     "a SWAPDB served who waited",
     "an LMOVE served who waited",

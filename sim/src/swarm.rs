@@ -171,6 +171,17 @@ impl Swarm {
             3 => Some(SyncPolicy::No),
             _ => None,
         };
+        // Many clients who wait for the same few lists, and little else.
+        if dice.chance(100) {
+            swarm.families = Families::of_names(&["strings", "waiting", "a crowd"]);
+            swarm.clients = dice.between(4, 10) as usize;
+            swarm.depth = *dice.pick(&[1, 2, 3]);
+            swarm.gap = *dice.pick(&[20_000, 100_000, 300_000]);
+            swarm.hop = *dice.pick(&[5_000, 20_000, 100_000]);
+            swarm.cores = *dice.pick(&[2, 2, 3, 3]);
+            swarm.faults.vanish = dice.chance(700);
+            (swarm.hot, swarm.items, swarm.room) = (true, false, 0);
+        }
         // What a client hears when nothing can be written down is no part of what MULTI and waiting mean here.
         let is_plain = !["transactions", "waiting"].iter().any(|name| swarm.families.has(name));
         swarm.faults.log =
@@ -227,6 +238,11 @@ impl Swarm {
     /// Whether a client says whatever the command table knows, in a database of its own.
     pub fn is_wild(&self, client: usize) -> bool {
         self.families.has("wild") && client + 1 == self.clients && client > 0
+    }
+
+    /// Whether it is about many clients who wait for the same few lists.
+    pub fn is_a_crowd(&self) -> bool {
+        self.families.has("a crowd")
     }
 
     /// Whether a client speaks memcached's protocol.

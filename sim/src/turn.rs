@@ -8,6 +8,7 @@ use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Door, Effect, Event, 
 use darter_core::message::Message;
 use darter_core::time::Now;
 
+use crate::abroad;
 use crate::canary::Canary;
 use crate::check::witness::Turn;
 use crate::dialogue::Dialogue;
@@ -306,6 +307,10 @@ impl World<'_> {
             Input::Disk { operation, outcome } => {
                 self.handle(core, Event::Disk { operation, outcome });
             }
+            // Who has hung up hears no more, by the engine's own rule.
+            Input::Heard { link, news } => {
+                self.handle(core, Event::Heard { link, news });
+            }
         }
     }
 
@@ -460,6 +465,15 @@ impl World<'_> {
                     let delay = self.span(10_000, 5_000_000);
                     self.at(self.now + delay, Happening::Ready(core, Input::Disk { operation, outcome }));
                 }
+                Effect::Dial { link, host, bytes, .. } => {
+                    let mut at = self.now;
+                    for news in abroad::answer(&host, &bytes, &mut self.schedule) {
+                        at += self.span(10_000, 3_000_000);
+                        self.at(at, Happening::Ready(core, Input::Heard { link, news }));
+                    }
+                    self.sometimes.met("a server outside was asked");
+                }
+                Effect::HangUp { .. } => {}
                 Effect::Exit => self.machines[core].exited = true,
                 Effect::Fail { text } | Effect::Abort { text } => self.fail(text),
                 Effect::Shutdown => self.fail("nobody has asked for a shutdown".into()),

@@ -38,11 +38,14 @@ pub fn plan(seed: u64, operations: usize) -> Plan {
     let mut author = Author::new(&swarm, Dice::new(seed, Concern::Workload));
     let mut faults = Dice::new(seed, Concern::Faults);
     let (mut steps, mut at) = (Vec::with_capacity(operations), 0);
+    // Who may wait, for longest first.
+    let mut waiting: Vec<usize> = Vec::new();
     for _ in 0..operations {
         at += author.pause();
         let deed = author.deed();
         let ending = ends_a_transaction(&deed).filter(|_| swarm.faults.vanish);
         let meets = swarm.faults.vanish && meets_who_waits(&deed);
+        let waits = waits(&deed);
         steps.push(Step { at, deed });
         if let Some(client) = ending
             && faults.chance(100)
@@ -50,7 +53,16 @@ pub fn plan(seed: u64, operations: usize) -> Plan {
             at += 1;
             steps.push(Step { at, deed: Deed::Vanish { client } });
         }
-        if meets && faults.chance(100) {
+        if swarm.is_a_crowd() {
+            if let Some(client) = waits.filter(|client| !waiting.contains(client)) {
+                waiting.push(client);
+            }
+            if meets && !waiting.is_empty() && faults.chance(250) {
+                // Who is served is gone before all have heard of it.
+                at += faults.between(0, 6 * swarm.hop);
+                steps.push(Step { at, deed: Deed::Vanish { client: waiting.remove(0) } });
+            }
+        } else if meets && faults.chance(100) {
             steps.push(Step {
                 at,
                 deed: Deed::Vanish { client: faults.below(swarm.clients as u64) as usize },
@@ -69,6 +81,16 @@ pub fn plan(seed: u64, operations: usize) -> Plan {
 fn ends_a_transaction(deed: &Deed) -> Option<usize> {
     match deed {
         Deed::Say { client, words } if words[0] == b"EXEC" => Some(*client),
+        _ => None,
+    }
+}
+
+/// The client of a request that may wait.
+fn waits(deed: &Deed) -> Option<usize> {
+    match deed {
+        Deed::Say { client, words } if words[0].starts_with(b"BL") || words[0].starts_with(b"BR") => {
+            Some(*client)
+        }
         _ => None,
     }
 }

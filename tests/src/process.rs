@@ -92,9 +92,14 @@ impl Server {
 
     /// The same of redis-server.
     pub fn redis_in(directory: &Path) -> Server {
+        Server::redis_with(directory, &[])
+    }
+
+    /// The same with more flags.
+    pub fn redis_with(directory: &Path, flags: &[&str]) -> Server {
         Server::ready(|port| {
             let mut command = other("redis-server", port);
-            command.arg("--dir").arg(directory);
+            command.arg("--dir").arg(directory).args(flags);
             command
         })
     }

@@ -173,6 +173,30 @@ fn a_file_that_is_wrong_is_refused_with_the_place() {
 }
 
 #[test]
+fn a_cron_expression_is_taken_at_the_start_and_later_or_refused() {
+    let directory = directory("cron");
+    let flags = ["--dir", directory.to_str().expect("text"), "--snapshot-cron", "0 0 29 feb *"];
+    let server = Server::start_with(2, &flags);
+    let mut client = connect(server.port());
+    let pair =
+        |value: &str| Reply::Array(["snapshot-cron", value].map(|word| Reply::Bulk(word.into())).into());
+    assert_eq!(run(&mut client, "CONFIG GET snapshot-cron"), pair("0 0 29 feb *"));
+    let refused = call(&mut client, &[b"CONFIG", b"SET", b"snapshot-cron", b"* 24 * * *"]);
+    assert!(refused.error().is_some_and(|why| why.contains("'24' is no hour")), "{refused:?}");
+    assert_eq!(call(&mut client, &[b"CONFIG", b"SET", b"snapshot-cron", b"* * * * *"]).text(), Some("OK"));
+    assert_eq!(run(&mut client, "CONFIG GET snapshot-cron"), pair("* * * * *"));
+    drop(server);
+    let port = free_port();
+    let mut command = plain(&directory, port);
+    command.args(["--snapshot-cron", "* * *"]);
+    let mut server = Server::spawn(command, port);
+    assert!(!server.wait().success());
+    let said = server.stderr();
+    assert!(said.contains("five fields"), "{said}");
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+#[test]
 fn who_cannot_save_says_so_and_changes_nothing_any_more() {
     let directory = directory("cannot-save");
     let server = Server::start_with(2, &["--dir", directory.to_str().expect("text"), "--save", "3600 1"]);

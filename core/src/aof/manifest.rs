@@ -2,8 +2,9 @@
 //!
 //! Its lines are those of Redis's, `file NAME seq NUMBER type LETTER`, so that a directory that Redis has written is understood: `b` is a snapshot,
 //! `i` commands that follow it, `h` what may be removed. Logs of ours are of type `l`, with the core that wrote each, and either the machine's
-//! start (`boot`), while they are written, or how many of their bytes count (`size`). Redis refuses a manifest with such lines, as it must. A remark before
-//! them says how many lines there are and their sum: a manifest without its end would be one of less.
+//! start (`boot`), while they are written, or how many of their bytes count (`size`). Files of Redis's that were read get a `size`, too, and a `place`
+//! if they lie elsewhere. Redis refuses a manifest with such lines, as it must. A remark
+//! before the lines says how many there are and their sum: a manifest without its end would be one of less.
 //!
 //! It knows names. It does not know files.
 
@@ -35,6 +36,24 @@ pub struct LogFile {
     pub run: u32,
 }
 
+/// A snapshot, or commands as Redis writes them, or both, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DataFile {
+    /// Within the directory.
+    pub name: String,
+    /// How many bytes of it count; `None`: all that it has.
+    pub size: Option<u64>,
+    /// It lies beside the directory, where Redis kept it before it had one.
+    pub is_beside: bool,
+}
+
+impl DataFile {
+    /// All of a file that lies in the directory.
+    pub fn whole(name: String) -> DataFile {
+        DataFile { name, size: None, is_beside: false }
+    }
+}
+
 /// Files that follow the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Generation {
@@ -43,14 +62,14 @@ pub struct Generation {
     /// Of ours: one of each core.
     pub logs: Vec<LogFile>,
     /// Of Redis's: commands.
-    pub commands: Option<String>,
+    pub commands: Option<DataFile>,
 }
 
 /// Everything that makes up the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// The snapshot, and its number.
-    pub base: Option<(String, u32)>,
+    pub base: Option<(DataFile, u32)>,
     /// What follows it, in order.
     pub generations: Vec<Generation>,
     /// What may be removed.
@@ -86,6 +105,7 @@ impl Manifest {
         let words = words(line)?;
         let (mut name, mut seq, mut kind) = (None, None, None);
         let (mut core, mut size, mut boot, mut run) = (0, None, String::new(), None);
+        let mut is_beside = false;
         for pair in words.chunks(2) {
             let [key, value] = pair else { return None };
             match &key[..] {
@@ -96,6 +116,7 @@ impl Manifest {
                 "size" => size = Some(value.parse().ok()?),
                 "boot" => boot.clone_from(value),
                 "run" => run = Some(value.parse().ok()?),
+                "place" => is_beside = value == BESIDE,
                 // Redis adds more with time, such as offsets.
                 _ => {}
             }
@@ -103,9 +124,11 @@ impl Manifest {
         let name = name.filter(|name| !name.is_empty() && !name.contains('/'))?;
         let seq = seq?;
         match &kind?[..] {
-            "b" if self.base.is_none() => self.base = Some((name, seq)),
+            "b" if self.base.is_none() => self.base = Some((DataFile { name, size, is_beside }, seq)),
             "h" => self.history.push(name),
-            "i" => self.generation(seq).commands = Some(name),
+            "i" if self.generation(seq).commands.is_none() => {
+                self.generation(seq).commands = Some(DataFile { name, size, is_beside });
+            }
             "l" => {
                 self.generation(seq).logs.push(LogFile { name, core, size, boot, run: run.unwrap_or(seq) })
             }
@@ -129,15 +152,19 @@ impl Manifest {
         let mut line = |name: &str, seq: u32, kind: char, more: &str| {
             let _ = writeln!(text, "file {} seq {seq} type {kind}{more}", quoted(name));
         };
-        if let Some((name, number)) = &self.base {
-            line(name, *number, 'b', "");
+        let more = |file: &DataFile| {
+            let size = file.size.map_or(String::new(), |size| format!(" size {size}"));
+            if file.is_beside { format!("{size} place {BESIDE}") } else { size }
+        };
+        if let Some((file, number)) = &self.base {
+            line(&file.name, *number, 'b', &more(file));
         }
         for name in &self.history {
             line(name, 0, 'h', "");
         }
         for Generation { number, logs, commands } in &self.generations {
-            if let Some(name) = commands {
-                line(name, *number, 'i', "");
+            if let Some(file) = commands {
+                line(&file.name, *number, 'i', &more(file));
             }
             for LogFile { name, core, size, boot, run } in logs {
                 let more = match size {
@@ -156,18 +183,24 @@ impl Manifest {
         self.generations.iter().map(|generation| generation.number).fold(base, u32::max)
     }
 
-    /// All files that are named, those that may be removed left out.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let base = self.base.iter().map(|(name, _)| &name[..]);
-        base.chain(self.generations.iter().flat_map(|generation| {
-            generation
-                .commands
-                .iter()
-                .map(|name| &name[..])
-                .chain(generation.logs.iter().map(|log| &log.name[..]))
-        }))
+    /// All files that are named, those that may be removed left out; and of each whether it lies beside the directory.
+    pub fn files(&self) -> impl Iterator<Item = (&str, bool)> {
+        let base = self.base.iter().map(|(file, _)| file);
+        let commands = self.generations.iter().filter_map(|generation| generation.commands.as_ref());
+        let logs = self.generations.iter().flat_map(|generation| &generation.logs);
+        let data = base.chain(commands).map(|file| (&file.name[..], file.is_beside));
+        data.chain(logs.map(|log| (&log.name[..], false)))
+    }
+
+    /// True if files of Redis's are among those that make up the data.
+    pub fn has_commands(&self) -> bool {
+        let has_size = self.base.as_ref().is_some_and(|(file, _)| file.size.is_some());
+        has_size || self.generations.iter().any(|generation| generation.commands.is_some())
     }
 }
+
+/// Where a file lies that lies beside the directory.
+const BESIDE: &str = "..";
 
 /// A name as Redis writes it: in quotes if it has spaces or quotes.
 fn quoted(name: &str) -> String {
@@ -223,10 +256,11 @@ mod tests {
                      file appendonly.aof.7.incr.aof seq 7 type i startoffset 12\n\
                      file appendonly.aof.6.incr.aof seq 6 type i\n";
         let manifest = Manifest::parse(text).unwrap();
-        assert_eq!(manifest.base, Some(("appendonly.aof.3.base.rdb".into(), 3)));
+        assert_eq!(manifest.base, Some((DataFile::whole("appendonly.aof.3.base.rdb".into()), 3)));
         assert_eq!(manifest.history, ["my log.2.incr.aof"]);
-        let names: Vec<_> = manifest.generations.iter().map(|g| g.commands.as_deref()).collect();
-        assert_eq!(names, [Some("appendonly.aof.6.incr.aof"), Some("appendonly.aof.7.incr.aof")]);
+        let names: Vec<_> = manifest.generations.iter().filter_map(|g| g.commands.as_ref()).collect();
+        let names: Vec<_> = names.iter().map(|file| &file.name[..]).collect();
+        assert_eq!(names, ["appendonly.aof.6.incr.aof", "appendonly.aof.7.incr.aof"]);
         assert_eq!(manifest.last_number(), 7);
     }
 
@@ -239,6 +273,7 @@ mod tests {
             ),
             (b"file ../a seq 1 type b", "line 1 is not understood: file ../a seq 1 type b"),
             (b"file a seq 1 type b\nfile b seq 1 type b", "line 2 is not understood: file b seq 1 type b"),
+            (b"file a seq 1 type i\nfile b seq 1 type i", "line 2 is not understood: file b seq 1 type i"),
             (b"file a seq 1", "line 1 is not understood: file a seq 1"),
             (b"file \"a seq 1 type b", "line 1 is not understood: file \"a seq 1 type b"),
             (b"\xff", "it is no text"),
@@ -250,7 +285,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(names in prop::collection::vec("[a-z \"]{1,8}", 1..5), boot in "[a-f0-9-]{0,9}", size in any::<u64>()) {
+        fn what_is_written_is_read(names in prop::collection::vec("[a-z \"]{1,8}", 1..5), boot in "[a-f0-9-]{0,9}", size in any::<u64>(), is_beside in any::<bool>()) {
             let logs = names.iter().enumerate().map(|(n, name)| LogFile {
                 name: name.clone(),
                 core: n as u16,
@@ -258,9 +293,11 @@ mod tests {
                 run: n as u32,
                 boot: if n % 2 == 0 { String::new() } else { boot.clone() },
             });
+            let file = DataFile { name: names[0].clone(), size: (size % 2 == 0).then_some(size), is_beside };
+            let commands = Generation { number: 5, logs: Vec::new(), commands: Some(file.clone()) };
             let manifest = Manifest {
-                base: Some((names[0].clone(), 4)),
-                generations: vec![Generation { number: 5, logs: logs.collect(), commands: None }],
+                base: Some((file, 4)),
+                generations: vec![commands, Generation { number: 6, logs: logs.collect(), commands: None }],
                 history: names.clone(),
             };
             let text = manifest.text();

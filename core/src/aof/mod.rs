@@ -3,12 +3,15 @@
 //! Each core writes a log of its own, one group of lines a turn, before any reply or message of that turn leaves ([`pen`]). A line is about one
 //! key ([`line`]), so that logs of so many shards can be read back into any number. What a command has changed is gathered while it runs
 //! ([`changes`]) and turned into lines when it has ([`scribe`]). The keeper, core 0, knows which files there are ([`manifest`]), reads them at the
-//! start ([`survey`], [`recover`], [`replay`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a
+//! start ([`survey`], [`recover`], [`replay`]; what Redis has written, [`commands`], [`adopt`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a
 //! moment in all logs ([`marks`]).
 //!
 //! See `docs/PERSISTENCE.md`.
 
+pub mod adopt;
 pub mod changes;
+pub mod commands;
+mod data;
 pub mod group;
 pub mod line;
 pub mod manifest;

@@ -8,8 +8,9 @@
 //!
 //! It knows the order of files and lines. It does not know what lines do.
 
+use crate::aof::adopt::{Adoption, PREAMBLE, Place};
 use crate::aof::line::{Line, Lines, line};
-use crate::aof::manifest::{Generation, Manifest};
+use crate::aof::manifest::{DataFile, Generation, Manifest};
 use crate::aof::reader::{Next, READ_BYTES, Reader};
 use crate::aof::replay::key_of;
 use crate::aof::survey::{Survey, Verdicts, are_closed, ends, lacks_mark};
@@ -33,11 +34,15 @@ const GENERATIONS_MAX: usize = 4;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Stage {
+pub(super) enum Stage {
     /// The manifest is read.
     Manifest,
+    /// A file of Redis's may begin with a snapshot.
+    Beginning,
     /// The snapshot is loaded.
     Base,
+    /// Commands that follow it are run.
+    Commands,
     /// The logs of a generation are looked at.
     Survey,
     /// They are read back.
@@ -53,19 +58,19 @@ enum Stage {
 /// The log on its way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    stage: Stage,
-    manifest: Manifest,
+    pub(super) stage: Stage,
+    pub(super) manifest: Manifest,
     /// Which generation is read.
-    at: usize,
+    pub(super) at: usize,
     readers: Vec<Reader>,
     /// Whose turn it is to be read.
     current: usize,
-    is_reading: bool,
+    pub(super) is_reading: bool,
     surveys: Vec<Survey>,
     /// Of what is surveyed: which generation, and which of its logs.
     surveyed: Vec<(usize, usize)>,
     /// By generation: how many bytes of each log count.
-    counted: Vec<Vec<u64>>,
+    pub(super) counted: Vec<Vec<u64>>,
     verdicts: Verdicts,
     /// Lines that were taken out and are not dealt yet, and where they go on.
     lines: Vec<(Vec<u8>, usize)>,
@@ -76,11 +81,15 @@ pub struct Recovery {
     batches: Vec<Lines>,
     in_flight: Vec<usize>,
     /// Files to be made durable.
-    to_sync: Vec<String>,
+    pub(super) to_sync: Vec<String>,
     began: Instant,
-    lines_read: u64,
+    pub(super) lines_read: u64,
     /// There is no log yet.
-    is_new: bool,
+    pub(super) is_new: bool,
+    /// The file that is read, if it is no log of ours.
+    pub(super) data: Option<(Place, DataFile)>,
+    /// Its commands on their way.
+    pub(super) adoption: Option<Box<Adoption>>,
 }
 
 impl Recovery {
@@ -107,6 +116,8 @@ impl Recovery {
             began,
             lines_read: 0,
             is_new: false,
+            data: None,
+            adoption: None,
         }
     }
 
@@ -126,7 +137,11 @@ impl Recovery {
 
     /// True if a step of background work would bring it on.
     pub(crate) fn wants_step(&self) -> bool {
-        matches!(self.stage, Stage::Survey | Stage::Replay) && !self.is_reading && !self.is_stuck()
+        match self.stage {
+            Stage::Survey | Stage::Replay => !self.is_reading && !self.is_stuck(),
+            Stage::Commands => !self.is_reading && self.adoption.as_ref().is_some_and(|it| !it.waits),
+            _ => false,
+        }
     }
 
     fn is_stuck(&self) -> bool {
@@ -145,7 +160,7 @@ impl Recovery {
 }
 
 /// Why what is there is not taken: which file, and what is wrong with it.
-type Wrong = (String, String);
+pub(crate) type Wrong = (String, String);
 
 impl Engine {
     /// Begins to read what was written down.
@@ -156,7 +171,7 @@ impl Engine {
         self.files.begin(Purpose::Recover, DiskRequest::Read { path }, out);
     }
 
-    fn log_is_wrong(&mut self, (file, why): Wrong, out: &mut Effects) {
+    pub(super) fn log_is_wrong(&mut self, (file, why): Wrong, out: &mut Effects) {
         self.recovery = None;
         let text = format!("The append only file {file} cannot be loaded: {why}");
         out.push(Effect::Fail { text });
@@ -174,22 +189,41 @@ impl Engine {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         match (recovery.stage, outcome) {
             (Stage::Manifest, DiskOutcome::Missing) => {
-                // Who has switched the log on for the first time keeps what the last dump holds.
+                // Before Redis 7 there was one file, and no directory.
+                let name = self.node.settings.append_filename.clone();
+                let file = DataFile { name, size: None, is_beside: true };
+                recovery.manifest.base = Some((file.clone(), 1));
                 recovery.is_new = true;
-                recovery.stage = Stage::Base;
-                let path = self.dump_path();
-                self.load_file(path, now, out);
+                self.begin_data(Place::Base, file, out);
             }
             (Stage::Manifest, DiskOutcome::Content(bytes)) => {
                 recovery.manifest = Manifest::parse(&bytes).map_err(|why| (manifest_path, why))?;
-                recovery.stage = Stage::Base;
                 match recovery.manifest.base.clone() {
-                    Some((name, _)) => {
-                        let path = format!("{}/{name}", self.node.log_directory());
-                        self.load_file(path, now, out);
-                    }
+                    Some((file, _)) => self.begin_data(Place::Base, file, out),
                     None => self.next_generation(now, out)?,
                 }
+            }
+            (Stage::Beginning, DiskOutcome::Content(bytes)) => {
+                recovery.is_new = false;
+                match bytes == PREAMBLE {
+                    true => {
+                        recovery.stage = Stage::Base;
+                        let path = self.data_path();
+                        self.load_file(path, now, out);
+                    }
+                    false => self.begin_commands(0, now, out),
+                }
+            }
+            (Stage::Beginning, DiskOutcome::Missing) => return self.data_is_missing(now, out),
+            (Stage::Commands, DiskOutcome::Content(bytes)) => {
+                recovery.is_reading = false;
+                if let Some(adoption) = &mut recovery.adoption {
+                    adoption.add(&bytes);
+                }
+                self.node.status.loaded_bytes += bytes.len() as u64;
+            }
+            (Stage::Commands, DiskOutcome::Missing) => {
+                return Err((self.data_path(), "it is not there any more".into()));
             }
             (Stage::Survey | Stage::Replay, DiskOutcome::Content(bytes)) => {
                 recovery.is_reading = false;
@@ -212,6 +246,7 @@ impl Engine {
             (stage, DiskOutcome::Failed(why)) => {
                 let path = match stage {
                     Stage::Survey | Stage::Replay => recovery.readers[recovery.current].path.clone(),
+                    Stage::Beginning | Stage::Base | Stage::Commands => self.data_path(),
                     _ => manifest_path,
                 };
                 return Err((path, why));
@@ -221,43 +256,23 @@ impl Engine {
         Ok(())
     }
 
-    fn dump_path(&self) -> String {
+    pub(super) fn dump_path(&self) -> String {
         let settings = &self.node.settings;
         format!("{}/{}", settings.dir.trim_end_matches('/'), settings.dbfilename)
     }
 
-    /// The snapshot is there, or there is none.
-    pub(crate) fn base_is_loaded(&mut self, bytes: u64, now: Now, out: &mut Effects) {
-        self.node.status.base_bytes = bytes;
-        if let Err(wrong) = self.next_generation(now, out) {
-            self.log_is_wrong(wrong, out);
-        }
-    }
-
-    /// There is no snapshot where one was looked for.
-    pub(crate) fn base_is_missing(&mut self, now: Now, out: &mut Effects) {
-        let Some(recovery) = &self.recovery else { return };
-        match &recovery.manifest.base {
-            Some((name, _)) => {
-                let path = format!("{}/{name}", self.node.log_directory());
-                self.log_is_wrong((path, "it is not there, though the manifest names it".into()), out);
-            }
-            None => self.base_is_loaded(0, now, out),
-        }
-    }
-
     /// Begins to look at the logs of the next generation, or ends.
-    fn next_generation(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
+    pub(super) fn next_generation(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
         let directory = self.node.log_directory();
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let Some(generation) = recovery.generation() else {
             self.end_recovery(now, out);
             return Ok(());
         };
-        if let Some(name) = &generation.commands {
-            let why =
-                "it was written by Redis, as commands: load it there, switch appendonly off and save a dump";
-            return Err((format!("{directory}/{name}"), why.into()));
+        if let Some(file) = generation.commands.clone() {
+            let place = Place::Generation(recovery.at);
+            self.begin_data(place, file, out);
+            return Ok(());
         }
         if recovery.at < recovery.counted.len() {
             self.begin_replay(out);
@@ -301,6 +316,7 @@ impl Engine {
             };
             let step = match recovery.stage {
                 Stage::Survey => self.survey_step(now, out),
+                Stage::Commands => self.command_step(now, out),
                 _ => self.replay_step(now, out),
             };
             if let Err(wrong) = step {
@@ -650,7 +666,7 @@ impl Engine {
             out.push(Effect::Log { level: LogLevel::Notice, text });
         }
         self.tell_all(status, now, out);
-        if recovery.manifest.generations.len() > GENERATIONS_MAX {
+        if recovery.manifest.generations.len() > GENERATIONS_MAX || recovery.manifest.has_commands() {
             self.want_base();
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! It knows files by name. It does not know what is in them.
 
-use crate::aof::manifest::{Generation, LogFile, Manifest};
+use crate::aof::manifest::{DataFile, Generation, LogFile, Manifest};
 use crate::aof::pen::SyncPolicy;
 use crate::aof::survey::NO_MARK;
 use crate::engine::Engine;
@@ -22,6 +22,14 @@ impl Node {
     pub(crate) fn log_directory(&self) -> String {
         let settings = &self.settings;
         format!("{}/{}", settings.dir.trim_end_matches('/'), settings.append_dirname)
+    }
+
+    /// The path of a file that the manifest names.
+    pub(crate) fn data_path(&self, name: &str, is_beside: bool) -> String {
+        match is_beside {
+            true => format!("{}/{name}", self.settings.dir.trim_end_matches('/')),
+            false => format!("{}/{name}", self.log_directory()),
+        }
     }
 
     /// The path of the manifest.
@@ -155,13 +163,12 @@ impl Engine {
     pub(crate) fn manifest_is_written(&mut self, out: &mut Effects) {
         let Some(next) = self.keeper.next_manifest.take() else { return };
         let old = std::mem::replace(&mut self.keeper.manifest, next);
-        let kept: Vec<&str> = self.keeper.manifest.names().collect();
-        let directory = self.node.log_directory();
+        let kept: Vec<(&str, bool)> = self.keeper.manifest.files().collect();
         let gone: Vec<String> = old
-            .names()
-            .chain(old.history.iter().map(String::as_str))
-            .filter(|name| !kept.contains(name))
-            .map(|name| format!("{directory}/{name}"))
+            .files()
+            .chain(old.history.iter().map(|name| (&name[..], false)))
+            .filter(|file| !kept.contains(file))
+            .map(|(name, is_beside)| self.node.data_path(name, is_beside))
             .collect();
         for path in gone {
             self.files.begin(Purpose::Tidying, DiskRequest::Remove { path }, out);
@@ -173,7 +180,7 @@ impl Engine {
         let Some(generation) = self.keeper.base else { return };
         self.keeper.stage = Stage::Switching;
         let manifest = Manifest {
-            base: Some((self.node.base_name(generation), generation)),
+            base: Some((DataFile::whole(self.node.base_name(generation)), generation)),
             generations: vec![self.node.new_generation(generation)],
             history: Vec::new(),
         };

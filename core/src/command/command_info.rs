@@ -216,6 +216,11 @@ fn key_specifications(row: &Command, reply: &mut Reply<'_>) {
                 named_key_specification(word, from, touch, (0, 0), reply);
             }
         }
+        (Keys::OneOrBehind { one, word, .. }, touch) => {
+            reply.array(2);
+            key_specification(Keys::Range { first: one, last: one as i16, step: 1 }, touch, reply);
+            named_key_specification(word, u16::MAX - 1, touch, (-1, 0), reply);
+        }
         (Keys::Halves { word, .. }, touch) => {
             reply.array(1);
             named_key_specification(word, 1, touch, (-1, 2), reply);
@@ -233,6 +238,7 @@ fn key_specification(keys: Keys, touch: Touch, reply: &mut Reply<'_>) {
         | Keys::FirstAndCounted { .. }
         | Keys::FirstAndNamed { .. }
         | Keys::WithOption { .. }
+        | Keys::OneOrBehind { .. }
         | Keys::Halves { .. } => {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::parse::integer;
 use super::row::{Command, Example, Flags, Group, Run};
+use super::table::CommandId;
 use crate::args::Args;
 use crate::node::Local;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
@@ -9,6 +10,11 @@ use crate::session::{Closing, ReplyMode, Session};
 
 const ANYTIME: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST);
 const ROW: Command = Command { group: Group::Connection, ..Command::DEFAULT };
+
+/// True for the command that chooses a database.
+pub fn is_select(id: CommandId) -> bool {
+    id.row().name == "select"
+}
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[
@@ -230,10 +236,7 @@ fn greet(session: &Session, reply: &mut Reply<'_>) {
 
 fn reset(local: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let session = &mut *local.session;
-    if session.monitor {
-        session.monitor = false;
-        local.node.feed.remove_monitor();
-    }
+    local.node.unlisten(std::mem::take(&mut session.listens));
     session.queued = None;
     local.node.unwatch(session);
     session.name.clear();

@@ -142,7 +142,7 @@ fn take(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         Refused::VersionOrChecksum => Failure::new("ERR DUMP payload version or checksum are wrong"),
         Refused::Corrupt(_) => Failure::new("ERR Bad data format"),
     })?;
-    let at = if options.is_absolute { ttl } else { cx.now.0.saturating_add(ttl) };
+    let at = if options.is_absolute { ttl } else { cx.clock.0.saturating_add(ttl) };
     let deadline = if ttl == 0 { Deadline::Clear } else { Deadline::At(UnixMillis(at)) };
     if ttl > 0 && cx.is_past(UnixMillis(at)) {
         cx.remove(key);

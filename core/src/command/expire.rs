@@ -192,7 +192,7 @@ impl Conditions {
 fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: TimeUnit, name: &str, reply: &mut Reply<'_>) -> Outcome {
     let key = cx.key(args, 0);
     let conditions = Conditions::parse(args)?;
-    let moment = unit.moment(integer(args.at(2))?, cx.now).ok_or_else(|| invalid_expire(name))?;
+    let moment = unit.moment(integer(args.at(2))?, cx.clock).ok_or_else(|| invalid_expire(name))?;
     let Some(current) = cx.peek(key).map(Record::deadline) else {
         reply.integer(0);
         return Ok(());

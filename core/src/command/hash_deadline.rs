@@ -222,7 +222,7 @@ fn reply_all(codes: &[i64], reply: &mut Reply<'_>) {
 fn expire(cx: &mut Cx<'_>, args: Args<'_>, unit: TimeUnit, name: &str, reply: &mut Reply<'_>) -> Outcome {
     let (now, key) = (cx.now, cx.key(args, 0));
     cx.peek_held::<Hash>(key)?;
-    let at = moment(args.at(2), unit, now, name)?;
+    let at = moment(args.at(2), unit, cx.clock, name)?;
     let condition = Condition::at(args, 3);
     let place = if condition == Condition::Always { 3 } else { 4 };
     let fields = fields(args, place, "ERR Parameter `numFields` should be greater than 0")?;

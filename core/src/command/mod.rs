@@ -41,6 +41,7 @@ mod list_edit;
 mod list_move;
 mod list_read;
 mod memory;
+mod migrate;
 mod module;
 mod monitor;
 mod object;
@@ -80,6 +81,7 @@ pub(crate) use connection::same as constant_time_eq;
 pub(crate) use dump::forms;
 pub(crate) use string::edit;
 
+pub(crate) use connection::is_select;
 pub use row::{Command, Example, Flags, Group, Keys, Run, Touch};
 pub use table::CommandId;
 
@@ -111,6 +113,7 @@ const FAMILIES: &[&[Command]] = &[
     sets_walk::COMMANDS,
     sets_across::COMMANDS,
     generic::COMMANDS,
+    migrate::COMMANDS,
     expire::COMMANDS,
     dump::COMMANDS,
     scan::COMMANDS,

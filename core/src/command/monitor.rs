@@ -2,6 +2,7 @@
 
 use super::row::{Command, Flags, Run};
 use crate::args::Args;
+use crate::feed::Topics;
 use crate::node::Local;
 use crate::protocol::reply::{Outcome, Reply};
 
@@ -17,9 +18,9 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 fn monitor(local: &mut Local<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if !local.session.monitor {
-        local.session.monitor = true;
-        local.node.feed.add_monitor();
+    if local.session.listens.is_empty() {
+        local.session.listens = Topics::REQUESTS;
+        local.node.listen(Topics::REQUESTS);
     }
     reply.ok();
     Ok(())
@@ -66,7 +67,7 @@ mod tests {
         assert!(world.receive(second).ends_with("\"PING\"\r\n"));
         world.hang_up(second);
         world.call(client, "PING");
-        assert!(world.engines.iter().all(|engine| !engine.node().feed.is_watched()));
+        assert!(world.engines.iter().all(|engine| !engine.node().feed.is_monitored()));
         assert_eq!(world.unfinished(), [""; 0]);
     }
 }

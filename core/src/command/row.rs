@@ -3,6 +3,7 @@
 
 use crate::args::{Args, OwnedArgs};
 use crate::config::Settings;
+use crate::errand::Errand;
 use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
@@ -191,6 +192,17 @@ pub enum Keys {
         /// Other options and how many arguments belong to each, so that these are not taken for it.
         others: &'static [(&'static str, u16)],
     },
+    /// The argument at `one`, or, if that is empty and the word is there, everything behind the word.
+    OneOrBehind {
+        /// Place of the key, if there is one.
+        one: u16,
+        /// Where options begin.
+        from: u16,
+        /// In lower case.
+        word: &'static str,
+        /// Other options and how many arguments belong to each, so that these are not taken for it.
+        others: &'static [(&'static str, u16)],
+    },
     /// Behind a word, which options may stand before, the first half of what follows.
     Halves {
         /// Each with how many words it takes.
@@ -247,6 +259,18 @@ impl Keys {
                 Some(place) => KeyPlaces { before: None, next: 1, last: place, step: place - 1 },
                 None => KeyPlaces { before: None, next: 1, last: 1, step: 1 },
             },
+            Keys::OneOrBehind { one, from, word, others } => {
+                let (one, mut at) = (usize::from(one), usize::from(from));
+                while at < len && !args.is(at, word) {
+                    let taken = others.iter().find(|(other, _)| args.is(at, other));
+                    at += 1 + taken.map_or(0, |(_, taken)| usize::from(*taken));
+                }
+                let is_one = at >= len || args.get(one).is_some_and(|key| !key.is_empty());
+                match is_one {
+                    true => KeyPlaces { before: None, next: one, last: one.min(len - 1), step: 1 },
+                    false => KeyPlaces { before: None, next: at + 1, last: len - 1, step: 1 },
+                }
+            }
             Keys::Halves { options, word } => {
                 let mut at = 1;
                 while let Some((_, words)) = options.iter().find(|(option, _)| args.is(at, option)) {
@@ -269,7 +293,10 @@ impl Keys {
             Keys::Range { first, step, .. } => (first.into(), step.into()),
             Keys::Counted { count, step } => (usize::from(count) + 1, step.into()),
             // Only plans have them, and they are never cut into shares.
-            Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } | Keys::Halves { .. } => (1, 1),
+            Keys::FirstAndCounted { .. }
+            | Keys::FirstAndNamed { .. }
+            | Keys::OneOrBehind { .. }
+            | Keys::Halves { .. } => (1, 1),
         }
     }
 
@@ -279,6 +306,7 @@ impl Keys {
             Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
             Keys::FirstAndCounted { .. } | Keys::FirstAndNamed { .. } => (1, 1, 1),
             Keys::WithOption { .. } => (1, 1, 1),
+            Keys::OneOrBehind { one, .. } => (one.into(), one.into(), 1),
             Keys::None | Keys::Counted { .. } | Keys::Halves { .. } => (0, 0, 0),
         }
     }
@@ -416,6 +444,8 @@ pub enum Next {
     Wait,
     /// Another step.
     Step(Vec<Order>),
+    /// Another step, when another server has answered: it finds what that has acknowledged, and what has failed. Only of [`Run::Abroad`].
+    Ask(Box<Errand>),
 }
 
 /// A command that waits if there is nothing to be had.
@@ -468,6 +498,8 @@ pub enum Run {
     Plan(&'static Plan),
     /// The same, and waits if there is nothing.
     Block(&'static Block),
+    /// The same as `Plan`, as a transaction wherever the keys lie: it asks another server between its steps.
+    Abroad(&'static Plan),
     /// Ends what MULTI has begun: all that is queued takes effect as one.
     Exec,
     /// Like `Spread`, and the shards remember that the client watches the keys.
@@ -561,7 +593,7 @@ impl Command {
     #[inline]
     pub fn plan(&self) -> Option<&'static Plan> {
         match self.run {
-            Run::Plan(plan) => Some(plan),
+            Run::Plan(plan) | Run::Abroad(plan) => Some(plan),
             Run::Block(block) => Some(&block.plan),
             _ => None,
         }

@@ -247,7 +247,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         reply.ok();
         return Ok(());
     }
-    let options = Options::parse(args, cx.now)?;
+    let options = Options::parse(args, cx.clock)?;
     if options.get {
         let view = cx.read_string(key)?;
         match view {
@@ -289,7 +289,7 @@ fn set_with_time(
     name: &str,
     reply: &mut Reply<'_>,
 ) -> Outcome {
-    let deadline = parse::deadline(args.at(2), unit, cx.now, name)?;
+    let deadline = parse::deadline(args.at(2), unit, cx.clock, name)?;
     cx.store(cx.key(args, 0), Value::of_argument(args, 3), Deadline::At(deadline));
     reply.ok();
     Ok(())

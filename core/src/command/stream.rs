@@ -243,7 +243,7 @@ fn add(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if matches!(asked, Asked::Exactly(StreamId::MIN)) {
         return Err(Failure::new("ERR The ID specified in XADD must be greater than 0-0"));
     }
-    let (key, limits, now) = (cx.key(args, 0), limits(cx), cx.now.0);
+    let (key, limits, now) = (cx.key(args, 0), limits(cx), cx.clock.0);
     let add = |stream: &mut Stream| {
         let id = asked.of(stream, now)?;
         stream.add(id, words.len() / 2, words.iter(), limits);

@@ -132,7 +132,7 @@ fn require_group(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn claim(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, now) = (cx.key(args, 0), cx.now.0);
+    let (key, now) = (cx.key(args, 0), cx.clock.0);
     require_group(cx, args)?;
     let idle = min_idle(args.at(4), "ERR Invalid min-idle-time argument for XCLAIM")?;
     let ids: Vec<StreamId> = args.skip(5).iter().map_while(|word| strict_id(word, 0).ok()).collect();
@@ -196,7 +196,7 @@ const COUNT_DEFAULT: usize = 100;
 const COUNT_MAX: usize = i64::MAX as usize / 16;
 
 fn claim_some(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, now) = (cx.key(args, 0), cx.now.0);
+    let (key, now) = (cx.key(args, 0), cx.clock.0);
     let min_idle = min_idle(args.at(4), "ERR Invalid min-idle-time argument for XAUTOCLAIM")?;
     let from = range_from(args.at(5))?;
     let (mut count, mut only_ids, mut n) = (COUNT_DEFAULT, false, 6);

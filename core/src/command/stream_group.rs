@@ -232,7 +232,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn create_consumer(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let now = cx.now.0;
+    let now = cx.clock.0;
     let made = change(cx, args, |stream, group| {
         let is_there = stream.group(group).is_some_and(|group| group.find(args.at(4)).is_some());
         if !is_there {

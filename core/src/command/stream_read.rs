@@ -298,7 +298,7 @@ fn read_for_group(
     from: From,
 ) -> Result<Option<Finding>, Failure> {
     let Some((group, consumer)) = reading.group else { return Ok(None) };
-    let now = cx.now.0;
+    let now = cx.clock.0;
     if cx.is_written_down() {
         say_read(cx, key, reading, from);
     }

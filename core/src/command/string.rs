@@ -193,7 +193,7 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         3 if args.is(2, "persist") => Deadline::Clear,
         4 => {
             let unit = TimeUnit::of_option(args, 2).ok_or(Failure::SYNTAX)?;
-            Deadline::At(parse::deadline(args.at(3), unit, cx.now, "getex")?)
+            Deadline::At(parse::deadline(args.at(3), unit, cx.clock, "getex")?)
         }
         _ => return Err(Failure::SYNTAX),
     };

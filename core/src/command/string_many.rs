@@ -139,7 +139,7 @@ const MSETEX: Plan = Plan {
     check: |args, _| pairs_of_msetex(args).map(drop),
     reads: |_| false,
     act: |cx, args, order| {
-        let options = match Options::parse(args, cx.now) {
+        let options = match Options::parse(args, cx.clock) {
             Ok(options) => options,
             Err(failure) => return Finding::Failed(failure),
         };

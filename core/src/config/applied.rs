@@ -2,6 +2,7 @@
 //!
 //! It does not know what the effect is.
 
+use super::cron::Cron;
 use super::parameter::{Form, Parameter};
 use super::special::{append_directory, append_file, dump_file, print_save, save};
 use super::value::{self, ACCESS, LOG_LEVELS, SYNC_POLICIES};
@@ -123,6 +124,13 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     Parameter::applied("save", |s, v| save(v).map(|points| s.save = points), |s| print_save(&s.save))
         .many()
         .form(Form::Pairs),
+    Parameter::applied(
+        "snapshot-cron",
+        |s, v| Cron::parse(v).map(|cron| s.snapshot_cron = cron),
+        |s| s.snapshot_cron.text().to_string(),
+    )
+    .many()
+    .form(Form::Quoted),
     Parameter::applied(
         "stop-writes-on-bgsave-error",
         |s, v| value::yes_no(v[0]).map(|on| s.stop_writes_on_bgsave_error = on),
@@ -409,6 +417,7 @@ mod tests {
             ("rdbchecksum", "no"),
             ("dbfilename", "other.rdb"),
             ("save", "10 1 20 2"),
+            ("snapshot-cron", "*/5 1-3 * jan mon"),
             ("stop-writes-on-bgsave-error", "no"),
             ("client-query-buffer-limit", "1048578"),
             ("client-output-buffer-limit", "normal 1 2 3 slave 4 5 6 pubsub 7 8 9"),

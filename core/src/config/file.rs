@@ -304,8 +304,13 @@ mod tests {
         for parameter in parameter::all() {
             for name in std::iter::once(parameter.name).chain(parameter.alias) {
                 let stands = directives.iter().any(|directive| directive.name == name);
-                let later =
-                    ["shards", "pipeline-order", "set-max-listpack-entries", "set-max-listpack-value"];
+                let later = [
+                    "shards",
+                    "pipeline-order",
+                    "snapshot-cron",
+                    "set-max-listpack-entries",
+                    "set-max-listpack-value",
+                ];
                 let is_later = later.contains(&name) || name.starts_with("memcached-");
                 assert_eq!(stands, !parameter.hidden && !is_later, "{name}");
             }

@@ -17,6 +17,7 @@
 
 mod accepted;
 mod applied;
+pub mod cron;
 pub mod file;
 pub mod order;
 pub mod parameter;
@@ -30,6 +31,7 @@ pub use parameter::{Parameter, from_environment_name};
 pub use rewrite::rewrite;
 pub use store::{ConfigError, SetError};
 
+use self::cron::Cron;
 use crate::aof::pen::SyncPolicy;
 use crate::event::LogLevel;
 use crate::eviction::policy::Policy;
@@ -125,6 +127,8 @@ pub struct Settings {
     pub dbfilename: String,
     /// When a snapshot is taken by itself: after so many seconds, if there were so many changes.
     pub save: Vec<(u64, u64)>,
+    /// At which minutes, UTC, a snapshot is taken besides.
+    pub snapshot_cron: Cron,
     /// Nothing may be changed while snapshots fail that are to be taken.
     pub stop_writes_on_bgsave_error: bool,
     /// Changes are written down in a log before anybody hears of them.
@@ -222,6 +226,7 @@ impl Default for Settings {
             rdb_checksum: true,
             dbfilename: "dump.rdb".into(),
             save: vec![(3_600, 1), (300, 100), (60, 10_000)],
+            snapshot_cron: Cron::default(),
             stop_writes_on_bgsave_error: true,
             appendonly: false,
             appendfsync: SyncPolicy::EverySecond,

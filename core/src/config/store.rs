@@ -338,8 +338,8 @@ mod tests {
         assert_eq!(get(&["di?"]), ["dir=/srv"]);
         assert_eq!(
             get(&["*"]).len(),
-            192 + 7,
-            "Redis's, two later ones, shards, pipeline-order, memcached-*"
+            192 + 8,
+            "Redis's, two later ones, shards, pipeline-order, snapshot-cron, memcached-*"
         );
     }
 

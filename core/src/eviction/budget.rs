@@ -19,12 +19,20 @@ const REPORT_MILLIS: u64 = 50;
 const AGAIN_MILLIS: u64 = 10;
 /// Pieces that a core keeps though it does not need them, and as many as a quarter of those that it needs.
 const KEPT_SPARE: u32 = 4;
+/// Pieces that a core keeps in any case while the bank has enough, so that what comes in a burst finds room.
+const KEPT_IN_PEACE: u32 = PIECES_EACH / 2;
+/// The bank is short when it has fewer than this part of all pieces.
+const SHORT_BELOW: u32 = 16;
+/// Between two reports of a core that has nothing new to say and holds more than it needs, milliseconds.
+const IDLE_MILLIS: u64 = 1_000;
 /// What is in use must have changed by so many bytes to be worth a report.
 const NEWS_BYTES: usize = 64 << 10;
 /// The counted bytes are never pressed below this part of the limit, whatever is resident.
 const PRESSED_TO: u64 = 2;
 /// The part of what is resident above the aim by which the counted bytes are pressed down at each look.
 const PRESSED_BY: u64 = 4;
+/// The part of what is resident above the limit by which they are pressed down besides.
+const PRESSED_ABOVE_BY: u64 = 2;
 /// Looks at what is above the limit and does not grow before it is pressed again.
 const PATIENCE: u32 = 20;
 /// The aim is below the limit by this part of it, since what moves overshoots.
@@ -57,6 +65,8 @@ pub struct Allowance {
     pub recalled: u32,
     /// Bytes of the limit that are not to be used, of all cores together.
     pub slack: u64,
+    /// There is little left for others: what is not needed is to be brought back.
+    pub is_short: bool,
 }
 
 /// What one core may use.
@@ -70,6 +80,8 @@ pub struct Budget {
     pieces: u32,
     /// Pieces that others need more, to be given back as soon as may be.
     recalled: u32,
+    /// The bank has little left.
+    is_short: bool,
     /// A report is under way.
     is_asking: bool,
     wants: bool,
@@ -94,6 +106,7 @@ impl Budget {
             total,
             pieces: if cores == 1 { total } else { PIECES_FIRST },
             recalled: 0,
+            is_short: false,
             is_asking: false,
             wants: false,
             reported: 0,
@@ -136,7 +149,16 @@ impl Budget {
             / u128::from(self.total)) as usize;
         // Alone there is nobody to ask.
         let is_all = self.pieces == self.total;
-        self.soft = if is_all { self.ceiling } else { self.ceiling.saturating_sub(2 * self.piece()) };
+        self.soft = if is_all {
+            self.ceiling
+        } else {
+            self.ceiling.saturating_sub(self.margin() as usize * self.piece())
+        };
+    }
+
+    /// Pieces that are to be free before more are needed: what comes next may be large.
+    fn margin(&self) -> u32 {
+        2 + self.pieces / 8
     }
 
     /// Bytes of one piece.
@@ -158,21 +180,35 @@ impl Budget {
 
     /// When a core that is not told anything has to wake to speak, given what is in use.
     pub(crate) fn deadline(&self, used: usize) -> Instant {
-        if self.limit == 0
-            || self.is_asking
-            || used.abs_diff(self.reported) < NEWS_BYTES && self.recalled == 0
-        {
+        if self.limit == 0 || self.is_asking {
             return Instant::NEVER;
         }
-        self.next_report
+        match used.abs_diff(self.reported) >= NEWS_BYTES || self.recalled > 0 {
+            true => self.next_report,
+            // Others may need by now what is kept for a burst.
+            false if self.could_return(used) => self.next_report.after_millis(IDLE_MILLIS),
+            false => Instant::NEVER,
+        }
+    }
+
+    /// Pieces that what is in use needs.
+    fn needed(&self, used: usize) -> u32 {
+        let needed = (used as u64).checked_div(self.piece() as u64).unwrap_or(u64::from(self.total));
+        needed.min(u64::from(self.total)) as u32 + 1
+    }
+
+    /// True if the bank would be given something if it were short.
+    fn could_return(&self, used: usize) -> bool {
+        let needed = self.needed(used);
+        self.total != PIECES_EACH && self.pieces > needed + KEPT_SPARE + needed / 4
     }
 
     /// What the bank hears, pieces taken out of this core's; `can_shrink`: keys may go, so that recalled pieces can be given back.
     pub(crate) fn report(&mut self, used: usize, can_shrink: bool, now: Instant) -> Report {
-        let needed = (used as u64).checked_div(self.piece() as u64).unwrap_or(u64::from(self.total));
-        let needed = needed.min(u64::from(self.total)) as u32 + 1;
+        let needed = self.needed(used);
         let spare = self.pieces.saturating_sub(needed);
-        let kept = KEPT_SPARE + needed / 4;
+        let least = KEPT_SPARE + needed / 4;
+        let kept = if self.is_short { least } else { least.max(KEPT_IN_PEACE.saturating_sub(needed)) };
         let recalled = match can_shrink {
             true => self.recalled.min(self.pieces.saturating_sub(PIECES_EACH)),
             false => self.recalled.min(spare),
@@ -182,7 +218,7 @@ impl Budget {
             PIECES_EACH => 0,
             _ => recalled.max(spare.saturating_sub(kept)).min(self.pieces - 1),
         };
-        let wanted = if returned == 0 && spare < 2 { 2 + self.pieces / 8 } else { 0 };
+        let wanted = if returned == 0 && spare < self.margin() { self.margin() } else { 0 };
         self.pieces -= returned;
         (self.recalled, self.wants, self.is_asking) = (0, false, true);
         self.reported = used;
@@ -203,6 +239,7 @@ impl Budget {
         self.is_asking = false;
         self.pieces += allowance.granted;
         self.slack = allowance.slack;
+        self.is_short = allowance.is_short;
         self.recalled += allowance.recalled;
         if allowance.granted > 0 {
             self.next_ask = now;
@@ -265,7 +302,8 @@ impl Bank {
             self.recall();
         }
         let recalled = std::mem::take(&mut self.recalls[core]);
-        Allowance { granted, recalled, slack: self.slack }
+        let is_short = self.free < total / SHORT_BELOW;
+        Allowance { granted, recalled, slack: self.slack, is_short }
     }
 
     /// Somebody with less than an even part needs more: whoever holds most is asked for a piece, if it holds more than that.
@@ -306,7 +344,8 @@ impl Bank {
             }
             None => {
                 (self.pressed_at, self.patience) = (resident, PATIENCE);
-                before.min(used).saturating_sub((resident - aim).div_ceil(PRESSED_BY))
+                let above = resident.saturating_sub(limit) / PRESSED_ABOVE_BY;
+                before.min(used).saturating_sub((resident - aim).div_ceil(PRESSED_BY) + above)
             }
             // Nothing goes, so nothing moves: what is left may be filled.
             Some(_) if !evicts => before.max(used + limit - resident),
@@ -358,6 +397,31 @@ mod tests {
         }
         let [one, other] = [budgets[0].ceiling() >> 20, budgets[1].ceiling() >> 20];
         assert!(one.abs_diff(other) < 6, "{one} and {other}");
+    }
+
+    #[test]
+    fn what_comes_in_a_burst_finds_room_in_a_quiet_store() {
+        let (mut bank, mut now) = (Bank::new(2), Instant(0));
+        let mut budgets = [Budget::new(2), Budget::new(2)];
+        budgets.iter_mut().for_each(|budget| budget.set_limit(LIMIT));
+        let mut round = |budgets: &mut [Budget; 2], used: [usize; 2]| {
+            now = now.after_millis(REPORT_MILLIS);
+            for core in 0..2 {
+                let report = budgets[core].report(used[core], true, now);
+                let allowance = bank.hear(core, report);
+                budgets[core].allow(allowance, now);
+            }
+        };
+        (0..50).for_each(|_| round(&mut budgets, [1 << 20, 1 << 20]));
+        assert!(budgets.iter().all(|budget| budget.ceiling() >= 24 << 20), "{}", budgets[0].ceiling());
+        assert!(budgets[1].deadline(1 << 20) < Instant::NEVER, "it looks again whether others need it");
+        // One grows, and gets what the other does not need.
+        for _ in 0..100 {
+            let used = budgets[0].ceiling();
+            round(&mut budgets, [used, 1 << 20]);
+        }
+        assert!(budgets[0].ceiling() > 90 << 20, "{}", budgets[0].ceiling());
+        assert_eq!(budgets[1].deadline(1 << 20), Instant::NEVER, "it has nothing more to give");
     }
 
     #[test]

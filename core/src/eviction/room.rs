@@ -58,6 +58,10 @@ impl Node {
     /// Lets keys go, if need be and if the policy lets it, until there is room for so many more bytes; true if there is none.
     #[inline]
     pub(crate) fn lacks_room(&mut self, need: usize) -> bool {
+        // What is loaded was there before: as in Redis it is there again, whatever `maxmemory` says now.
+        if self.status.is_loading {
+            return false;
+        }
         if self.shard.crowd.is_some() {
             self.thin_crowd();
         }
@@ -94,7 +98,7 @@ impl Node {
 
     /// While clients are paused nothing changes by itself, as in Redis.
     pub(super) fn may_change_by_itself(&self) -> bool {
-        self.pause.is_none_or(|pause| pause.until <= self.now.mono)
+        self.pause.is_none_or(|pause| pause.until <= self.now.mono) && !self.status.is_loading
     }
 
     /// Lets keys go until `enough`, up to so many; how many more might have gone.

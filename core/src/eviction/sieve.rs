@@ -7,7 +7,7 @@
 //!
 //! It knows access bits and cursors. It does not know who asks for memory.
 
-use super::victims::Chosen;
+use super::victims::{Chosen, Victim};
 use crate::hash::KeyHash;
 use crate::shard::Shard;
 use crate::value::record::Access;
@@ -100,7 +100,7 @@ impl Shard {
             let record = databases[usize::from(number)].find_hashed(hash);
             // It may have been used since the hand has met it.
             return match record.is_some_and(|record| record.access().0 & USES == 0 || record.is_due(latest)) {
-                true => Chosen::Key(number, hash),
+                true => Chosen::Key(Victim { database: number, hash, score: None }),
                 false => Chosen::NotYet,
             };
         }
@@ -134,7 +134,7 @@ impl Shard {
                 sieve.database += 1;
             }
             if let Some((number, hash)) = sieve.doomed.pop() {
-                return Chosen::Key(number, hash);
+                return Chosen::Key(Victim { database: number, hash, score: None });
             }
         }
         Chosen::NotYet

@@ -15,6 +15,8 @@ use crate::shard::Shard;
 #[derive(Clone, Debug, Default)]
 pub struct Victims {
     pool: Pool,
+    /// Records that were looked at beyond those that each key that went has a right to.
+    looked_at: usize,
     pub(super) sieve: Sieve,
     /// A key on its way out.
     key: Vec<u8>,
@@ -26,6 +28,7 @@ impl Victims {
     /// The policy is another one: what was remembered means nothing.
     pub fn forget(&mut self) {
         self.pool.clear();
+        self.looked_at = 0;
         self.sieve = Sieve::default();
     }
 
@@ -62,8 +65,11 @@ impl Shard {
                 _ => self.choose_of_samples(judge, spared),
             };
             match chosen {
-                Chosen::Key(database, hash) if self.let_go(database, hash, spared) => return true,
-                Chosen::Key(..) | Chosen::NotYet => {}
+                Chosen::Key(victim) if self.let_go(victim, judge, spared) => {
+                    self.victims.looked_at = self.victims.looked_at.saturating_sub(judge.samples);
+                    return true;
+                }
+                Chosen::Key(_) | Chosen::NotYet => {}
                 Chosen::Nothing => return false,
             }
         }
@@ -91,19 +97,35 @@ impl Shard {
         let Some(record) = database.random(&mut || random.draw()) else { return Chosen::Nothing };
         match spared(number, record.key()) {
             true => Chosen::NotYet,
-            false => Chosen::Key(number, database.hash(record.key())),
+            false => Chosen::Key(Victim { database: number, hash: database.hash(record.key()), score: None }),
         }
     }
 
     fn choose_of_samples(&mut self, judge: &Judge, spared: Spared<'_>) -> Chosen {
+        // A bucket has more records than a sample asks for: those are the samples of the next keys that go.
+        let needs_more = self.victims.looked_at < judge.samples || self.victims.pool.is_empty();
+        if needs_more && !self.look_at_some(judge, spared) {
+            return Chosen::Nothing;
+        }
+        match self.victims.pool.take() {
+            Some(best) => {
+                Chosen::Key(Victim { database: best.database, hash: best.hash, score: Some(best.score) })
+            }
+            None => Chosen::NotYet,
+        }
+    }
+
+    /// Draws a sample and keeps the best of it; false if there is nothing to draw from.
+    fn look_at_some(&mut self, judge: &Judge, spared: Spared<'_>) -> bool {
         let timed = judge.policy.is_volatile();
-        let Some(number) = self.any_database(timed) else { return Chosen::Nothing };
+        let Some(number) = self.any_database(timed) else { return false };
         let bits = self.random.draw();
         let Shard { databases, victims, .. } = &mut *self;
         let database = &databases[usize::from(number)];
-        let pool = &mut victims.pool;
+        let (pool, looked_at) = (&mut victims.pool, &mut victims.looked_at);
         let is_random = judge.policy == Policy::VolatileRandom;
         database.sample(bits, judge.samples, timed, &mut |record| {
+            *looked_at += 1;
             let Some(score) = judge.score(record) else { return };
             // Of what has the same score any may go: the bits of the draw decide.
             let score = if is_random { bits.rotate_left(record.access().0) } else { score };
@@ -111,25 +133,21 @@ impl Shard {
                 pool.offer(Candidate { score, database: number, hash: database.hash(record.key()) });
             }
         });
-        while let Some(best) = pool.take() {
-            let database = &databases[usize::from(best.database)];
-            let record = database.find_hashed(best.hash);
-            // It may have been used since it was looked at.
-            if record.and_then(|record| judge.score(record)).is_some_and(|now| is_random || now >= best.score)
-            {
-                return Chosen::Key(best.database, best.hash);
-            }
-        }
-        Chosen::NotYet
+        true
     }
 
-    /// Removes a key whose hash this is; whoever watches it sees it change.
-    fn let_go(&mut self, number: u16, hash: KeyHash, spared: Spared<'_>) -> bool {
+    /// Removes a key, if it is still there and still as good a choice; whoever watches it sees it change.
+    fn let_go(&mut self, victim: Victim, judge: &Judge, spared: Spared<'_>) -> bool {
+        let Victim { database: number, hash, score } = victim;
         let latest = self.judged();
-        let Shard { databases, victims, watches, waiters, counters, trash, changes, .. } = &mut *self;
+        let Shard { databases, victims, watches, waiters, counters, trash, changes, ledger, .. } = &mut *self;
         let database = &mut databases[usize::from(number)];
         let Some(record) = database.find_hashed(hash) else { return false };
-        if spared(number, record.key()) {
+        // It may have been used since it was looked at.
+        let is_as_good = |before: u64| {
+            judge.policy == Policy::VolatileRandom || judge.score(record).is_some_and(|now| now >= before)
+        };
+        if !score.is_none_or(is_as_good) || spared(number, record.key()) {
             return false;
         }
         victims.key.clear();
@@ -142,6 +160,7 @@ impl Shard {
             watches.expired(number, key.bytes);
         } else {
             counters.evicted += 1;
+            ledger.log.evicted(number, &record, latest);
             watches.changed(number, key.bytes);
             if let Some(told) = &mut victims.told {
                 told.push((number, key.bytes.to_vec()));
@@ -159,9 +178,18 @@ impl Shard {
 /// What a look for a victim has found.
 pub(super) enum Chosen {
     /// This one.
-    Key(u16, KeyHash),
+    Key(Victim),
     /// None this time.
     NotYet,
     /// There is none.
     Nothing,
+}
+
+/// A key that is to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Victim {
+    pub(super) database: u16,
+    pub(super) hash: KeyHash,
+    /// How good a choice it was when it was looked at; `None`: it is one in any case.
+    pub(super) score: Option<u64>,
 }

@@ -321,6 +321,7 @@ pub(super) fn get(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Out
     };
     let keyed = matches!(ask, Ask::Get { keyed: true } | Ask::GetAndTouch { keyed: true });
     let valued = ask != Ask::Touch;
+    item::note_fetch(cx, key);
     let stamp = item::stamp(cx, key);
     let found = match item::read(cx, key)? {
         Some(record) => {

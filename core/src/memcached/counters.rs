@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::stamp::Stamps;
+use super::watch::Log;
 use crate::time::UnixMillis;
 
 macro_rules! counters {
@@ -80,7 +81,7 @@ const PREFIXES_MAX: usize = 10_000;
 pub type Detail = [u64; 4];
 
 /// What a shard keeps for the protocol besides items.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
     counts: [u64; COUNT],
     /// By prefix, while `stats detail on` holds.
@@ -90,6 +91,24 @@ pub struct Ledger {
     pub stamps: Stamps,
     /// When everything is to be forgotten.
     pub flush_at: Option<UnixMillis>,
+    /// What those who watch are to hear.
+    pub log: Log,
+    /// `lru_crawler enable` holds.
+    pub crawls: bool,
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger {
+            counts: [0; COUNT],
+            details: BTreeMap::new(),
+            is_detailed: false,
+            stamps: Stamps::default(),
+            flush_at: None,
+            log: Log::default(),
+            crawls: true,
+        }
+    }
 }
 
 impl Ledger {

@@ -7,6 +7,7 @@ use super::binary;
 use super::parser::{Form, Limits, Parsed};
 use super::rows;
 use super::text;
+use super::watch::Ending;
 use crate::args::Args;
 use crate::command::constant_time_eq;
 use crate::dispatch::Verdict;
@@ -34,9 +35,23 @@ impl Engine {
             return bytes.len();
         };
         let (mut consumed, mut commands) = (0, 0);
-        while session.hold.is_none() && session.closing == Closing::No {
+        while session.hold.is_none() && session.closing == Closing::No && session.listens.is_empty() {
             if session.output_len() > limits::OUTPUT_HIGH {
                 session.hold = Some(Hold::Output);
+                break;
+            }
+            if session.crawl.is_some() {
+                let verdict;
+                (session, verdict) = self.crawl_on(session, now, out);
+                match verdict {
+                    Verdict::Held(hold) => session.hold = Some(hold),
+                    // It was answered at once: the next piece is asked for when others have had their turn.
+                    Verdict::Done if session.hold.is_none() => session.again = true,
+                    Verdict::Done => {}
+                }
+                if verdict != Verdict::Held(Hold::Credits) {
+                    self.node.links.forget(conn);
+                }
                 break;
             }
             let limits = Limits {
@@ -62,6 +77,7 @@ impl Engine {
                     consumed += len;
                     parser.reset(true);
                     if closes {
+                        session.ending = Ending::Said;
                         session.close(Closing::AfterReplies);
                     }
                 }
@@ -92,7 +108,8 @@ impl Engine {
             }
         }
         session.memcached = Some(parser);
-        if session.closing != Closing::No {
+        if session.closing != Closing::No || !session.listens.is_empty() {
+            // Who listens says nothing more.
             consumed = bytes.len();
         }
         session.unconsumed = bytes.len() - consumed;

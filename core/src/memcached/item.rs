@@ -4,9 +4,10 @@
 //! replies are written.
 
 use super::counters::Counter;
-use super::number;
+use super::{number, watch};
 use crate::command::edit;
 use crate::database::Key;
+use crate::feed::Topics;
 use crate::mutant::planted;
 use crate::protocol::reply::Failure;
 use crate::shard::{Cx, Deadline};
@@ -128,6 +129,15 @@ pub fn read<'r>(cx: &'r mut Cx<'_>, key: Key<'_>) -> Result<Option<&'r Record>, 
     }
 }
 
+/// Tells who watches that an item was asked for, or is about to be changed.
+#[inline]
+pub fn note_fetch(cx: &mut Cx<'_>, key: Key<'_>) {
+    if cx.shard.ledger.log.topics.meets(Topics::FETCHERS) {
+        let len = cx.peek(key).map(|record| record.string().map_or(0, |view| view.len() as u64));
+        watch::fetched(cx, key.bytes, len);
+    }
+}
+
 /// The stamp of an item that is there, made now if nobody has asked before; else 0.
 pub fn stamp(cx: &mut Cx<'_>, key: Key<'_>) -> u64 {
     let now = cx.now;
@@ -178,8 +188,18 @@ pub fn is_in_state(cx: &mut Cx<'_>, key: Key<'_>, state: u64) -> bool {
 
 /// Stores a value, if the state of affairs is that of its mode.
 pub fn store(cx: &mut Cx<'_>, key: Key<'_>, store: Store<'_>) -> Result<Stored, Failure> {
+    let attempt = watch::attempt(cx, &store);
+    let stored = store_unseen(cx, key, store)?;
+    if let Some(attempt) = attempt {
+        watch::stored(cx, key.bytes, attempt, Some(stored));
+    }
+    Ok(stored)
+}
+
+fn store_unseen(cx: &mut Cx<'_>, key: Key<'_>, store: Store<'_>) -> Result<Stored, Failure> {
     cx.shard.ledger.count(Counter::Sets);
     cx.shard.ledger.detail(key.bytes, [2]);
+    note_fetch(cx, key);
     let mut note = Note { flags: store.flags, stamp: store.stamp, ..Note::default() };
     if store.mode == Mode::Set && store.compare == 0 {
         put(cx, key, store.value, store.expiry, note);
@@ -295,6 +315,7 @@ pub enum Delta {
 /// Adds to the number that a value is, or subtracts: sums wrap at 2^64, differences end at 0. A shorter number is followed by spaces, as in
 /// memcached, which writes it over the longer one.
 pub fn delta(cx: &mut Cx<'_>, key: Key<'_>, adds: bool, by: u64, state: u64) -> Result<Delta, Failure> {
+    note_fetch(cx, key);
     let Some(there) = there(cx, key) else {
         cx.shard.ledger.count(if adds { Counter::IncrMisses } else { Counter::DecrMisses });
         return Ok(Delta::Absent);
@@ -350,6 +371,7 @@ pub fn touch(cx: &mut Cx<'_>, key: Key<'_>, expiry: Expiry) -> bool {
 /// Removes an item, whatever its type, if it is in the state that is named.
 pub fn delete(cx: &mut Cx<'_>, key: Key<'_>, state: u64) -> Stored {
     cx.shard.ledger.detail(key.bytes, [3]);
+    note_fetch(cx, key);
     let Some(there) = there(cx, key) else {
         cx.shard.ledger.count(Counter::DeleteMisses);
         return Stored::NotFound;

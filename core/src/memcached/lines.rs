@@ -2,12 +2,14 @@
 //!
 //! It says what memcached says, in memcached's order. It knows words. It does not know how bytes come, nor what commands do.
 
+use super::crawl;
 use super::item::{self, KEY_MAX, Mode};
 use super::limit::{MEGABYTES_MAX, MEGABYTES_MIN};
 use super::meta::{self, MetaFlags};
 use super::number;
 use super::rows;
 use super::text::is_quiet;
+use super::watch;
 use crate::args::Args;
 use crate::command::table::CommandId;
 
@@ -103,7 +105,10 @@ pub(super) fn understand(words: Args<'_>, limits: &Limits) -> Line {
         },
         b"quit" => Line::Quit,
         b"shutdown" => Line::Say("ERROR: shutdown not enabled"),
-        b"watch" => quietly(words, "CLIENT_ERROR watch commands not allowed"),
+        b"watch" => match words.skip(1).iter().all(|word| watch::topic(word).is_some()) {
+            true => Line::Run(rows::WATCH),
+            false => quietly(words, "ERROR"),
+        },
         b"slabs" => slabs(words),
         b"lru" => lru(words),
         b"lru_crawler" => lru_crawler(words),
@@ -250,11 +255,14 @@ fn lru(words: Args<'_>) -> Line {
     }
 }
 
-/// What has ended is found without a crawler.
+/// What has ended is found without a crawler, but there are its dumps; `mgdump` is of later releases.
 fn lru_crawler(words: Args<'_>) -> Line {
     match (words.len(), words.get(1)) {
-        (2, Some(b"enable" | b"disable")) | (3, Some(b"crawl")) => Line::Say(OK),
-        (3, Some(b"metadump")) => Line::Say("ERROR metadump not allowed"),
+        (2, Some(b"enable" | b"disable")) => Line::Run(rows::CRAWL_SWITCH),
+        (3, Some(b"crawl" | b"metadump" | b"mgdump")) => match crawl::are_classes(words.at(2)) {
+            true => Line::Run(rows::CRAWL_BEGIN),
+            false => Line::Say("BADCLASS invalid class id"),
+        },
         (3, Some(b"tocrawl" | b"sleep")) => match number::unsigned_32(words.at(2)) {
             None => Line::Say(BAD_FORMAT),
             Some(micros) if micros > 1_000_000 && words.at(1) == b"sleep" => {

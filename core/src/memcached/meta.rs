@@ -228,6 +228,7 @@ fn know(cx: &mut Cx<'_>, key: Key<'_>) -> Result<Option<Known>, Failure> {
 pub(super) fn get(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let words = args.skip(2);
     let (flags, key, now) = (flags(words), cx.key(args, 0), cx.now);
+    item::note_fetch(cx, key);
     let mut known = know(cx, key)?;
     let mut created = false;
     if let (None, Some(seconds)) = (&known, flags.vivify) {

@@ -6,6 +6,7 @@
 mod base64;
 mod binary;
 pub mod counters;
+pub(crate) mod crawl;
 mod door;
 mod flush;
 mod item;
@@ -20,6 +21,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod text;
+pub(crate) mod watch;
 
 pub(crate) use rows::COMMANDS;
 pub use stats::Share;

@@ -4,7 +4,7 @@
 
 use super::item::Mode;
 use super::text::{self, Get};
-use super::{binary, door, flush, limit, meta, stats};
+use super::{binary, crawl, door, flush, limit, meta, stats, watch};
 use crate::args::Args;
 use crate::command::row::{Apply, Command, Flags, Group, Keys, Merge, Run, Tell, Touch};
 use crate::command::table::{CommandId, unnamed};
@@ -14,6 +14,7 @@ const ROW: Command = Command { group: Group::Memcached, flags: Flags::UNNAMED, .
 const READ: Flags = Flags::READONLY.or(Flags::FAST).or(Flags::UNNAMED);
 const WRITE: Flags = Flags::WRITE.or(Flags::FAST).or(Flags::UNNAMED);
 const STORE: Flags = WRITE.or(Flags::DENYOOM);
+const CRAWL: Flags = Flags::READONLY.or(Flags::UNNAMED);
 /// Requests of the binary protocol: header, extras, key, value.
 const BINARY_KEY: Keys = Keys::Range { first: 2, last: 2, step: 1 };
 
@@ -122,6 +123,31 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
             tell: text::tell,
             ..ROW
         },
+        Command {
+            name: "watch",
+            flags: Flags::UNNAMED.or(Flags::AFTER_ALL),
+            run: Run::Local(watch::watch),
+            ..ROW
+        },
+        Command { name: "lru_crawler", flags: CRAWL, run: Run::Local(crawl::begin), ..ROW },
+        Command {
+            name: "lru_crawler-go-on",
+            flags: CRAWL.or(Flags::SKIP_MONITOR).or(Flags::SKIP_SLOWLOG),
+            run: Run::Gather { whole: None, check: |_, _| Ok(()), part: crawl::part, merge: crawl::merge },
+            tell: text::tell,
+            ..ROW
+        },
+        Command {
+            name: "lru_crawler-switch",
+            run: Run::Gather {
+                whole: None,
+                check: |_, _| Ok(()),
+                part: crawl::switch,
+                merge: crawl::switched,
+            },
+            tell: text::tell,
+            ..ROW
+        },
         Command { name: "auth", run: Run::Local(door::authenticate), ..told(ROW, text::tell) },
     ],
     ..ROW
@@ -187,6 +213,14 @@ pub(super) const FLUSH_DUE: CommandId = unnamed("flush_all-due");
 pub(super) const STATS: CommandId = unnamed("stats");
 /// `cache_memlimit`.
 pub(super) const MEMORY_LIMIT: CommandId = unnamed("cache_memlimit");
+/// `watch`.
+pub(super) const WATCH: CommandId = unnamed("watch");
+/// `lru_crawler` with classes.
+pub(super) const CRAWL_BEGIN: CommandId = unnamed("lru_crawler");
+/// The next piece of a dump.
+pub(super) const CRAWL_ON: CommandId = unnamed("lru_crawler-go-on");
+/// `lru_crawler enable`, `lru_crawler disable`.
+pub(super) const CRAWL_SWITCH: CommandId = unnamed("lru_crawler-switch");
 /// The first thing that is stored where a password is set.
 pub(super) const AUTH: CommandId = unnamed("auth");
 

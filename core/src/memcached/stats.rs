@@ -30,10 +30,15 @@ pub struct Share {
     refused: u64,
     input: u64,
     output: u64,
+    /// Of those who watch: how many, lines they have got, lines written for them and lines left out.
+    watching: [u64; 4],
+    /// Lines left out because who watches is slow.
+    skipped: u64,
+    crawls: bool,
     is_detailed: bool,
     details: BTreeMap<Vec<u8>, Detail>,
-    /// Of each client: descriptor, where it is from, where it came to, what it does, seconds of silence.
-    conns: Vec<(i32, String, String, &'static str, u64)>,
+    /// Of each client: its id, where it is from, where it came to, what it does, seconds of silence.
+    conns: Vec<(u64, String, String, &'static str, u64)>,
 }
 
 /// Which statistics are asked for: the words behind `stats`.
@@ -64,6 +69,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         _ => {}
     }
     let database = &shard.databases[usize::from(DATABASE)];
+    let log = &shard.ledger.log;
     let mut share = Share {
         counts: shard.ledger.counts().to_vec(),
         items: database.len() as u64,
@@ -76,6 +82,9 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         refused: asked.node.statistics.refused_connections,
         input: asked.node.statistics.input_bytes,
         output: asked.node.statistics.output_bytes,
+        watching: [log.watchers as u64, log.sent, log.written, log.dropped + asked.node.feed.dropped()],
+        skipped: log.skipped,
+        crawls: shard.ledger.crawls,
         is_detailed: shard.ledger.is_detailed(),
         ..Share::default()
     };
@@ -91,7 +100,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
                     0 => "conn_read",
                     _ => "conn_nread",
                 };
-                share.conns.push((peer.descriptor, from, to, state, silence));
+                share.conns.push((session.id.0, from, to, state, silence));
             }
         }
         _ => {}
@@ -115,6 +124,9 @@ fn sum(parts: Vec<Part>) -> Share {
         all.refused += share.refused;
         all.input += share.input;
         all.output += share.output;
+        all.watching.iter_mut().zip(share.watching).for_each(|(sum, count)| *sum += count);
+        all.skipped += share.skipped;
+        all.crawls |= share.crawls;
         all.is_detailed |= share.is_detailed;
         for (prefix, detail) in share.details {
             let sum = all.details.entry(prefix).or_default();
@@ -177,7 +189,9 @@ pub(super) fn merge(
     parts: Vec<Part>,
     reply: &mut Reply<'_>,
 ) -> Outcome {
-    let all = sum(parts);
+    let mut all = sum(parts);
+    // Who asks comes last, as the client that came last does in memcached.
+    all.conns.sort_by_key(|(id, ..)| (*id == local.session.id.0, *id));
     let mut lines = Lines { args, tail: reply.tail() };
     match asked_for(args)[..] {
         [] => general(local, &all, &mut lines),
@@ -192,11 +206,11 @@ pub(super) fn merge(
         }
         [b"sizes_disable", ..] => lines.push("sizes_status", "disabled"),
         [b"conns", ..] => {
-            for (descriptor, from, to, state, silence) in &all.conns {
-                lines.push(&format!("{descriptor}:addr"), from);
-                lines.push(&format!("{descriptor}:listen_addr"), to);
-                lines.push(&format!("{descriptor}:state"), state);
-                lines.push(&format!("{descriptor}:secs_since_last_cmd"), silence);
+            for (id, from, to, state, silence) in &all.conns {
+                lines.push(&format!("{id}:addr"), from);
+                lines.push(&format!("{id}:listen_addr"), to);
+                lines.push(&format!("{id}:state"), state);
+                lines.push(&format!("{id}:secs_since_last_cmd"), silence);
             }
         }
         [b"detail", b"on" | b"off", ..] => return lines.done("OK"),
@@ -317,14 +331,14 @@ fn general(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
         "lru_crawler_starts",
         "lru_maintainer_juggles",
         "malloc_fails",
-        "log_worker_dropped",
-        "log_worker_written",
-        "log_watcher_skipped",
-        "log_watcher_sent",
-        "log_watchers",
-        "unexpected_napi_ids",
-        "round_robin_fallback",
     ]);
+    let [watchers, sent, written, dropped] = all.watching;
+    lines.push("log_worker_dropped", dropped);
+    lines.push("log_worker_written", written);
+    lines.push("log_watcher_skipped", all.skipped);
+    lines.push("log_watcher_sent", sent);
+    lines.push("log_watchers", watchers);
+    lines.zeros(&["unexpected_napi_ids", "round_robin_fallback"]);
     lines.push("bytes", all.bytes);
     lines.push("curr_items", all.items);
     lines.push("total_items", count(Counter::Items));
@@ -377,12 +391,12 @@ fn settings(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     lines.push("slab_automove_ratio", "0.80");
     lines.push("slab_automove_window", 30);
     lines.push("slab_chunk_max", settings.memcached_max_item_size / 2);
-    lines.push("lru_crawler", "no");
+    lines.push("lru_crawler", yes_no(all.crawls));
     lines.push("lru_crawler_sleep", 100);
     lines.push("lru_crawler_tocrawl", 0);
     lines.push("tail_repair_time", 0);
     lines.push("flush_enabled", "yes");
-    lines.push("dump_enabled", "no");
+    lines.push("dump_enabled", "yes");
     lines.push("hash_algorithm", "darter");
     lines.push("lru_maintainer_thread", "no");
     lines.push("lru_segmented", "no");
@@ -393,7 +407,7 @@ fn settings(local: &mut Local<'_>, all: &Share, lines: &mut Lines<'_, '_>) {
     lines.push("temp_lru", "no");
     lines.push("temporary_ttl", 0);
     lines.push("idle_timeout", settings.timeout);
-    lines.push("watcher_logbuf_size", 0);
+    lines.push("watcher_logbuf_size", crate::limits::WATCHER_OUTPUT_MAX >> 10);
     lines.push("worker_logbuf_size", 0);
     lines.push("read_buf_mem_limit", 0);
     lines.push("track_sizes", "no");

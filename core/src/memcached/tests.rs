@@ -424,3 +424,170 @@ fn statistics_are_those_of_all_cores() {
     assert!(say(&mut world, client, "stats settings").contains("STAT item_size_max 1048576|"));
     assert_eq!(say(&mut world, client, "stats nosuch"), "ERROR|");
 }
+
+#[test]
+fn a_watcher_hears_what_all_cores_do_with_items() {
+    for cores in [1, 3] {
+        let mut world = World::new(cores);
+        let (watcher, client) = (world.connect_memcached(0), world.connect_memcached(cores - 1));
+        assert_eq!(say(&mut world, watcher, "watch nosuch"), "ERROR|");
+        assert_eq!(say(&mut world, watcher, "watch nosuch noreply"), "");
+        assert_eq!(say(&mut world, watcher, "watch fetchers mutations"), "OK|");
+        for request in
+            ["get a", "set a% 5 100 3|abc", "get a% b", "append a% 0 0 1|d", "incr n 1", "cas c 0 0 1 9|x"]
+        {
+            say(&mut world, client, request);
+        }
+        let heard = world.receive(watcher);
+        let mut lines: Vec<&str> =
+            heard.lines().filter_map(|line| line.split_once(" type=")).map(|line| line.1).collect();
+        let mut expected = vec![
+            "item_get key=a status=not_found clsid=0 cfd=# size=0",
+            "item_get key=a%25 status=not_found clsid=0 cfd=# size=0",
+            "item_store key=a%25 status=stored cmd=set ttl=100 clsid=1 cfd=# size=3",
+            "item_get key=a%25 status=found clsid=1 cfd=# size=3",
+            "item_get key=b status=not_found clsid=0 cfd=# size=0",
+            "item_get key=a%25 status=found clsid=1 cfd=# size=3",
+            "item_store key=a%25 status=stored cmd=append ttl=0 clsid=1 cfd=# size=4",
+            "item_get key=n status=not_found clsid=0 cfd=# size=0",
+            "item_get key=c status=not_found clsid=0 cfd=# size=0",
+            "item_store key=c status=not_found cmd=cas ttl=0 clsid=1 cfd=# size=1",
+        ];
+        let conns = say(&mut world, client, "stats conns");
+        let ours = heard.split("cfd=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        assert!(conns.contains(&format!("STAT {ours}:state")), "{conns}");
+        let told: Vec<String> =
+            lines.drain(..).map(|line| line.replace(&format!("cfd={ours} "), "cfd=# ")).collect();
+        let mut told: Vec<&str> = told.iter().map(String::as_str).collect();
+        // Each shard's lines have an order, those of several have none.
+        told.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(told, expected, "on {cores} cores");
+        assert_eq!(say(&mut world, watcher, "get a"), "", "who watches is not answered");
+        assert!(say(&mut world, client, "stats").contains("STAT log_watchers 1|"));
+        world.hang_up(watcher);
+        assert!(say(&mut world, client, "stats").contains("STAT log_watchers 0|"));
+        assert!(world.engines.iter().all(|engine| engine.node().feed.topics().is_empty()));
+        assert_eq!(world.unfinished(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_watcher_hears_who_comes_and_goes_and_what_is_evicted() {
+    let mut world = World::new(2);
+    let (watcher, other) = (world.connect_memcached(0), world.connect(0));
+    assert_eq!(say(&mut world, watcher, "watch connevents evictions"), "OK|");
+    let client = world.connect_memcached(1);
+    say(&mut world, client, "quit");
+    let heard = world.receive(watcher);
+    assert!(heard.contains("type=conn_new rip=127.0.0.1 rport="), "{heard}");
+    assert!(heard.contains("transport=tcp reason=normal cfd="), "{heard}");
+    let client = world.connect_memcached(1);
+    say(&mut world, client, "GET / HTTP/1.1");
+    assert!(world.receive(watcher).contains("reason=error"));
+    assert_eq!(world.say(other, "CONFIG SET maxmemory 2mb maxmemory-policy allkeys-lru"), "OK");
+    let client = world.connect_memcached(1);
+    let value = "x".repeat(10_000);
+    let mut heard = String::new();
+    for n in 0..400 {
+        say(&mut world, client, &format!("set key{n} 0 0 10000|{value}"));
+        heard += &world.receive(watcher);
+    }
+    assert!(heard.contains("type=eviction key=key"), "{heard}");
+    assert!(heard.contains(" fetch=no ttl=-1 la=0 clsid=1 size=10000\n"), "{heard}");
+}
+
+#[test]
+fn a_watcher_that_does_not_read_loses_lines_and_hears_how_many() {
+    let mut world = World::new(2);
+    let (watcher, client) = (world.connect_memcached(0), world.connect_memcached(1));
+    assert_eq!(say(&mut world, watcher, "watch"), "OK|");
+    let keys: Vec<String> = (0..100).map(|n| format!("key{n}-{}", "x".repeat(200))).collect();
+    world.stall(watcher, true);
+    for _ in 0..20 {
+        say(&mut world, client, &format!("get {}", keys.join(" ")));
+    }
+    world.stall(watcher, false);
+    let taken = world.receive(watcher);
+    assert!(
+        taken.len() <= crate::limits::WATCHER_OUTPUT_MAX + 1_000 && !taken.contains("skipped="),
+        "{}",
+        taken.len()
+    );
+    say(&mut world, client, "get a");
+    let heard = world.receive(watcher);
+    let lines = taken.matches("type=item_get").count();
+    assert!(heard.starts_with(&format!("skipped={}\n", 2_000 - lines)), "{heard} {lines}");
+    let stats = say(&mut world, client, "stats");
+    assert!(stats.contains(&format!("STAT log_watcher_skipped {}|", 2_000 - lines)), "{stats}");
+}
+
+#[test]
+fn a_dump_tells_every_item_of_all_cores_once() {
+    for cores in [1, 3] {
+        let mut world = World::new(cores);
+        let (client, other) = (world.connect_memcached(0), world.connect(0));
+        assert_eq!(say(&mut world, client, "lru_crawler metadump all"), "END|");
+        for n in 0..3_000 {
+            say(&mut world, client, &format!("set key{n} 0 0 1 noreply|x"));
+        }
+        world.call(other, "RPUSH list a");
+        say(&mut world, client, "set t 0 100 2|ab|gets t");
+        for which in ["all", "hash", "1", "2,1"] {
+            let dump = say(&mut world, client, &format!("lru_crawler metadump {which}"));
+            let mut keys: Vec<&str> =
+                dump.lines().filter_map(|line| line.split_once(' ')).map(|line| line.0).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!((keys.len(), dump.lines().count()), (3_001, 3_002), "{which} on {cores} cores");
+            assert!(dump.ends_with("\nEND|"), "{dump}");
+            let timed = dump.lines().find(|line| line.starts_with("key=t ")).expect("it is there");
+            assert!(timed.starts_with("key=t exp=1700000100 la=1700000000 cas="), "{timed}");
+            assert!(timed.contains(" fetch=yes cls=1 size=") && !timed.contains("cas=0"), "{timed}");
+        }
+        assert_eq!(say(&mut world, client, "lru_crawler metadump 2"), "END|");
+        assert_eq!(say(&mut world, client, "lru_crawler metadump 0"), "BADCLASS invalid class id|");
+        let dump = say(&mut world, client, "lru_crawler mgdump all");
+        assert_eq!((dump.matches("mg ").count(), dump.ends_with("|EN|")), (3_001, true));
+        assert_eq!(world.unfinished(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_dump_waits_for_its_reader_and_what_follows_waits_for_the_dump() {
+    for cores in [1, 2] {
+        let mut world = World::new(cores);
+        let client = world.connect_memcached(0);
+        for n in 0..20_000 {
+            say(&mut world, client, &format!("set key{n} 0 0 1 noreply|x"));
+        }
+        world.stall(client, true);
+        say(&mut world, client, "lru_crawler metadump all|get key1");
+        let held: usize = world.engines.iter().map(|engine| engine.node().client_bytes).sum();
+        assert!(held < 2 * crate::limits::CRAWL_OUTPUT_MAX, "{held} bytes on {cores} cores");
+        world.stall(client, false);
+        let dump = world.receive(client).replace("\r\n", "|");
+        assert_eq!(dump.matches("key=key").count(), 20_000, "on {cores} cores");
+        assert!(dump.ends_with("\nEND|VALUE key1 0 1|x|END|"), "what follows comes behind it");
+        world.hang_up(client);
+        assert_eq!(world.unfinished(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_crawler_is_switched_for_all_cores() {
+    check(&[
+        ("lru_crawler enable", "ERROR failed to start lru crawler thread|"),
+        ("lru_crawler disable", "OK|"),
+        ("lru_crawler disable", "OK|"),
+        ("lru_crawler crawl all", "CLIENT_ERROR lru crawler disabled|"),
+        ("lru_crawler metadump all", "CLIENT_ERROR lru crawler disabled|"),
+        ("lru_crawler enable", "OK|"),
+        ("lru_crawler crawl 1,2", "OK|"),
+        ("lru_crawler crawl 64", "BADCLASS invalid class id|"),
+        ("lru_crawler crawl", "ERROR|"),
+        ("lru_crawler sleep 1000001", "CLIENT_ERROR sleep must be one second or less|"),
+        ("lru_crawler tocrawl x", "CLIENT_ERROR bad command line format|"),
+        ("mg nosuch v|lru_crawler metadump all", "EN|ERROR cannot pipeline other commands before metadump|"),
+    ]);
+}

@@ -6,7 +6,7 @@
 
 use super::counters::Counter;
 use super::item::{self, Delta, Expiry, Mode, Store, Stored};
-use super::number;
+use super::{number, watch};
 use crate::args::Args;
 use crate::database::Key;
 use crate::protocol::chunks::Chunks;
@@ -143,6 +143,7 @@ fn get_one(
     stamped: bool,
     expiry: Option<Expiry>,
 ) -> Outcome {
+    item::note_fetch(cx, key);
     let stamp = stamped.then(|| item::stamp(cx, key));
     let found = match item::read(cx, key)? {
         Some(record) => {
@@ -195,6 +196,7 @@ pub(super) fn store(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>, mode
 /// The value of an item was too large: what it was to replace must not be taken for it.
 pub(super) fn forget(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     cx.shard.ledger.count(Counter::TooLarge);
+    watch::refused(cx, cx.key(args, 0).bytes);
     cx.remove(cx.key(args, 0));
     say(reply, is_quiet(args), "SERVER_ERROR object too large for cache");
     Ok(())
@@ -221,6 +223,7 @@ pub(super) fn delta(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>, adds
 /// `touch <key> <exptime> [noreply]`.
 pub(super) fn touch(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let expiry = Expiry::new(i64::from(number::signed_32(args.at(2)).unwrap_or(0)), cx.now);
+    item::note_fetch(cx, cx.key(args, 0));
     let touched = item::touch(cx, cx.key(args, 0), expiry);
     let ledger = &mut cx.shard.ledger;
     ledger.count(Counter::Touches);

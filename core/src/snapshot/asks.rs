@@ -212,6 +212,7 @@ impl Engine {
             self.end_saving_if_over(now, out);
         }
         if was_loading && !self.node.status.is_loading {
+            self.node.shard.judge_nothing(false);
             self.node.shard.dirty_at_save = self.node.shard.counters.dirty;
             self.node.asks.told_changes = self.node.shard.counters.dirty;
         }

@@ -21,6 +21,7 @@ use crate::rdb::writer::Writer;
 use crate::session::ClientId;
 use crate::snapshot::load::Loader;
 use crate::snapshot::status::{OfKeeper, Status};
+use crate::snapshot::timetable::Timetable;
 use crate::time::{Instant, Now};
 use crate::transact::Draft;
 use crate::txn::coordinator::Stage as TxStage;
@@ -83,6 +84,8 @@ pub struct Keeper {
     /// When the log was last begun to be written anew.
     pub(crate) rewrote: Instant,
     pub(crate) marks: Marks,
+    /// When a snapshot is due by itself, whatever has changed.
+    pub(crate) timetable: Timetable,
     /// The number of the last snapshot that somebody was promised.
     wanted: u64,
     /// Parts that are to be written.

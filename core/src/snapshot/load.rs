@@ -344,7 +344,8 @@ impl Engine {
         };
         let Some(loader) = self.loader.take_if(is_quiet) else { return };
         if self.recovery.is_some() {
-            return self.base_is_loaded(loader.read_to, now, out);
+            let end = loader.at + file::sum_len(loader.version.unwrap_or_default()) as u64;
+            return self.base_is_loaded(end, now, out);
         }
         let mut status = self.node.status.clone();
         status.is_loading = false;

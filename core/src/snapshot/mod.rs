@@ -13,4 +13,5 @@ pub mod keeper;
 pub mod load;
 pub mod saving;
 pub mod status;
+pub mod timetable;
 pub mod walk;

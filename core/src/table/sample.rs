@@ -17,7 +17,7 @@ const SEGMENTS_MAX: usize = 4;
 impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: KeyHashing>
     Dashtable<E, HOME, STASH, SLOTS, H>
 {
-    /// Emits entries of home buckets that follow each other, from the one on that 64 random bits choose, until there are at least `wanted` or
+    /// Emits entries of buckets that follow each other, from the one on that 64 random bits choose, until there are at least `wanted` or
     /// a few segments have been looked at. `timed`: only buckets in which something may have a deadline; of those an index knows, so that
     /// few among many are found.
     pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: &mut dyn FnMut(&E)) {
@@ -35,13 +35,16 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
                 number = next;
             }
             let segment = &self.segments[number];
-            let start = scale((bits >> 32) as u32, HOME);
-            for step in 0..if segment.len() > 0 { HOME } else { 0 } {
-                let home = (start + step) % HOME;
-                if timed && segment.bound_of_home(home) == Bound::NEVER {
-                    continue;
-                }
-                found += emit_home(segment, home, emit);
+            // Where it does not matter what is due, a bucket is looked at as it is, whatever home its entries have.
+            let buckets = if timed { HOME } else { HOME + STASH };
+            let start = scale((bits >> 32) as u32, buckets);
+            for step in 0..if segment.len() > 0 { buckets } else { 0 } {
+                let bucket = (start + step) % buckets;
+                found += match timed {
+                    false => emit_all(segment.entries_of_bucket(bucket), emit),
+                    true if segment.bound_of_home(bucket) == Bound::NEVER => 0,
+                    true => emit_all(segment.entries_of_home(bucket), emit),
+                };
                 if found >= wanted {
                     return;
                 }
@@ -80,27 +83,14 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         let index = self.directory.find(super::directory::position(hash))?;
         let segment = &self.segments[index];
         let tag = Segment::<E, HOME, STASH, SLOTS>::tag(hash);
-        let is_it = |entry: &&E| self.hash(entry.key()) == hash;
-        let mut places = segment.places_of(usize::from(tag.home));
-        places.find_map(|place| {
-            let fingerprint = match place {
-                Place::Home { bucket, slot } => segment.homes[bucket].fingerprint(slot),
-                Place::Stash { bucket, slot } => segment.stashes[bucket].fingerprint(slot),
-                Place::Spill { at } => segment.spill[at].tag.fingerprint,
-            };
-            segment.get(place).filter(|_| fingerprint == tag.fingerprint).filter(is_it)
-        })
+        let place = segment.find_by(tag, |entry| self.hash(entry.key()) == hash)?;
+        segment.get(place)
     }
 }
 
-/// Emits the entries of a home bucket, all on their way to the cache before the first is looked at; how many.
-fn emit_home<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize>(
-    segment: &Segment<E, HOME, STASH, SLOTS>,
-    home: usize,
-    emit: &mut dyn FnMut(&E),
-) -> usize {
-    let entries: SmallVec<[&E; 24]> =
-        segment.places_of(home).filter_map(|place| segment.get(place)).collect();
+/// Emits entries, all on their way to the cache before the first is looked at; how many.
+fn emit_all<'a, E: Entry + 'a>(entries: impl Iterator<Item = &'a E>, emit: &mut dyn FnMut(&E)) -> usize {
+    let entries: SmallVec<[&E; 24]> = entries.collect();
     entries.iter().for_each(|entry| entry.prefetch());
     entries.iter().for_each(|entry| emit(entry));
     entries.len()

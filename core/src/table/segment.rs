@@ -121,47 +121,53 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
                 return Some(entry);
             }
         }
-        if own.is_all() { None } else { self.get(self.find_elsewhere(key, tag)?) }
+        if own.is_all() { None } else { self.get(self.find_elsewhere(tag, |entry| entry.key() == key)?) }
     }
 
     /// Finds a key.
     #[inline]
     pub(super) fn find(&self, key: &[u8], tag: Tag) -> Option<Place> {
+        self.find_by(tag, |entry| entry.key() == key)
+    }
+
+    /// Finds the entry that is it, among those with this tag's fingerprint and home.
+    #[inline]
+    pub(super) fn find_by(&self, tag: Tag, is_it: impl Fn(&E) -> bool) -> Option<Place> {
         let bucket = Self::home(tag);
         let own = &self.homes[bucket];
-        // No displaced entry has this key, as it has another home: to leave those out is not worth the time.
+        // No displaced entry is it, as it has another home: to leave those out is not worth the time.
         for slot in own.matches(tag.fingerprint) {
-            if own.get(slot).is_some_and(|entry| entry.key() == key) {
+            if own.get(slot).is_some_and(&is_it) {
                 return Some(Place::Home { bucket, slot });
             }
         }
-        if own.is_all() { None } else { self.find_elsewhere(key, tag) }
+        if own.is_all() { None } else { self.find_elsewhere(tag, is_it) }
     }
 
-    /// Finds a key that is not in its home bucket.
-    fn find_elsewhere(&self, key: &[u8], tag: Tag) -> Option<Place> {
+    /// Finds what is not in its home bucket.
+    fn find_elsewhere(&self, tag: Tag, is_it: impl Fn(&E) -> bool) -> Option<Place> {
         let own = &self.homes[Self::home(tag)];
         let bucket = Self::next(Self::home(tag));
         let other = &self.homes[bucket];
         if own.continued() {
             for slot in other.matches(tag.fingerprint).and(other.displaced()) {
-                if other.get(slot).is_some_and(|entry| entry.key() == key) {
+                if other.get(slot).is_some_and(&is_it) {
                     return Some(Place::Home { bucket, slot });
                 }
             }
         }
-        if own.overflowed() { self.find_away(key, tag) } else { None }
+        if own.overflowed() { self.find_away(tag, is_it) } else { None }
     }
 
-    fn find_away(&self, key: &[u8], tag: Tag) -> Option<Place> {
+    fn find_away(&self, tag: Tag, is_it: impl Fn(&E) -> bool) -> Option<Place> {
         for (bucket, stash) in self.stashes.iter().enumerate() {
             for slot in stash.matches(tag.fingerprint).and(equal_slots(&self.stash_homes[bucket], tag.home)) {
-                if stash.get(slot).is_some_and(|entry| entry.key() == key) {
+                if stash.get(slot).is_some_and(&is_it) {
                     return Some(Place::Stash { bucket, slot });
                 }
             }
         }
-        let here = |spilled: &Spilled<E>| spilled.tag == tag && spilled.entry.key() == key;
+        let here = |spilled: &Spilled<E>| spilled.tag == tag && is_it(&spilled.entry);
         self.spill.iter().position(here).map(|at| Place::Spill { at })
     }
 
@@ -378,6 +384,18 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     pub(super) fn iter(&self) -> impl Iterator<Item = &E> {
         let slotted = self.homes.iter().chain(&self.stashes).flat_map(Bucket::iter);
         slotted.chain(self.spill.iter().map(|spilled| &spilled.entry))
+    }
+
+    /// The entries whose home bucket this is, wherever they lie.
+    pub(super) fn entries_of_home(&self, home: usize) -> impl Iterator<Item = &E> {
+        self.places_of(home).filter_map(|place| self.get(place))
+    }
+
+    /// The entries that lie in one of the buckets, stash buckets last, and the spill behind the last of them.
+    pub(super) fn entries_of_bucket(&self, bucket: usize) -> impl Iterator<Item = &E> {
+        let own = if bucket < HOME { &self.homes[bucket] } else { &self.stashes[bucket - HOME] };
+        let spill = if bucket + 1 == HOME + STASH { &self.spill[..] } else { &[] };
+        own.iter().chain(spill.iter().map(|spilled| &spilled.entry))
     }
 
     /// The entry with `rank` others before it in one of the buckets, stash buckets last.

@@ -13,6 +13,7 @@ use super::pieces::Pieces;
 use super::queue::{EntryId, Ticket, UNDRAWN};
 use super::work::{Body, Circumstances, Finding, Order, Ran, TxId};
 use crate::command::row::Merge;
+use crate::errand::Errand;
 use crate::event::CoreId;
 use crate::message::Token;
 use crate::part::Part;
@@ -106,6 +107,10 @@ pub struct Transaction {
     pub in_vain: bool,
     /// Slow calls of all shards.
     pub slow: Vec<SlowCall>,
+    /// It may ask another server.
+    pub is_abroad: bool,
+    /// What it asks now.
+    pub errand: Option<Box<Errand>>,
 }
 
 impl Transaction {
@@ -143,6 +148,8 @@ impl Transaction {
             waits: false,
             in_vain: false,
             slow: Vec::new(),
+            is_abroad: false,
+            errand: None,
         }
     }
 

@@ -83,19 +83,38 @@ impl<'a> Encoded<'a> {
     /// Bytes that it takes.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.head_len + self.body.len() + self.tail_len
+        self.bare_len() + self.tail_len
+    }
+
+    /// Bytes that it takes without its tail.
+    #[inline]
+    pub(super) fn bare_len(&self) -> usize {
+        self.head_len + self.body.len()
     }
 
     /// Writes it into exactly that many bytes.
     #[inline]
     pub(super) fn write(&self, to: &mut [u8]) {
         assert_eq!(to.len(), self.len(), "an element is written into room of its size");
-        let (head, rest) = to.split_at_mut(self.head_len);
-        let (body, tail) = rest.split_at_mut(self.body.len());
-        head.copy_from_slice(&self.head[..self.head_len]);
-        body.copy_from_slice(self.body);
+        let (bare, tail) = to.split_at_mut(self.bare_len());
+        self.write_bare(bare);
         tail.copy_from_slice(&self.tail[..self.tail_len]);
     }
+
+    /// Writes it without its tail into exactly as many bytes as that takes.
+    #[inline]
+    pub(super) fn write_bare(&self, to: &mut [u8]) {
+        let (head, body) = to.split_at_mut(self.head_len);
+        head.copy_from_slice(&self.head[..self.head_len]);
+        body.copy_from_slice(self.body);
+    }
+}
+
+/// Writes the tail of something whose head and bytes take `len` into exactly as many bytes as that takes ([`tail_len`]).
+#[inline]
+pub(super) fn write_tail(len: usize, to: &mut [u8]) {
+    let (tail, tail_len) = tail_of(len);
+    to.copy_from_slice(&tail[..tail_len]);
 }
 
 /// Writes an element behind others.
@@ -105,7 +124,7 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     encoded.write(&mut out[at..]);
 }
 
-fn integer_head(number: i64) -> ([u8; HEAD_MAX], usize) {
+pub(super) fn integer_head(number: i64) -> ([u8; HEAD_MAX], usize) {
     let mut head = [0; HEAD_MAX];
     let bytes = number.to_le_bytes();
     let mut wide = |mark: u8, width: usize| {
@@ -183,11 +202,18 @@ pub(crate) fn tail_len(len: usize) -> usize {
 /// The element at the beginning of `bytes`, and how many of them it takes.
 #[inline]
 pub(super) fn first(bytes: &[u8]) -> (Element<'_>, usize) {
+    let (element, len) = first_bare(bytes);
+    (element, len + tail_len(len))
+}
+
+/// The element at the beginning of `bytes`, and how many of them it takes without its tail.
+#[inline]
+pub(super) fn first_bare(bytes: &[u8]) -> (Element<'_>, usize) {
     match bytes[0] {
-        head @ 0..=0x7f => (Element::Integer(i64::from(head)), 2),
+        head @ 0..=0x7f => (Element::Integer(i64::from(head)), 1),
         head @ 0x80..=0xbf => {
             let end = usize::from(head & 0x3f) + 1;
-            (Element::Bytes(&bytes[1..end]), end + 1)
+            (Element::Bytes(&bytes[1..end]), end)
         }
         _ => first_of_others(bytes),
     }
@@ -203,7 +229,7 @@ fn first_of_others(bytes: &[u8]) -> (Element<'_>, usize) {
     };
     let text =
         |head_len: usize, len: usize| (Element::Bytes(&bytes[head_len..head_len + len]), head_len + len);
-    let (element, len) = match head {
+    match head {
         0..=0xdf => {
             let bits = u16::from(head & 0x1f) << 8 | u16::from(bytes[1]);
             // The thirteenth bit is the sign.
@@ -215,18 +241,17 @@ fn first_of_others(bytes: &[u8]) -> (Element<'_>, usize) {
         0xf2 => wide(3),
         0xf3 => wide(4),
         _ => wide(8),
-    };
-    (element, len + tail_len(len))
+    }
 }
 
-/// How many bytes the first element of `bytes` takes: what [`first`] says, for who does not want the element.
+/// How many bytes the first element of `bytes` takes without its tail: what [`first_bare`] says, for who does not want the element.
 #[inline]
-pub(super) fn first_len(bytes: &[u8]) -> usize {
+pub(super) fn bare_len(bytes: &[u8]) -> usize {
     match bytes[0] {
-        0..=0x7f => 2,
-        head @ 0x80..=0xbf => usize::from(head & 0x3f) + 2,
-        0xc0..=0xdf => 3,
-        _ => first(bytes).1,
+        0..=0x7f => 1,
+        head @ 0x80..=0xbf => usize::from(head & 0x3f) + 1,
+        0xc0..=0xdf => 2,
+        _ => first_of_others(bytes).1,
     }
 }
 
@@ -264,7 +289,7 @@ mod tests {
         block.extend_from_slice(&written(b"after"));
         let (element, taken) = first(&block[before.len()..]);
         assert_eq!((element.to_vec().as_slice(), taken), (bytes, len));
-        assert_eq!(first_len(&block[before.len()..]), len);
+        assert_eq!(bare_len(&block[before.len()..]), len - tail_len(bare_len(&block[before.len()..])));
         assert_eq!(last_len(&block[..before.len() + len]), len);
         len
     }

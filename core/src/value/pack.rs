@@ -6,9 +6,7 @@
 //!
 //! It knows bytes and how many elements there are. It does not know how large a pack should become: that is for who owns it.
 
-use smallvec::SmallVec;
-
-use super::element::{Element, Encoded, first, first_len, last_len};
+use super::element::{Element, Encoded, first, last_len};
 use super::thin::Thin;
 
 /// One end of a sequence.
@@ -93,16 +91,10 @@ impl Pack {
             u32::try_from(used).expect("a request, and so what lies in a pack, is below four gigabytes");
     }
 
-    /// The element that begins at an offset, the one behind it, and where the next begins; `None` at the end.
+    /// The bytes of all elements from an offset on.
     #[inline]
-    pub fn pair_at(&self, offset: usize) -> Option<(Element<'_>, Element<'_>, usize)> {
-        let rest = &self.elements()[offset..];
-        if rest.is_empty() {
-            return None;
-        }
-        let (element, len) = first(rest);
-        let (other, more) = first(&rest[len..]);
-        Some((element, other, offset + len + more))
+    pub(super) fn rest(&self, offset: usize) -> &[u8] {
+        &self.elements()[offset..]
     }
 
     /// The element that begins at an offset, and where the next begins; `None` at the end.
@@ -140,33 +132,6 @@ impl Pack {
             return (0..index).fold(0, |offset, _| self.at(offset).map_or(offset, |(_, next)| next));
         }
         (index..count).fold(self.used(), |offset, _| self.before(offset).unwrap_or(0))
-    }
-
-    /// Of elements in pairs: which pair begins with this element, and where.
-    pub fn find_pair(&self, sought: &[u8]) -> Option<(usize, usize)> {
-        /// Most elements are compared by as many bytes first, their last.
-        const WORD: usize = 8;
-        let encoded = Encoded::of(sought);
-        let len = encoded.len();
-        let mut written: SmallVec<[u8; 96]> = SmallVec::from_elem(0, len);
-        encoded.write(&mut written);
-        let word = |bytes: &[u8]| bytes.last_chunk::<WORD>().map(|word| u64::from_le_bytes(*word));
-        let last = word(&written);
-        let elements = self.elements();
-        let (mut at, mut pair) = (0, 0);
-        while at < elements.len() {
-            let rest = &elements[at..];
-            if let Some(found) = rest.get(..len)
-                && word(found) == last
-                && *found == *written
-            {
-                return Some((pair, at));
-            }
-            at += first_len(rest);
-            at += first_len(&elements[at..]);
-            pair += 1;
-        }
-        None
     }
 
     /// Adds an element at an end.
@@ -214,6 +179,13 @@ impl Pack {
         let encoded = Encoded::of(bytes);
         self.open(offset, 0, encoded.len());
         encoded.write(&mut self.elements_mut()[offset..offset + encoded.len()]);
+        self.count += 1;
+    }
+
+    /// Puts `len` bytes that `write` writes, and that end with a tail as an element's do, before the element that begins at an offset.
+    pub(super) fn insert_written(&mut self, offset: usize, len: usize, write: impl FnOnce(&mut [u8])) {
+        self.open(offset, 0, len);
+        write(&mut self.elements_mut()[offset..offset + len]);
         self.count += 1;
     }
 

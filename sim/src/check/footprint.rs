@@ -173,6 +173,11 @@ pub fn selects(words: &[Vec<u8>], databases: usize) -> Option<usize> {
     number(words.get(1)?).filter(|&number| is_select && number < databases)
 }
 
+/// True for a command that asks a server outside between its steps, wherever its keys lie.
+pub fn is_abroad(words: &[Vec<u8>]) -> bool {
+    words[0].eq_ignore_ascii_case(b"migrate")
+}
+
 /// True for commands that run in one step on every shard that they touch.
 pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
     let of_several: [&[u8]; 43] = [
@@ -220,7 +225,7 @@ pub fn is_of_one_step(words: &[Vec<u8>]) -> bool {
         b"sort",
         b"sort_ro",
     ];
-    !of_several.contains(&&words[0].to_ascii_lowercase()[..])
+    !is_abroad(words) && !of_several.contains(&&words[0].to_ascii_lowercase()[..])
 }
 
 fn number(word: &[u8]) -> Option<usize> {
@@ -355,6 +360,13 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
         b"blpop" | b"brpop" | b"bzpopmin" | b"bzpopmax" => roles.writes = (1..words.len() - 1).collect(),
         b"rename" | b"renamenx" | b"lmove" | b"rpoplpush" | b"smove" | b"blmove" | b"brpoplpush" => {
             roles.writes = vec![1, 2];
+        }
+        b"migrate" => {
+            let behind = words.iter().position(|word| word.eq_ignore_ascii_case(b"keys"));
+            roles.writes = match behind.filter(|_| words[3].is_empty()) {
+                Some(place) => (place + 1..words.len()).collect(),
+                None => vec![3],
+            };
         }
         b"copy" => {
             roles.reads = vec![1];

@@ -122,6 +122,10 @@ impl Session {
             return Err("a request is taken before an EXEC with SELECT is over".into());
         }
         let reply = match (&name[..], &mut self.queue) {
+            (b"migrate", Some(_)) => {
+                self.broken = true;
+                Reply::error("ERR Command not allowed inside a transaction")
+            }
             (b"multi", Some(_)) => Reply::error("ERR MULTI calls can not be nested"),
             (b"multi", None) => {
                 self.queue = Some(Vec::new());

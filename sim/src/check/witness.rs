@@ -16,7 +16,7 @@ use darter_core::txn::work::TxId;
 use darter_core::value::record::Record;
 
 use super::expiry::{Clocks, Named};
-use super::footprint::{Footprint, Placement, is_of_one_step};
+use super::footprint::{Footprint, Placement, is_abroad, is_of_one_step};
 use super::replay::{Deed, Part, Replay, TRIES_BITS};
 use super::scan::{Scan, living};
 use super::serial::{Access, Op, Said};
@@ -382,6 +382,7 @@ impl Witness {
         let database = session.database;
         let footprint = Footprint::of(&deed, database, self.databases, &watched, &self.placement);
         let is_one_step = match &deed {
+            Deed::Command(words) if is_abroad(words) => false,
             Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
             Deed::Watch(_) | Deed::Item(_) => true,
             Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => false,

@@ -23,6 +23,7 @@ pub fn of(name: &[u8]) -> Option<(usize, usize)> {
         b"zrem" | b"zmscore" | b"zrank" | b"zrevrank" | b"zscan" | b"zunion" | b"zinter" | b"zdiff"
         | b"zintercard" | b"bzpopmin" | b"bzpopmax" => (3, ANY),
         b"restore" => (4, ANY),
+        b"migrate" => (6, ANY),
         b"zincrby" | b"zcount" | b"zlexcount" | b"zremrangebyrank" | b"zremrangebyscore"
         | b"zremrangebylex" => (4, 4),
         b"zadd" | b"zrange" | b"zrangebyscore" | b"zrevrangebyscore" | b"zrevrange" | b"zrangebylex"

@@ -1,6 +1,7 @@
 //! Keys whatever lies under them, naively.
 
 use super::{Line, NOT_INTEGER, SYNTAX, Shard, Value, Words, integer, is};
+use crate::abroad;
 use crate::decoder::Reply;
 
 const SAME: Line = "ERR source and destination objects are the same";
@@ -42,7 +43,35 @@ pub(super) fn run(shard: &mut Shard, db: usize, name: &[u8], words: &Words) -> R
             }
             Ok(Reply::Integer(i64::from(moves)))
         }
+        b"migrate" => migrate(shard, db, words),
         _ => unreachable!("the caller knows the names"),
+    }
+}
+
+/// Keys leave if the server of this name takes them; the workload says either one key or KEYS.
+fn migrate(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
+    let copies = words[6..].iter().any(|word| is(word, "copy"));
+    let behind = words.iter().position(|word| is(word, "keys")).filter(|_| words[3].is_empty());
+    let keys = match behind {
+        Some(place) => words[place + 1..].to_vec(),
+        None => vec![words[3].clone()],
+    };
+    let there: Vec<&Vec<u8>> = keys.iter().filter(|key| shard.live(db, key).is_some()).collect();
+    if there.is_empty() {
+        return Ok(Reply::Simple("NOKEY".into()));
+    }
+    match std::str::from_utf8(&words[1]).unwrap_or_default() {
+        abroad::CLOSED => Err("IOERR error or timeout connecting to the client"),
+        abroad::FULL => {
+            Ok(Reply::error(&format!("ERR Target instance replied with error: {}", abroad::NO_ROOM)))
+        }
+        abroad::SILENT | abroad::CUT => Err("IOERR error or timeout reading to target instance"),
+        _ => {
+            for key in there.into_iter().filter(|_| !copies) {
+                shard.remove(db, key);
+            }
+            Ok(Reply::ok())
+        }
     }
 }
 

@@ -171,7 +171,7 @@ impl Shard {
             b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"persist" | b"ttl" | b"pttl"
             | b"expiretime" | b"pexpiretime" => deadlines::run(self, database, &name, words),
             b"del" | b"unlink" | b"exists" | b"touch" | b"type" | b"rename" | b"renamenx" | b"copy"
-            | b"move" => keys::run(self, database, &name, words),
+            | b"move" | b"migrate" => keys::run(self, database, &name, words),
             b"lpush" | b"rpush" | b"lpushx" | b"rpushx" | b"lpop" | b"rpop" | b"llen" | b"lrange"
             | b"lindex" | b"lset" | b"linsert" | b"lrem" | b"ltrim" | b"lpos" | b"lmove" | b"rpoplpush"
             | b"lmpop" => lists::run(self, database, &name, words),

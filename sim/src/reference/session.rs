@@ -28,6 +28,10 @@ impl Session {
             return Some(Answer::Exactly(refusal));
         }
         let reply = match (&words[0].to_ascii_lowercase()[..], &mut self.queue) {
+            (b"migrate", Some(_)) => {
+                self.broken = true;
+                Reply::error("ERR Command not allowed inside a transaction")
+            }
             (b"multi", Some(_)) => Reply::error("ERR MULTI calls can not be nested"),
             (b"multi", None) => {
                 self.queue = Some(Vec::new());

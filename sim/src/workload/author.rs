@@ -10,6 +10,7 @@ use darter_core::command::table::{self, Found};
 use super::families::{Family, Saying};
 use super::items;
 use super::wide::{self, Request};
+use crate::abroad;
 use crate::dice::Dice;
 use crate::plan::Deed;
 use crate::swarm::Swarm;
@@ -216,6 +217,17 @@ impl<'a> Author<'a> {
             }
             _ => self.with_keys(wide::across),
         }
+    }
+
+    /// Keys go to a server outside.
+    pub fn migrate(&mut self) -> Request {
+        let (host, a, b) = (self.word(&abroad::ALL), self.any_key(), self.any_key());
+        // Who takes may take its time; who is silent is not waited for long.
+        let patience = if host == abroad::SILENT { "20" } else { "1000000000" };
+        let copy = if self.dice.chance(200) { &["COPY"][..] } else { &[] };
+        let one = [&["MIGRATE", host, "7", &a, "0", patience], copy].concat();
+        let several = [&["MIGRATE", host, "7", "", "0", patience], copy, &["KEYS", &a, &b]].concat();
+        words(if self.dice.chance(500) { &one } else { &several })
     }
 
     /// A request by one of the wide generators, over this world's keys.

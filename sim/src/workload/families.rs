@@ -174,6 +174,14 @@ pub const ALL: &[Family] = &[
         weight: 2,
         draw: |author, client| Saying::Deed(Deed::Say { client, words: author.snapshot() }),
     },
+    // Of worlds that are about nothing else.
+    Family { name: "a crowd", worlds: 0, weight: 60, draw: |author, client| author.crowd(client) },
+    Family {
+        name: "keys that leave",
+        worlds: 300,
+        weight: 6,
+        draw: |author, _| Saying::One(author.migrate()),
+    },
 ];
 
 /// Which families a world has, one bit each.
@@ -192,7 +200,7 @@ impl Families {
     pub fn of_seed(seed: u64) -> Families {
         let mut dice = Dice::new(seed, Concern::Families);
         let mut bits = 0;
-        for (n, family) in ALL.iter().enumerate() {
+        for (n, family) in ALL.iter().enumerate().filter(|(_, family)| family.worlds > 0) {
             bits |= u64::from(dice.chance(family.worlds)) << n;
         }
         // With many families few requests are about the same thing: some worlds have three of those at the most.
@@ -203,6 +211,12 @@ impl Families {
             bits = (0..3).fold(1, |few, _| few | 1 << dice.pick(&places));
         }
         Families(bits)
+    }
+
+    /// Those of these names.
+    pub fn of_names(names: &[&str]) -> Families {
+        let place = |name: &&str| ALL.iter().position(|family| family.name == *name);
+        Families(names.iter().filter_map(place).fold(0, |bits, place| bits | 1 << place))
     }
 
     /// True if the world has the family of this name.

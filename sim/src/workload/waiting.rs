@@ -48,6 +48,37 @@ impl Author<'_> {
         }
     }
 
+    /// Something about waiting where many wait for the same: most for several lists, which come in pairs.
+    pub fn crowd(&mut self, client: usize) -> Saying {
+        // So that nobody is held for long.
+        const SHORT: [&str; 6] = ["0.0007", "0.001", "0.002", "0.003", "0.005", "0.05"];
+        const CROWD: [&str; 4] = ["l0", "l1", "l{0}0", "l{0}1"];
+        let a = self.dice.pick::<&'static str>(&CROWD);
+        let b = self.dice.pick::<&'static str>(&CROWD);
+        let element = format!("c{}", self.dice.below(1_000_000));
+        let (patience, side) = (self.dice.pick::<&'static str>(&SHORT), self.side());
+        match self.dice.below(40) {
+            0..=8 => Saying::One(words(&["BLPOP", a, b, patience])),
+            9..=11 => Saying::One(words(&["BLPOP", a, patience])),
+            12..=16 => Saying::One(words(&["BLMOVE", a, b, side, "RIGHT", patience])),
+            17 => Saying::One(words(&["BLMPOP", patience, "2", a, b, side])),
+            18..=23 => {
+                let push = |key| words(&["RPUSH", key, &element]);
+                Saying::Several(vec![words(&["MULTI"]), push(a), push(b), words(&["EXEC"])])
+            }
+            // Gone again before who is to be served has come for it.
+            24..=27 => {
+                let push = words(&["RPUSH", a, &element]);
+                Saying::Several(vec![push.clone(), words(&["LPOP", a]), push])
+            }
+            28..=33 => Saying::One(words(&["RPUSH", a, &element])),
+            34 => Saying::One(words(&["LMOVE", a, b, "LEFT", "RIGHT"])),
+            35 | 36 => Saying::One(words(&["LPOP", a])),
+            37 => Saying::One(words(&["DEL", a, b])),
+            _ => Saying::Deed(Deed::Say { client, words: self.unblock() }),
+        }
+    }
+
     /// The n-th client, on whatever connection it has then.
     fn unblock(&mut self) -> Request {
         let whom = format!("@{}", self.dice.below(self.swarm.clients as u64));

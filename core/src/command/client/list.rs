@@ -7,6 +7,7 @@ use crate::args::Args;
 use crate::command::parse::integer;
 use crate::command::row::{Command, Example, Run};
 use crate::event::Origin;
+use crate::feed::Topics;
 use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply, Resp};
@@ -183,7 +184,7 @@ fn line(session: &Session, now: Instant) -> String {
 
 fn flags(session: &Session) -> String {
     let letters: String = [
-        ('O', session.monitor),
+        ('O', session.listens.meets(Topics::REQUESTS)),
         ('x', session.queued.is_some()),
         ('b', session.blocked.is_some()),
         ('c', session.closing == Closing::AfterReplies),

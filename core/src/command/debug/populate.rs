@@ -83,6 +83,7 @@ fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         shard: &mut node.shard,
         database: asked.database,
         now,
+        clock: now,
         settings: &node.settings,
         keys: &[],
         access,
