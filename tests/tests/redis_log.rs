@@ -43,7 +43,7 @@ fn turned(client: &mut Connection, directory: &Path) {
     let path = directory.join("appendonlydir/appendonly.aof.manifest");
     let is_ours = |line: &str| {
         let is_snapshot = line.contains(".base.rdb ") && line.ends_with(" type b");
-        is_snapshot || line.contains(" type l ")
+        is_snapshot || line.contains(" type l ") || line.starts_with("# ")
     };
     let is_turned = || std::fs::read_to_string(&path).expect("a manifest").lines().all(is_ours);
     let mut polls = 0..100_000;
