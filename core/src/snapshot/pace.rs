@@ -69,6 +69,40 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::DiskOutcome;
+    use crate::testing::World;
+
+    /// Each look is a microsecond after the last.
+    fn ticking() -> u64 {
+        use std::cell::Cell;
+        thread_local!(static NANOS: Cell<u64> = const { Cell::new(0) });
+        NANOS.replace(NANOS.get() + 1_000)
+    }
+
+    #[test]
+    fn a_walk_that_rests_has_no_work_until_it_goes_on() {
+        let mut world = World::new(1);
+        world.engines[0].node.instruments.stopwatch = ticking;
+        let client = world.connect(0);
+        (0..2_000).for_each(|n| assert_eq!(world.call(client, &format!("SET key:{n} {n}")), "+OK\r\n"));
+        assert_eq!(world.call(client, "BGSAVE"), "+Background saving started\r\n");
+        let mut rests = 0;
+        while world.engines[0].node.status.is_saving {
+            for (core, operation, _) in world.disk_requests() {
+                world.end_disk(core, operation, DiskOutcome::Done);
+            }
+            assert_eq!(world.call(client, "PING"), "+PONG\r\n");
+            world.work(1);
+            if world.engines[0].next_walk() != Instant::NEVER {
+                rests += 1;
+                assert!(!world.engines[0].has_background(), "a core that rests may sleep");
+                assert!(world.engines[0].deadline() <= world.engines[0].next_walk());
+                world.pass(1);
+                assert!(world.engines[0].has_background(), "it goes on");
+            }
+        }
+        assert!(rests > 10, "{rests}");
+    }
 
     #[test]
     fn who_is_alone_does_not_rest() {

@@ -8,6 +8,7 @@
 
 mod blocking;
 mod elements;
+mod large;
 mod load;
 mod log;
 mod memory;
@@ -28,8 +29,18 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 9] =
-    ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking", "snapshot", "log"];
+const SECTIONS: [&str; 10] = [
+    "memory",
+    "elements",
+    "operations",
+    "types",
+    "transactions",
+    "multikey",
+    "blocking",
+    "snapshot",
+    "large",
+    "log",
+];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +65,7 @@ fn main() -> ExitCode {
             "transactions" => transactions::measure_exec(&SERVERS.map(start)),
             "multikey" => transactions::measure_many(&SERVERS.map(start)),
             "snapshot" => snapshot::measure(rows),
+            "large" => large::measure(),
             "log" => log::measure(),
             _ => blocking::measure(&SERVERS.map(start)),
         }

@@ -3,10 +3,23 @@
 use std::fs::read_to_string;
 use std::time::Duration;
 
-/// Bytes that belong to a process and its children: what parent and child share counts once.
+/// Bytes that are resident, of a process and its children: what parent and child share counts once.
 pub fn memory(pid: u32) -> u64 {
-    let own = proportional(pid).unwrap_or_default();
-    children(pid).into_iter().filter_map(proportional).sum::<u64>() + own
+    match children(pid) {
+        alone if alone.is_empty() => resident(pid),
+        children => children.into_iter().chain([pid]).filter_map(proportional).sum(),
+    }
+}
+
+/// True if it has a child: the kernel then goes through all pages to tell their memory, which it should not be asked often.
+pub fn has_child(pid: u32) -> bool {
+    !children(pid).is_empty()
+}
+
+fn resident(pid: u32) -> u64 {
+    let text = read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says so");
+    line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).expect("kilobytes") * 1_024
 }
 
 /// Its share of what is resident, bytes. A child may end while this looks.

@@ -8,7 +8,7 @@ use darter_tests::bench::latency::{Latency, Percentiles};
 use darter_tests::{Client, Server};
 
 use super::overwrite::{Control, Data, Requests, run};
-use super::process::{cpu, memory};
+use super::process::{cpu, has_child, memory};
 use super::{SERVERS, name};
 
 /// Connections of the load, each with one request at a time.
@@ -19,6 +19,8 @@ const QUIET: Duration = Duration::from_secs(4);
 const WARM_UP: Duration = Duration::from_secs(2);
 /// How often memory is looked at, and whether the snapshot is over.
 const LOOK: Duration = Duration::from_millis(20);
+/// The same where there is a child.
+const RARELY: Duration = Duration::from_millis(500);
 /// Phases of the load.
 const WARM: usize = 0;
 const WITHOUT: usize = 1;
@@ -91,7 +93,13 @@ fn one(shards: Option<u16>, directory: &Path, requests: &Requests) -> Figures {
         quiet = began.elapsed().as_secs_f64();
         let began = Instant::now();
         control.phase.store(WITH, Ordering::Relaxed);
-        save(&server, &mut client, &mut || peak = peak.max(memory(server.pid())));
+        let mut looked = Instant::now();
+        save(&server, &mut client, &mut || {
+            if !has_child(server.pid()) || looked.elapsed() > RARELY {
+                peak = peak.max(memory(server.pid()));
+                looked = Instant::now();
+            }
+        });
         under_load = began.elapsed().as_secs_f64();
         control.phase.store(WARM, Ordering::Relaxed);
         control.is_over.store(true, Ordering::Relaxed);
@@ -136,7 +144,7 @@ fn save(server: &Server, client: &mut Client, look: &mut dyn FnMut()) {
 }
 
 /// One client alone that asks again as soon as it is answered, during a snapshot and, as long, without.
-fn probe(server: &Server, client: &mut Client) -> [Percentiles; 2] {
+pub fn probe(server: &Server, client: &mut Client) -> [Percentiles; 2] {
     [true, false].map(|saves| {
         let mut latency = Latency::new();
         let mut asking = server.client();
@@ -168,7 +176,8 @@ fn probe(server: &Server, client: &mut Client) -> [Percentiles; 2] {
     })
 }
 
-fn start(shards: Option<u16>, directory: &Path) -> Server {
+/// A server whose files lie there, `shards` of Darter or redis-server if there are none.
+pub fn start(shards: Option<u16>, directory: &Path) -> Server {
     match shards {
         Some(shards) => Server::start_in(directory, shards),
         None => Server::redis_in(directory),
