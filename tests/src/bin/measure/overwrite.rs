@@ -93,7 +93,7 @@ struct Connection {
 /// Overwrites random keys until it is told to end; latencies by the phase in which requests were sent. Replies are read as they come.
 pub fn run(port: u16, requests: &Requests, connections: usize, control: &Control) -> [Latency; PHASES] {
     let mut random = Random::new(44);
-    let mut found = [const { () }; PHASES].map(|()| Latency::new());
+    let mut found: [Latency; PHASES] = std::array::from_fn(|_| Latency::new());
     let mut epoll = Epoll::new().expect("the system has epoll");
     let (mut request, mut reply) = (Vec::new(), [0; 64]);
     let mut send = |connection: &mut Connection| {
