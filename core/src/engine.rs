@@ -256,7 +256,7 @@ impl Engine {
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
-        next = next.min(self.errands.deadline());
+        next = next.min(self.errands.deadline()).min(self.next_walk());
         next = next.min(self.next_look()).min(self.next_log_deadline()).min(self.next_of_timetable());
         if self.stopping.is_none() {
             next = next.min(node.budget.deadline(node.used_bytes()));
@@ -277,7 +277,7 @@ impl Engine {
         self.expiry_is_behind
             || !self.node.shard.trash.is_empty()
             || self.node.is_behind()
-            || self.node.shard.wants_walk()
+            || self.walks_now()
             || self.loader.as_ref().is_some_and(|loader| loader.wants_step())
             || self.recovery.as_ref().is_some_and(|recovery| recovery.wants_step())
     }
@@ -728,7 +728,7 @@ impl Engine {
     fn slice(&mut self, now: Now, steps: usize, out: &mut Effects) {
         self.load_some(steps, now, out);
         self.recover_some(steps, now, out);
-        self.node.shard.walk_some(steps);
+        self.walk_on(steps, now.mono);
         let left = self.node.shard.free_some(steps);
         if self.expiry_is_behind && left > 0 {
             self.sweep(now, left);

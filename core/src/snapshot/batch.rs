@@ -3,6 +3,11 @@
 use crate::rdb::file::Entry;
 use crate::time::UnixMillis;
 
+/// A batch is sent when it has so many bytes, or more.
+pub const BATCH_BYTES: usize = 128 << 10;
+/// Room that it begins with: most get by with it.
+const ROOM_BYTES: usize = BATCH_BYTES + (16 << 10);
+
 /// Keys that travel together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Batch {
@@ -45,6 +50,10 @@ pub struct Loaded<'a> {
 impl Batch {
     /// Adds a key whose value stands at this place of the file, and its flags.
     pub fn push(&mut self, database: u16, entry: &Entry<'_>, flags: u32, offset: u64) {
+        if self.bytes.is_empty() {
+            // Growing by and by would copy it as often as it is long.
+            self.bytes.reserve(ROOM_BYTES);
+        }
         self.bytes.extend_from_slice(&entry.key);
         self.bytes.extend_from_slice(entry.value);
         self.heads.push(Head {

@@ -3,30 +3,34 @@
 //! Reading goes ahead of finding, and finding ahead of the shards, each by a bounded amount. Until the end was seen and the checksum agrees
 //! nothing counts as loaded: a file that is wrong anywhere stops the server, and says where and why.
 
+use std::collections::VecDeque;
+
 use crate::command::forms;
 use crate::database::Key;
 use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
+use crate::hash::KeyHash;
 use crate::message::Message;
 use crate::rdb::file::{self, Item, Stop, sum_on};
+use crate::rdb::kind;
 use crate::rdb::reader::Reader;
 use crate::rdb::value::read;
-use crate::shard::Deadline;
-use crate::snapshot::batch::Batch;
+use crate::snapshot::batch::{BATCH_BYTES, Batch};
 use crate::snapshot::status::OfKeeper;
 use crate::time::{Instant, Now};
 use crate::value::access::AccessRule;
 use crate::value::note::Note;
+use crate::value::record::{Record, Value};
 
-/// Bytes that are read at once.
-const READ_BYTES: usize = 1 << 20;
+/// Bytes that are read at once: few enough that their buffer is one that the allocator has at hand, for memory that is new costs more than reading.
+const READ_BYTES: usize = 256 << 10;
 /// Bytes that were read and not looked at, above which reading pauses.
-const AHEAD_MAX: usize = 2 << 20;
-/// A batch is sent from this size on, bytes.
-const BATCH_BYTES: usize = 64 << 10;
+const AHEAD_MAX: usize = 1 << 20;
 /// Batches that one shard may have unanswered.
 const BATCHES_MAX: usize = 4;
+/// Keys of a batch whose buckets are on their way to the cache.
+const HASHES_AHEAD: usize = 16;
 /// Bytes that a step of background work looks at.
 const STEP_BYTES: usize = 4 << 10;
 
@@ -131,6 +135,9 @@ impl Loader {
             self.sum_up();
             self.buffer.drain(..self.start);
             (self.start, self.summed) = (0, 0);
+        }
+        if self.buffer.is_empty() {
+            self.buffer.reserve(2 * AHEAD_MAX);
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -370,30 +377,48 @@ impl Engine {
         let forms = forms(&self.node.settings, &hasher);
         // What follows in a log may have given a key another deadline in time.
         let drops_due = !self.node.settings.appendonly;
+        let mut ahead = batch.iter();
+        let mut hashes: VecDeque<KeyHash> = VecDeque::with_capacity(HASHES_AHEAD);
         for loaded in batch.iter() {
+            // Buckets are on their way to the cache while keys before them are decoded.
+            while let Some(next) = (hashes.len() < HASHES_AHEAD).then(|| ahead.next()).flatten() {
+                let hash = hasher.hash(next.key);
+                if let Some(database) = shard.databases.get(usize::from(next.database)) {
+                    database.prefetch(hash);
+                }
+                hashes.push_back(hash);
+            }
+            let hash = hashes.pop_front().expect("it was looked at before");
             if drops_due && loaded.deadline.is_some_and(|at| at <= now) {
                 report.expired += 1;
                 continue;
             }
             let mut reader = Reader::new(loaded.value);
-            let value = match read(loaded.kind, &mut reader, &forms) {
-                Ok(value) => value,
-                Err(wrong) => {
-                    report.failure = Some((loaded.offset + wrong.at as u64, wrong.why.into()));
-                    break;
-                }
-            };
-            let key = Key { bytes: loaded.key, hash: hasher.hash(loaded.key) };
+            let key = Key { bytes: loaded.key, hash };
             shard.reaches(usize::from(loaded.database));
             let database = &mut shard.databases[usize::from(loaded.database)];
             if database.get(key).is_some() {
                 report.failure = Some((loaded.offset, "a key is there twice".into()));
                 break;
             }
-            let deadline = loaded.deadline.map_or(Deadline::Clear, Deadline::At);
+            let deadline = loaded.deadline;
             let access = AccessRule::Recency { seconds: self.node.now.unix_seconds() };
-            let note = (loaded.flags != 0).then(|| Note { flags: loaded.flags, ..Note::default() });
-            value.store(|value| drop(database.store(key, value, deadline, note, access)));
+            let mut put = |value: Value<'_>| {
+                let mut record = Record::new(key.bytes, value, deadline, access.fresh());
+                if loaded.flags != 0 {
+                    record.set_note(Note { flags: loaded.flags, ..Note::default() });
+                }
+                database.insert(key.hash, record);
+            };
+            // A string goes straight from the file's bytes into its record.
+            let done = match loaded.kind {
+                kind::STRING => reader.string().map(|text| put(Value::of(&text))),
+                _ => read(loaded.kind, &mut reader, &forms).map(|value| value.store(put)),
+            };
+            if let Err(wrong) = done {
+                report.failure = Some((loaded.offset + wrong.at as u64, wrong.why.into()));
+                break;
+            }
             report.keys += 1;
         }
         report

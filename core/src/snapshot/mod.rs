@@ -1,6 +1,6 @@
 //! Snapshots without fork: all keys of all shards as of one moment, in one file, while clients go on.
 //!
-//! The moment is a transaction over all shards, the *cut*. From then on each shard walks through its databases in steps ([`walk`]) and sends what
+//! The moment is a transaction over all shards, the *cut*. From then on each shard walks through its databases in steps ([`walk`], at a `pace` that leaves room for clients) and sends what
 //! it writes in parts ([`saving`]) to the *keeper*, core 0, which puts them into the file as they come ([`keeper`]). Every core knows from the
 //! keeper how things stand ([`status`]) and tells its clients ([`asks`]). At the start the keeper reads the file, finds out where each key ends,
 //! and hands keys to the shards that own them ([`load`]).
@@ -11,6 +11,7 @@ pub mod asks;
 pub mod batch;
 pub mod keeper;
 pub mod load;
+mod pace;
 pub mod saving;
 pub mod status;
 pub mod timetable;

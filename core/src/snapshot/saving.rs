@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use crate::database::Database;
 use crate::mutant::planted;
 use crate::shard::Shard;
+use crate::snapshot::pace::Pace;
 use crate::snapshot::walk::Walk;
 use crate::txn::queue::EntryId;
 
@@ -35,6 +36,7 @@ pub struct Saving {
     sent: usize,
     sent_bytes: VecDeque<usize>,
     last_is_sent: bool,
+    pub(super) pace: Pace,
     /// Holds the shard against changes.
     pub(crate) holds: Option<EntryId>,
     /// It stays held: the server stops after this.

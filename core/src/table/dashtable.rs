@@ -199,13 +199,19 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         let Some(index) = self.directory.find(cursor.position()) else { return Cursor::START };
         let segment = &mut self.segments[index];
         let places: SmallVec<[_; 32]> = segment.places_of(bucket).collect();
+        // A walk waits for memory more than for anything else: all of a bucket's entries are on their way before the first is looked at.
+        places.iter().filter_map(|place| segment.get(*place)).for_each(Entry::prefetch);
         for place in places {
             let Some(hash) = segment.get(place).map(|entry| self.hasher.hash(entry.key())) else { continue };
             if let Some(entry) = segment.get_mut(place, Self::tag(hash)) {
                 emit(entry, Cursor::new(bucket, position(hash)));
             }
         }
-        Cursor::after(bucket, segment.stretch().end(), HOME)
+        let next = Cursor::after(bucket, segment.stretch().end(), HOME);
+        if let Some(index) = self.directory.find(next.position()) {
+            self.segments[index].prefetch_bucket(next.bucket() as usize);
+        }
+        next
     }
 
     /// A key's place in the order of scans, whether it is there or not: a scan whose cursor is above it has passed it.

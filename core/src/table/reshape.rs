@@ -37,6 +37,8 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         let goes = |entry: &E| position(entry) >= upper.start;
         let pairs = self.homes.iter_mut().zip(&mut sibling.homes);
         for (source, target) in pairs.chain(self.stashes.iter_mut().zip(&mut sibling.stashes)) {
+            // Each key is looked at, wherever in memory it lies: all of a bucket are on their way before the first is.
+            source.iter().for_each(Entry::prefetch);
             for slot in source.occupied() {
                 if source.get(slot).is_some_and(goes) {
                     let displaced = source.displaced().contains(slot);

@@ -430,7 +430,15 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
     /// Brings the home bucket towards the cache. Few entries lie elsewhere.
     #[inline]
     pub(super) fn prefetch(&self, tag: Tag) {
-        self.homes[Self::home(tag)].prefetch();
+        self.prefetch_bucket(Self::home(tag));
+    }
+
+    /// The same for a home bucket of this number.
+    #[inline]
+    pub(super) fn prefetch_bucket(&self, home: usize) {
+        if let Some(bucket) = self.homes.get(home) {
+            bucket.prefetch();
+        }
     }
 
     /// Brings the entries of the home bucket towards the cache that may be the one.

@@ -3,13 +3,19 @@
 //! ```text
 //! cargo build --release && cargo run --release -p darter-tests --bin measure -- transactions blocking
 //! ```
-//! Without a section all are measured; `types=SADD` and `elements=hash` measure only rows that have the word. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
+//! Without a section all are measured; `types=SADD` and `elements=hash` measure only rows that have the word; `snapshot=5000000x400` has so many keys
+//! with values of so many bytes. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
 
 mod blocking;
 mod elements;
+mod large;
 mod load;
+mod log;
 mod memory;
 mod operations;
+mod overwrite;
+mod process;
+mod snapshot;
 mod table;
 mod transactions;
 mod types;
@@ -23,8 +29,18 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 7] =
-    ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking"];
+const SECTIONS: [&str; 10] = [
+    "memory",
+    "elements",
+    "operations",
+    "types",
+    "transactions",
+    "multikey",
+    "blocking",
+    "snapshot",
+    "large",
+    "log",
+];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -48,6 +64,9 @@ fn main() -> ExitCode {
             "types" => types::measure(&[None, Some(1)].map(start), rows),
             "transactions" => transactions::measure_exec(&SERVERS.map(start)),
             "multikey" => transactions::measure_many(&SERVERS.map(start)),
+            "snapshot" => snapshot::measure(rows),
+            "large" => large::measure(),
+            "log" => log::measure(),
             _ => blocking::measure(&SERVERS.map(start)),
         }
     }

@@ -1,0 +1,129 @@
+//! How much of a core a walk takes: all that is left over where nobody is served, a small share where somebody is.
+//!
+//! A core that serves clients is never quite idle for long, so what is left over cannot be told by looking whether there is work right now: steps
+//! between two requests would make every request wait for one, and take the processor from whoever the core shares it with. It knows how
+//! long a step took. It does not know what a step does.
+
+use crate::engine::Engine;
+use crate::time::Instant;
+
+/// After a step in whose time clients were served, the walk rests so many times as long: it takes a tenth of the core.
+const REST: u64 = 9;
+/// It never rests longer, nanoseconds, however long a step took.
+const REST_MAX: u64 = 20_000_000;
+
+/// When a walk goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    resumes: Instant,
+    /// What the core had served at the last step.
+    served: u64,
+}
+
+impl Pace {
+    /// A step has ended that began now and took so many nanoseconds; the core has served so much since it began to count.
+    fn stepped(&mut self, now: Instant, nanos: u64, served: u64) {
+        let is_alone = std::mem::replace(&mut self.served, served) == served;
+        let rest = if is_alone { 0 } else { nanos.saturating_mul(REST).min(REST_MAX) + nanos };
+        self.resumes = Instant(now.0.saturating_add(rest));
+    }
+}
+
+impl Engine {
+    /// True if the walk wants to go on and does not rest.
+    pub(crate) fn walks_now(&self) -> bool {
+        let saving = self.node.shard.saving.as_ref();
+        self.node.shard.wants_walk() && saving.is_some_and(|saving| saving.pace.resumes <= self.node.now.mono)
+    }
+
+    /// When a walk that rests goes on.
+    pub(crate) fn next_walk(&self) -> Instant {
+        match &self.node.shard.saving {
+            Some(saving) if self.node.shard.wants_walk() && !self.walks_now() => saving.pace.resumes,
+            _ => Instant::NEVER,
+        }
+    }
+
+    /// Goes on with a snapshot for about so many steps, if the walk does not rest.
+    pub(crate) fn walk_on(&mut self, steps: usize, now: Instant) {
+        if !self.walks_now() {
+            return;
+        }
+        let stopwatch = self.node.instruments.stopwatch;
+        let started = stopwatch();
+        self.node.shard.walk_some(steps);
+        let nanos = stopwatch().saturating_sub(started);
+        let counters = self.node.shard.counters;
+        // Of its own clients, and for those of other cores.
+        let served = self.node.statistics.commands + counters.hits + counters.misses + counters.dirty;
+        if let Some(saving) = &mut self.node.shard.saving {
+            // Nobody waits for the last snapshot of a server that stops but who wants it to be over.
+            match saving.is_final {
+                true => saving.pace = Pace::default(),
+                false => saving.pace.stepped(now, nanos, served),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::DiskOutcome;
+    use crate::testing::World;
+
+    /// Each look is a microsecond after the last.
+    fn ticking() -> u64 {
+        use std::cell::Cell;
+        thread_local!(static NANOS: Cell<u64> = const { Cell::new(0) });
+        NANOS.replace(NANOS.get() + 1_000)
+    }
+
+    #[test]
+    fn a_walk_that_rests_has_no_work_until_it_goes_on() {
+        let mut world = World::new(1);
+        world.engines[0].node.instruments.stopwatch = ticking;
+        let client = world.connect(0);
+        (0..2_000).for_each(|n| assert_eq!(world.call(client, &format!("SET key:{n} {n}")), "+OK\r\n"));
+        assert_eq!(world.call(client, "BGSAVE"), "+Background saving started\r\n");
+        let mut rests = 0;
+        while world.engines[0].node.status.is_saving {
+            for (core, operation, _) in world.disk_requests() {
+                world.end_disk(core, operation, DiskOutcome::Done);
+            }
+            assert_eq!(world.call(client, "PING"), "+PONG\r\n");
+            world.work(1);
+            if world.engines[0].next_walk() != Instant::NEVER {
+                rests += 1;
+                assert!(!world.engines[0].has_background(), "a core that rests may sleep");
+                assert!(world.engines[0].deadline() <= world.engines[0].next_walk());
+                world.pass(1);
+                assert!(world.engines[0].has_background(), "it goes on");
+            }
+        }
+        assert!(rests > 10, "{rests}");
+    }
+
+    #[test]
+    fn who_is_alone_does_not_rest() {
+        let mut pace = Pace { resumes: Instant(0), served: 5 };
+        pace.stepped(Instant(1_000), 300, 5);
+        assert_eq!(pace.resumes, Instant(1_000));
+    }
+
+    #[test]
+    fn beside_clients_a_walk_takes_a_tenth_of_the_time() {
+        let mut pace = Pace::default();
+        pace.stepped(Instant(1_000), 300, 1);
+        assert_eq!(pace.resumes, Instant(4_000));
+        pace.stepped(Instant(4_000), 300, 1);
+        assert_eq!(pace.resumes, Instant(4_000), "the clients have gone");
+    }
+
+    #[test]
+    fn a_long_step_is_no_reason_for_a_long_rest() {
+        let mut pace = Pace::default();
+        pace.stepped(Instant(0), 1 << 40, 1);
+        assert_eq!(pace.resumes, Instant((1 << 40) + REST_MAX));
+    }
+}
