@@ -21,23 +21,15 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     /// a few segments have been looked at. `timed`: only buckets in which something may have a deadline; of those an index knows, so that
     /// few among many are found.
     pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: &mut dyn FnMut(&E)) {
-        if self.len == 0 {
-            return;
-        }
-        let scale = |bits: u32, range: usize| ((u64::from(bits) * range as u64) >> 32) as usize;
-        let mut number = scale(bits as u32, self.segments.len());
+        let Some((mut number, start)) = self.first_of_sample(bits, timed) else { return };
+        let buckets = Self::buckets_of_samples(timed);
         let mut found = 0;
-        for _ in 0..SEGMENTS_MAX.min(self.segments.len()) {
-            if timed {
-                // The next segment around in which something has a deadline.
-                let next = self.tournament.first_due(number, Bound::LAST);
-                let Some(next) = next.or_else(|| self.tournament.first_due(0, Bound::LAST)) else { return };
+        for n in 0..SEGMENTS_MAX.min(self.segments.len()) {
+            if timed && n > 0 {
+                let Some(next) = self.next_timed(number) else { return };
                 number = next;
             }
             let segment = &self.segments[number];
-            // Where it does not matter what is due, a bucket is looked at as it is, whatever home its entries have.
-            let buckets = if timed { HOME } else { HOME + STASH };
-            let start = scale((bits >> 32) as u32, buckets);
             for step in 0..if segment.len() > 0 { buckets } else { 0 } {
                 let bucket = (start + step) % buckets;
                 found += match timed {
@@ -51,6 +43,46 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
             }
             number = (number + 1) % self.segments.len();
         }
+    }
+
+    /// Brings the first bucket of a sample towards the cache.
+    #[inline]
+    pub fn prefetch_sample(&self, bits: u64, timed: bool) {
+        if let Some((number, bucket)) = self.first_of_sample(bits, timed) {
+            self.segments[number].prefetch_bucket(bucket);
+        }
+    }
+
+    /// Brings the entries of a sample's first bucket towards the cache, after the bucket.
+    #[inline]
+    pub fn prefetch_sampled(&self, bits: u64, timed: bool) {
+        if let Some((number, bucket)) = self.first_of_sample(bits, timed) {
+            self.segments[number].entries_of_bucket(bucket).for_each(Entry::prefetch_head);
+        }
+    }
+
+    /// The segment and the bucket in it where a sample begins.
+    #[inline]
+    fn first_of_sample(&self, bits: u64, timed: bool) -> Option<(usize, usize)> {
+        if self.len == 0 {
+            return None;
+        }
+        let scale = |bits: u32, range: usize| ((u64::from(bits) * range as u64) >> 32) as usize;
+        let number = scale(bits as u32, self.segments.len());
+        let number = if timed { self.next_timed(number)? } else { number };
+        Some((number, scale((bits >> 32) as u32, Self::buckets_of_samples(timed))))
+    }
+
+    /// Where it does not matter what is due, a bucket is looked at as it is, whatever home its entries have.
+    #[inline]
+    fn buckets_of_samples(timed: bool) -> usize {
+        if timed { HOME } else { HOME + STASH }
+    }
+
+    /// The next segment around in which something has a deadline.
+    fn next_timed(&self, number: usize) -> Option<usize> {
+        let next = self.tournament.first_due(number, Bound::LAST);
+        next.or_else(|| self.tournament.first_due(0, Bound::LAST))
     }
 
     /// Lets `visit` change the entries of one home bucket without that counting as a change, and brings those of the next towards the cache.
@@ -86,12 +118,26 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         let place = segment.find_by(tag, |entry| self.hash(entry.key()) == hash)?;
         segment.get(place)
     }
+
+    /// Removes an entry that is found by its hash alone, if it `goes`; of several that share one, any.
+    pub fn remove_hashed(&mut self, hash: KeyHash, goes: impl Fn(&E) -> bool) -> Option<E> {
+        let index = self.directory.find(super::directory::position(hash))?;
+        let segment = &self.segments[index];
+        let tag = Segment::<E, HOME, STASH, SLOTS>::tag(hash);
+        let place = segment.find_by(tag, |entry| self.hash(entry.key()) == hash)?;
+        if !segment.get(place).is_some_and(goes) {
+            return None;
+        }
+        let entry = self.change(index, |segment| segment.remove(place, tag));
+        self.merge(index);
+        entry
+    }
 }
 
 /// Emits entries, all on their way to the cache before the first is looked at; how many.
 fn emit_all<'a, E: Entry + 'a>(entries: impl Iterator<Item = &'a E>, emit: &mut dyn FnMut(&E)) -> usize {
     let entries: SmallVec<[&E; 24]> = entries.collect();
-    entries.iter().for_each(|entry| entry.prefetch());
+    entries.iter().for_each(|entry| entry.prefetch_head());
     entries.iter().for_each(|entry| emit(entry));
     entries.len()
 }

@@ -433,6 +433,13 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.homes[Self::home(tag)].prefetch();
     }
 
+    /// Brings any bucket towards the cache, stash buckets last.
+    #[inline]
+    pub(super) fn prefetch_bucket(&self, bucket: usize) {
+        let bucket = if bucket < HOME { &self.homes[bucket] } else { &self.stashes[bucket - HOME] };
+        bucket.prefetch();
+    }
+
     /// Brings the entries of the home bucket towards the cache that may be the one.
     #[inline]
     pub(super) fn prefetch_entry(&self, tag: Tag) {

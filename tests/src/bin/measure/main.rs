@@ -3,9 +3,11 @@
 //! ```text
 //! cargo build --release && cargo run --release -p darter-tests --bin measure -- transactions blocking
 //! ```
-//! Without a section all are measured; `types=SADD` and `elements=hash` measure only rows that have the word. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
+//! Without a section all are measured; `types=SADD` and `elements=hash` measure only rows that have the word, `budget=3600` an hour
+//! instead of a minute. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
 
 mod blocking;
+mod budget;
 mod elements;
 mod load;
 mod memory;
@@ -23,8 +25,8 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 7] =
-    ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking"];
+const SECTIONS: [&str; 8] =
+    ["memory", "elements", "operations", "types", "transactions", "multikey", "blocking", "budget"];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     for (section, rows) in if asked.is_empty() { all.to_vec() } else { asked } {
         match section {
             "memory" => memory::measure(),
+            "budget" => budget::measure(rows),
             "elements" => elements::measure(rows),
             "operations" => operations::measure(&SERVERS.map(start)),
             "types" => types::measure(&[None, Some(1)].map(start), rows),
