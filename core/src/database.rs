@@ -298,7 +298,8 @@ impl Database {
     }
 
     /// Emits a few records that lie near each other: see [`Dashtable::sample`].
-    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: &mut dyn FnMut(&Record)) {
+    #[inline]
+    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: impl FnMut(&Record)) {
         self.table.sample(bits, wanted, timed, emit);
     }
 
@@ -317,11 +318,6 @@ impl Database {
     /// Lets `visit` see the records of one bucket and change their access bits, and nothing else: see [`Dashtable::visit`].
     pub fn visit(&mut self, at: usize, visit: &mut dyn FnMut(&mut Record)) -> usize {
         self.table.visit(at, visit)
-    }
-
-    /// The record that has this hash.
-    pub fn find_hashed(&self, hash: KeyHash) -> Option<&Record> {
-        self.table.find_hashed(hash)
     }
 
     /// The hash under which this database finds a key.

@@ -145,7 +145,7 @@ impl Shard {
         let database = &databases[usize::from(number)];
         let (pool, looked_at) = (&mut victims.pool, &mut victims.looked_at);
         let is_random = judge.policy == Policy::VolatileRandom;
-        database.sample(bits, judge.samples, timed, &mut |record| {
+        database.sample(bits, judge.samples, timed, |record| {
             *looked_at += 1;
             let Some(score) = judge.score(record) else { return };
             // Of what has the same score any may go: the bits of the draw decide.

@@ -19,8 +19,8 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
 {
     /// Emits entries of buckets that follow each other, from the one on that 64 random bits choose, until there are at least `wanted` or
     /// a few segments have been looked at. `timed`: only buckets in which something may have a deadline; of those an index knows, so that
-    /// few among many are found.
-    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: &mut dyn FnMut(&E)) {
+    /// few among many are found. The entries of the first bucket are best prefetched: see [`Dashtable::prefetch_sampled`].
+    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, mut emit: impl FnMut(&E)) {
         let Some((mut number, start)) = self.first_of_sample(bits, timed) else { return };
         let buckets = Self::buckets_of_samples(timed);
         let mut found = 0;
@@ -33,9 +33,9 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
             for step in 0..if segment.len() > 0 { buckets } else { 0 } {
                 let bucket = (start + step) % buckets;
                 found += match timed {
-                    false => emit_all(segment.entries_of_bucket(bucket), emit),
+                    false => emit_all(segment.entries_of_bucket(bucket), &mut emit),
                     true if segment.bound_of_home(bucket) == Bound::NEVER => 0,
-                    true => emit_all(segment.entries_of_home(bucket), emit),
+                    true => emit_all(segment.entries_of_home(bucket), &mut emit),
                 };
                 if found >= wanted {
                     return;
@@ -134,10 +134,48 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     }
 }
 
-/// Emits entries, all on their way to the cache before the first is looked at; how many.
-fn emit_all<'a, E: Entry + 'a>(entries: impl Iterator<Item = &'a E>, emit: &mut dyn FnMut(&E)) -> usize {
-    let entries: SmallVec<[&E; 24]> = entries.collect();
-    entries.iter().for_each(|entry| entry.prefetch_head());
-    entries.iter().for_each(|entry| emit(entry));
-    entries.len()
+/// Emits entries; how many.
+#[inline]
+fn emit_all<'a, E: Entry + 'a>(entries: impl Iterator<Item = &'a E>, emit: &mut impl FnMut(&E)) -> usize {
+    entries.map(emit).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::{Database, Key};
+    use crate::hash::KeyHasher;
+    use crate::shard::Deadline;
+    use crate::value::access::AccessRule;
+    use crate::value::record::Value;
+
+    #[test]
+    fn what_is_sampled_is_found_by_its_hash_and_leaves_if_it_is_to() {
+        let mut database = Database::new(KeyHasher::new([1, 2, 3, 4]));
+        for n in 0..5_000 {
+            let name = format!("key:{n}");
+            let key = Key { bytes: name.as_bytes(), hash: database.hash(name.as_bytes()) };
+            drop(database.store(key, Value::Bytes(b"v"), Deadline::Clear, None, AccessRule::Untouched));
+        }
+        let (mut bits, mut left) = (0x9e37_79b9_7f4a_7c15_u64, 5_000);
+        while left > 100 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            database.prefetch_sample(bits, false);
+            database.prefetch_sampled(bits, false);
+            let mut names = Vec::new();
+            database.sample(bits, 5, false, |record| names.push(record.key().to_vec()));
+            assert!(names.len() >= 5);
+            for name in names {
+                let hash = database.hash(&name);
+                assert!(database.remove_hashed(hash, |_| false).is_none(), "it may stay");
+                let removed =
+                    database.remove_hashed(hash, |record| record.key() == name).expect("it is there");
+                assert_eq!(removed.key(), name);
+                assert!(database.remove_hashed(hash, |_| true).is_none(), "it is gone");
+                left -= 1;
+            }
+            assert_eq!(database.len(), left);
+        }
+        database.check();
+        assert_eq!(database.recount(), Ok(()));
+    }
 }

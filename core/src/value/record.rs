@@ -501,6 +501,7 @@ impl Entry for Record {
         (0..2).for_each(|line| self.prefetch_line(line));
     }
 
+    #[inline]
     fn prefetch_head(&self) {
         self.prefetch_line(0);
     }
