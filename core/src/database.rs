@@ -221,6 +221,17 @@ impl Database {
         Some(record)
     }
 
+    /// Takes out the record that has this hash, if it `goes`.
+    pub fn remove_hashed(&mut self, hash: KeyHash, goes: impl Fn(&Record) -> bool) -> Option<Record> {
+        if self.walk.is_some() {
+            let key = self.table.find_hashed(hash).filter(|record| goes(record))?.key().to_vec();
+            return self.remove(Key { bytes: &key, hash });
+        }
+        let record = self.table.remove_hashed(hash, goes)?;
+        self.forget(Account::of(&record));
+        Some(record)
+    }
+
     /// A snapshot begins here: what there is now will be written, and nothing else. The database's number is that of now.
     pub fn begin_walk(&mut self, number: u16, compresses: bool) {
         debug_assert!(self.walk.is_none(), "one snapshot at a time");
@@ -287,18 +298,26 @@ impl Database {
     }
 
     /// Emits a few records that lie near each other: see [`Dashtable::sample`].
-    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: &mut dyn FnMut(&Record)) {
+    #[inline]
+    pub fn sample(&self, bits: u64, wanted: usize, timed: bool, emit: impl FnMut(&Record)) {
         self.table.sample(bits, wanted, timed, emit);
+    }
+
+    /// Brings the first bucket of a sample towards the cache.
+    #[inline]
+    pub fn prefetch_sample(&self, bits: u64, timed: bool) {
+        self.table.prefetch_sample(bits, timed);
+    }
+
+    /// Brings the records of a sample's first bucket towards the cache, after the bucket.
+    #[inline]
+    pub fn prefetch_sampled(&self, bits: u64, timed: bool) {
+        self.table.prefetch_sampled(bits, timed);
     }
 
     /// Lets `visit` see the records of one bucket and change their access bits, and nothing else: see [`Dashtable::visit`].
     pub fn visit(&mut self, at: usize, visit: &mut dyn FnMut(&mut Record)) -> usize {
         self.table.visit(at, visit)
-    }
-
-    /// The record that has this hash.
-    pub fn find_hashed(&self, hash: KeyHash) -> Option<&Record> {
-        self.table.find_hashed(hash)
     }
 
     /// The hash under which this database finds a key.

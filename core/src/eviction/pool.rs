@@ -52,6 +52,11 @@ impl Pool {
         self.candidates.pop()
     }
 
+    /// All of them, the best one first.
+    pub fn best_first(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().rev()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.candidates.len()

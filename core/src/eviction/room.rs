@@ -18,6 +18,13 @@ const BYTES_PER_KEY: usize = 32;
 const KEYS_MAX: usize = 8_192;
 /// Buckets that are looked at for expired keys before any other key goes.
 const EXPIRY_STEPS: usize = 8;
+/// Once keys go, so many more go along with them at the most, so that the next commands find room and what comes before and after an eviction
+/// is done once for all,
+const KEYS_AHEAD: usize = 16;
+/// until so many bytes are free,
+const BYTES_AHEAD: usize = 8 << 10;
+/// but not more than this part of what may be used.
+const PART_AHEAD: usize = 256;
 /// Steps in which what was removed is freed, before more is removed.
 const FREE_STEPS: usize = 64;
 
@@ -85,10 +92,15 @@ impl Node {
             // What would not fit into an empty store drives nothing out.
             if need <= ceiling.saturating_sub(FIXED_BYTES) || !self.settings.maxmemory_policy.evicts() {
                 let keys = (KEYS_PER_COMMAND + need / BYTES_PER_KEY).min(KEYS_MAX);
+                let before = self.shard.counters.evicted;
                 if self.let_go_until(&room, keys) == 0 {
                     // The rest goes in the background.
                     self.note_shortness();
                     return false;
+                }
+                if self.shard.counters.evicted > before {
+                    let ahead = BYTES_AHEAD.min(ceiling / PART_AHEAD);
+                    self.let_go_until(&|node| node.used_bytes() + need + ahead <= ceiling, KEYS_AHEAD - 1);
                 }
             }
         }

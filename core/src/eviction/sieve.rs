@@ -7,7 +7,7 @@
 //!
 //! It knows access bits and cursors. It does not know who asks for memory.
 
-use super::victims::{Chosen, Victim};
+use super::victims::{Chosen, Claim, Victim};
 use crate::hash::KeyHash;
 use crate::shard::Shard;
 use crate::value::record::Access;
@@ -37,6 +37,12 @@ pub fn fresh() -> Access {
 pub fn used(before: Access) -> Access {
     let bits = before.0 & (USES | KEPT);
     Access(if bits & USES == USES { bits } else { bits + 1 })
+}
+
+/// True if nobody has used it since the hand has met it, or since it came.
+#[inline]
+pub(super) fn is_unused(bits: Access) -> bool {
+    bits.0 & USES == 0
 }
 
 /// What becomes of a key that the hand meets.
@@ -96,13 +102,8 @@ impl Shard {
         let in_use = self.in_use().len();
         let Shard { databases, victims, hasher, .. } = &mut *self;
         let sieve = &mut victims.sieve;
-        if let Some((number, hash)) = sieve.doomed.pop() {
-            let record = databases[usize::from(number)].find_hashed(hash);
-            // It may have been used since the hand has met it.
-            return match record.is_some_and(|record| record.access().0 & USES == 0 || record.is_due(latest)) {
-                true => Chosen::Key(Victim { database: number, hash, score: None }),
-                false => Chosen::NotYet,
-            };
+        if let Some((database, hash)) = sieve.doomed.pop() {
+            return Chosen::Key(Victim { database, hash, claim: Claim::Unused });
         }
         let mut empty = 0;
         for _ in 0..BUCKETS_MAX {
@@ -133,8 +134,8 @@ impl Shard {
             if sieve.at == 0 {
                 sieve.database += 1;
             }
-            if let Some((number, hash)) = sieve.doomed.pop() {
-                return Chosen::Key(Victim { database: number, hash, score: None });
+            if let Some((database, hash)) = sieve.doomed.pop() {
+                return Chosen::Key(Victim { database, hash, claim: Claim::Unused });
             }
         }
         Chosen::NotYet

@@ -1,25 +1,28 @@
 //! Victims: which key of a shard goes next, and its going.
 //!
-//! It knows the shard's tables, the policy and who is to be spared. It does not know how much memory there is, nor who asks for it.
+//! What is looked at next is drawn before it is needed, so that its memory is on its way meanwhile: what an eviction costs is mostly waiting
+//! for memory. It knows the shard's tables, the policy and who is to be spared. It does not know how much memory there is, nor who asks for it.
 
 use super::policy::{Judge, Policy};
 use super::pool::{Candidate, Pool};
-use super::sieve::Sieve;
+use super::sieve::{self, Sieve};
 use crate::aof::changes::Aside;
-use crate::database::{Database, Key};
+use crate::database::Database;
 use crate::hash::KeyHash;
 use crate::mutant::planted;
 use crate::shard::Shard;
+use crate::value::record::Record;
 
 /// What a shard remembers from one eviction to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Victims {
     pool: Pool,
+    /// The sample that is looked at next, its records on their way, and the one after it, of which the bucket is.
+    next: Option<Drawn>,
+    after_next: Option<Drawn>,
     /// Records that were looked at beyond those that each key that went has a right to.
     looked_at: usize,
     pub(super) sieve: Sieve,
-    /// A key on its way out.
-    key: Vec<u8>,
     /// The keys that went, each with its database, if a driver wants to know.
     told: Option<Vec<(u16, Vec<u8>)>>,
 }
@@ -28,6 +31,7 @@ impl Victims {
     /// The policy is another one: what was remembered means nothing.
     pub fn forget(&mut self) {
         self.pool.clear();
+        (self.next, self.after_next) = (None, None);
         self.looked_at = 0;
         self.sieve = Sieve::default();
     }
@@ -97,7 +101,10 @@ impl Shard {
         let Some(record) = database.random(&mut || random.draw()) else { return Chosen::Nothing };
         match spared(number, record.key()) {
             true => Chosen::NotYet,
-            false => Chosen::Key(Victim { database: number, hash: database.hash(record.key()), score: None }),
+            false => {
+                let hash = database.hash(record.key());
+                Chosen::Key(Victim { database: number, hash, claim: Claim::Chance })
+            }
         }
     }
 
@@ -107,24 +114,38 @@ impl Shard {
         if needs_more && !self.look_at_some(judge, spared) {
             return Chosen::Nothing;
         }
-        match self.victims.pool.take() {
-            Some(best) => {
-                Chosen::Key(Victim { database: best.database, hash: best.hash, score: Some(best.score) })
-            }
-            None => Chosen::NotYet,
+        let Shard { databases, victims, .. } = &mut *self;
+        let Some(best) = victims.pool.take() else { return Chosen::NotYet };
+        // Who goes next, and who may be the one after.
+        let mut waiting = victims.pool.best_first();
+        if let Some(next) = waiting.next() {
+            databases[usize::from(next.database)].prefetch_record(next.hash);
         }
+        if let Some(after_next) = waiting.next() {
+            databases[usize::from(after_next.database)].prefetch(after_next.hash);
+        }
+        Chosen::Key(Victim { database: best.database, hash: best.hash, claim: Claim::Score(best.score) })
     }
 
-    /// Draws a sample and keeps the best of it; false if there is nothing to draw from.
+    /// Draws a sample; `None` if there is nothing to draw from.
+    fn draw_sample(&mut self, timed: bool) -> Option<Drawn> {
+        let database = self.any_database(timed)?;
+        Some(Drawn { database, bits: self.random.draw() })
+    }
+
+    /// Looks at a sample and keeps the best of it; false if there is nothing to draw from.
     fn look_at_some(&mut self, judge: &Judge, spared: Spared<'_>) -> bool {
         let timed = judge.policy.is_volatile();
-        let Some(number) = self.any_database(timed) else { return false };
-        let bits = self.random.draw();
+        let drawn = self.victims.next.take();
+        let Some(Drawn { database: number, bits }) = drawn.or_else(|| self.draw_sample(timed)) else {
+            return false;
+        };
+        let after_next = self.draw_sample(timed);
         let Shard { databases, victims, .. } = &mut *self;
         let database = &databases[usize::from(number)];
         let (pool, looked_at) = (&mut victims.pool, &mut victims.looked_at);
         let is_random = judge.policy == Policy::VolatileRandom;
-        database.sample(bits, judge.samples, timed, &mut |record| {
+        database.sample(bits, judge.samples, timed, |record| {
             *looked_at += 1;
             let Some(score) = judge.score(record) else { return };
             // Of what has the same score any may go: the bits of the draw decide.
@@ -133,42 +154,46 @@ impl Shard {
                 pool.offer(Candidate { score, database: number, hash: database.hash(record.key()) });
             }
         });
+        victims.next = std::mem::replace(&mut victims.after_next, after_next);
+        if let Some(drawn) = &victims.after_next {
+            databases[usize::from(drawn.database)].prefetch_sample(drawn.bits, timed);
+        }
+        if let Some(drawn) = &victims.next {
+            databases[usize::from(drawn.database)].prefetch_sampled(drawn.bits, timed);
+        }
         true
     }
 
     /// Removes a key, if it is still there and still as good a choice; whoever watches it sees it change.
     fn let_go(&mut self, victim: Victim, judge: &Judge, spared: Spared<'_>) -> bool {
-        let Victim { database: number, hash, score } = victim;
+        let Victim { database: number, hash, claim } = victim;
         let latest = self.judged();
         let Shard { databases, victims, watches, waiters, counters, trash, changes, ledger, .. } = &mut *self;
-        let database = &mut databases[usize::from(number)];
-        let Some(record) = database.find_hashed(hash) else { return false };
         // It may have been used since it was looked at.
-        let is_as_good = |before: u64| {
-            judge.policy == Policy::VolatileRandom || judge.score(record).is_some_and(|now| now >= before)
+        let is_as_good = |record: &Record| match claim {
+            Claim::Chance => true,
+            Claim::Unused => sieve::is_unused(record.access()) || record.is_due(latest),
+            Claim::Score(_) if judge.policy == Policy::VolatileRandom => true,
+            Claim::Score(before) => judge.score(record).is_some_and(|now| now >= before),
         };
-        if !score.is_none_or(is_as_good) || spared(number, record.key()) {
-            return false;
-        }
-        victims.key.clear();
-        victims.key.extend_from_slice(record.key());
-        let key = Key { bytes: &victims.key, hash };
-        let Some(record) = database.remove(key) else { return false };
+        let goes = |record: &Record| is_as_good(record) && !spared(number, record.key());
+        let Some(record) = databases[usize::from(number)].remove_hashed(hash, goes) else { return false };
+        let key = record.key();
         counters.dirty += 1;
         if record.is_due(latest) {
             counters.expired += 1;
-            watches.expired(number, key.bytes);
+            watches.expired(number, key);
         } else {
             counters.evicted += 1;
             ledger.log.evicted(number, &record, latest);
-            watches.changed(number, key.bytes);
+            watches.changed(number, key);
             if let Some(told) = &mut victims.told {
-                told.push((number, key.bytes.to_vec()));
+                told.push((number, key.to_vec()));
             }
         }
-        waiters.changed(number, key.bytes);
+        waiters.changed(number, key);
         if !planted("that a key was evicted is not written down") {
-            changes.aside(|| Aside::Gone(number, key.bytes.to_vec()));
+            changes.aside(|| Aside::Gone(number, key.to_vec()));
         }
         trash.add_record(record);
         true
@@ -185,11 +210,28 @@ pub(super) enum Chosen {
     Nothing,
 }
 
+/// A sample that is drawn and was not looked at yet.
+#[derive(Clone, Copy, Debug)]
+struct Drawn {
+    database: u16,
+    bits: u64,
+}
+
 /// A key that is to go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Victim {
     pub(super) database: u16,
     pub(super) hash: KeyHash,
-    /// How good a choice it was when it was looked at; `None`: it is one in any case.
-    pub(super) score: Option<u64>,
+    pub(super) claim: Claim,
+}
+
+/// Why it goes, which must hold still when it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Claim {
+    /// Any might.
+    Chance,
+    /// Nobody has used it since the hand has met it.
+    Unused,
+    /// It has at least this score.
+    Score(u64),
 }

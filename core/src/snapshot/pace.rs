@@ -57,8 +57,8 @@ impl Engine {
         // Of its own clients, and for those of other cores.
         let served = self.node.statistics.commands + counters.hits + counters.misses + counters.dirty;
         if let Some(saving) = &mut self.node.shard.saving {
-            // Nobody waits for the last snapshot of a server that stops but who wants it to be over.
-            match saving.is_final {
+            // Who stops the server, and who is held by SAVE, waits for it to be over.
+            match saving.is_final || saving.holds.is_some() {
                 true => saving.pace = Pace::default(),
                 false => saving.pace.stepped(now, nanos, served),
             }

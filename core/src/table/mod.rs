@@ -39,6 +39,9 @@ pub trait Entry {
 
     /// Brings the entry towards the cache; reads nothing.
     fn prefetch(&self) {}
+
+    /// Brings only its beginning towards the cache; reads nothing.
+    fn prefetch_head(&self) {}
 }
 
 /// How a table hashes keys: seeded in production, degenerate in tests of the worst case.

@@ -433,11 +433,12 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
         self.prefetch_bucket(Self::home(tag));
     }
 
-    /// The same for a home bucket of this number.
+    /// Brings any bucket towards the cache, stash buckets last.
     #[inline]
-    pub(super) fn prefetch_bucket(&self, home: usize) {
-        if let Some(bucket) = self.homes.get(home) {
-            bucket.prefetch();
+    pub(super) fn prefetch_bucket(&self, bucket: usize) {
+        match self.homes.get(bucket) {
+            Some(home) => home.prefetch(),
+            None => self.stashes.get(bucket - HOME).into_iter().for_each(|stash| stash.prefetch()),
         }
     }
 

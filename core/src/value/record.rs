@@ -497,17 +497,29 @@ impl Entry for Record {
 
     #[inline]
     fn prefetch(&self) {
+        // A short key and its value lie within two lines.
+        (0..2).for_each(|line| self.prefetch_line(line));
+    }
+
+    #[inline]
+    fn prefetch_head(&self) {
+        self.prefetch_line(0);
+    }
+}
+
+impl Record {
+    #[inline]
+    fn prefetch_line(&self, line: usize) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // A short key and its value lie within two lines.
-            for line in 0..2 {
-                let address = self.0.as_ptr().wrapping_add(64 * line).cast::<i8>();
-                // SAFETY: a prefetch is a hint: it neither reads nor writes as far as the program can tell, and it cannot fault wherever it
-                // points.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
-            }
+            let address = self.0.as_ptr().wrapping_add(64 * line).cast::<i8>();
+            // SAFETY: a prefetch is a hint: it neither reads nor writes as far as the program can tell, and it cannot fault wherever it
+            // points.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
     }
 }
 

@@ -29,12 +29,14 @@ pub mod workload;
 Presets of --server: redis, valkey, memcached, floor, darter. Any other: NAME[:PROTOCOL]='COMMAND LINE' with {port}, and where it has
 them {shards} and {cpus}. PROTOCOL is resp, memcached (text) or meta. The first server is what the others are compared with.
 
-Workloads: get set get-p30 set-p30 get-c1-p100 incr-p30 mget10 mset10 get-4k set-4k get-64k set-64k get-1m set-1m open idle
+Workloads: get set get-p30 set-p30 get-c1-p100 incr-p30 mget10 mset10 mget24 get-4k set-4k get-64k set-64k get-1m set-1m open
+idle
 
 Examples:
   darter-bench compare                                                    redis, floor and darter; all workloads
   darter-bench compare --workloads get,set,get-p30 --rounds 9 --html x.html
   darter-bench compare --server redis --server darter --shards-of darter 1,2 --server-cpus 0-1 --client-cpus 2
+  darter-bench compare --server memcached --server darter:memcached --workloads get,set,mget24
   darter-bench compare --server memcached:meta --server 'pogocache:meta=pogocache -p {port} --threads 1' --workloads get,set
   darter-bench compare --workloads '' --memory 1000000,4000000            memory only")]
 pub struct CompareFlags {

@@ -54,9 +54,13 @@ impl Spec {
             }
             ("floor", None) => format!("'{}' floor --port {{port}}", own.display()),
             ("darter", None) => format!(
-                "'{}' --port {{port}} --bind 127.0.0.1 --shards {{shards}} --maxclients 20000 --loglevel warning \
+                "'{}' {port} --bind 127.0.0.1 --shards {{shards}} --maxclients 20000 --loglevel warning \
                  --save ''",
-                darter.display()
+                darter.display(),
+                port = match protocol {
+                    None | Some(Protocol::Resp) => "--port {port}",
+                    Some(Protocol::Memcached | Protocol::Meta) => "--port 0 --memcached-port {port}",
+                },
             ),
             _ => {
                 return Err(format!(

@@ -58,7 +58,7 @@ const fn large(
 }
 
 /// All of them.
-pub const WORKLOADS: [Workload; 16] = [
+pub const WORKLOADS: [Workload; 17] = [
     of("get", "get", 50, 1),
     of("set", "set", 50, 1),
     of("get-p30", "get", 50, 30),
@@ -67,6 +67,7 @@ pub const WORKLOADS: [Workload; 16] = [
     of("incr-p30", "incr", 50, 30),
     of("mget10", "mget10", 50, 1),
     of("mset10", "mset10", 50, 1),
+    of("mget24", "mget24", 50, 1),
     large("get-4k", "get", 50, (4_096, 10_000)),
     large("set-4k", "set", 50, (4_096, 10_000)),
     large("get-64k", "get", 16, (65_536, 1_000)),
@@ -222,7 +223,7 @@ mod tests {
                 let plans = workload.plans(protocol, Address::local(1), &common());
                 let lacks = matches!(
                     (protocol, workload.operation),
-                    (Protocol::Memcached, "mset10") | (Protocol::Meta, "mset10" | "mget10")
+                    (Protocol::Memcached, "mset10") | (Protocol::Meta, "mset10" | "mget10" | "mget24")
                 );
                 assert_eq!(plans.is_err(), lacks, "{} {protocol:?}: {:?}", workload.name, plans.err());
                 if let Ok(plans) = plans {

@@ -4,9 +4,11 @@
 //! cargo build --release && cargo run --release -p darter-tests --bin measure -- transactions blocking
 //! ```
 //! Without a section all are measured; `types=SADD` and `elements=hash` measure only rows that have the word; `snapshot=5000000x400` has so many keys
-//! with values of so many bytes. Rounds are interleaved and medians are printed, with the ratio to redis-server in the same run.
+//! with values of so many bytes, `budget=3600` takes an hour instead of a minute. Rounds are interleaved and medians are printed, with the ratio to
+//! redis-server in the same run.
 
 mod blocking;
+mod budget;
 mod elements;
 mod large;
 mod load;
@@ -29,7 +31,7 @@ const ROUNDS: usize = 5;
 /// redis-server, and Darter on one and on two shards.
 const SERVERS: [Option<u16>; 3] = [None, Some(1), Some(2)];
 /// What can be asked for.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "memory",
     "elements",
     "operations",
@@ -40,6 +42,7 @@ const SECTIONS: [&str; 10] = [
     "snapshot",
     "large",
     "log",
+    "budget",
 ];
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     for (section, rows) in if asked.is_empty() { all.to_vec() } else { asked } {
         match section {
             "memory" => memory::measure(),
+            "budget" => budget::measure(rows),
             "elements" => elements::measure(rows),
             "operations" => operations::measure(&SERVERS.map(start)),
             "types" => types::measure(&[None, Some(1)].map(start), rows),
