@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 use crate::commons::Commons;
 use crate::connection::{Connection, Connections, Stage};
+use crate::crowd::Crowd;
 use crate::network::{Completion, Network, SLICES, Token};
 
 /// A paused client's bytes up to here are taken in; then reading really stops.
@@ -50,6 +51,8 @@ pub struct Turn<'a> {
 #[derive(Default)]
 pub struct Clients {
     connections: Connections,
+    /// Whom this core hears.
+    pub crowd: Crowd,
     /// To be fed their rest.
     again: Vec<u32>,
     /// With output to send.
@@ -98,6 +101,7 @@ impl Clients {
                 }
             }
             len if len > 0 => {
+                self.crowd.heard(&mut connection.heard);
                 let id = completion.buffer().expect("received bytes lie in a buffer");
                 turn.network.buffers.taken(id);
                 self.take_in(index, id, len as usize, turn);

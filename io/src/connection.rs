@@ -36,6 +36,8 @@ pub struct Connection {
     pub single: u8,
     /// It has been asked to end.
     pub cancelling: bool,
+    /// When it was heard last: see `Crowd`.
+    pub heard: u32,
     /// The engine wants no more for now.
     pub paused: bool,
     /// The engine is to see the rest again in the next turn.
@@ -83,6 +85,7 @@ impl Connections {
         slot.connection = Some(Connection {
             socket,
             stage: Stage::Open,
+            heard: 0,
             rest: Vec::new(),
             sending: None,
             receiving: false,

@@ -19,6 +19,7 @@ use crate::append::AppendFile;
 use crate::clients::{Clients, Turn};
 use crate::clock::Clock;
 use crate::commons::{Commons, Parcel};
+use crate::crowd::GATHERING;
 use crate::dialer::Dialer;
 use crate::disk::Disk;
 use crate::listener::{self, Acceptor, Listener};
@@ -175,6 +176,7 @@ impl Driver {
         let mut completions = std::mem::take(&mut self.completions);
         self.network.collect(&mut completions);
         self.now = self.clock.now();
+        self.clients.crowd.turn(self.now.mono);
         let busy = !completions.is_empty();
         if self.engine.deadline() <= self.now.mono {
             self.engine.handle(self.now, Event::Wake, &mut self.effects);
@@ -431,7 +433,8 @@ impl Driver {
         if self.has_work() {
             return self.submit();
         }
-        let exchanges = self.spin && self.exchanged;
+        let several = if self.commons.cores() > 1 { self.clients.crowd.gathers() } else { 1 };
+        let exchanges = self.spin && self.exchanged && several == 1;
         if exchanges && self.waits.pays() {
             self.submit();
             let start = self.clock.instant();
@@ -454,7 +457,7 @@ impl Driver {
             self.sleep_beside_glommio().await;
         } else {
             let wait = self.patience();
-            self.network.enter(wait);
+            self.network.enter_for_several(wait, several, GATHERING);
         }
         self.commons.doorbell(self.core).awake();
         if let Some(from) = asleep_from.filter(|_| !self.waits.pays()) {

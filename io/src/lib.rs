@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod commons;
 mod connection;
+mod crowd;
 mod dialer;
 mod directory;
 mod disk;

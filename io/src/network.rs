@@ -122,6 +122,17 @@ struct Gather {
     slices: Box<[libc::iovec; SLICES]>,
 }
 
+/// The last argument of `io_uring_enter`, with what Linux 6.12 has added to it.
+#[repr(C)]
+struct Gathering {
+    signals: u64,
+    signals_len: u32,
+    /// So long several completions are waited for, microseconds; afterwards one is enough.
+    micros: u32,
+    /// Address of how long is waited at all.
+    limit: u64,
+}
+
 /// The ring of one core. Only the thread that made it uses it. It lives as long as the process, as do its buffers: the kernel
 /// may hold addresses of both until then.
 pub struct Network {
@@ -135,6 +146,8 @@ pub struct Network {
     early: Vec<Completion>,
     gathers: Vec<Gather>,
     gathers_used: usize,
+    /// The kernel can wait for several completions for a while, and then be content with one.
+    waits_for_several: bool,
     /// Where the stop signal's count is read to.
     stop_count: *mut u64,
     /// The same of the news of connections to other servers.
@@ -148,6 +161,7 @@ impl Network {
     pub fn new() -> io::Result<Network> {
         let ring: &'static mut IoUring = Box::leak(Box::new(build()?));
         let descriptor = ring.as_raw_fd();
+        let waits_for_several = ring.params().is_feature_min_timeout();
         let (mut submitter, submissions, completions) = ring.split();
         // An older kernel refuses: the only loss is a little time.
         let _ = submitter.register_ring_fd();
@@ -161,6 +175,7 @@ impl Network {
             early: Vec::new(),
             gathers: Vec::new(),
             gathers_used: 0,
+            waits_for_several,
             stop_count: Box::leak(Box::new(0)),
             news_count: Box::leak(Box::new(0)),
             timer: Box::leak(Box::new(Timespec::new())),
@@ -210,8 +225,34 @@ impl Network {
     /// # Panics
     /// If the kernel refuses a ring that it has made: nothing can go on then.
     pub fn enter(&mut self, wait: Wait) {
+        self.enter_with(wait, 1, Duration::ZERO);
+    }
+
+    /// The same, and waits for `count` completions at once if they come within `span`, else for one. (Linux 6.12; older ones are not asked to.)
+    pub fn enter_for_several(&mut self, wait: Wait, count: u32, span: Duration) {
+        let count = if self.waits_for_several { count } else { 1 };
+        self.enter_with(wait, count, span);
+    }
+
+    fn enter_with(&mut self, wait: Wait, several: u32, span: Duration) {
         self.submissions.sync();
         let outcome = match wait {
+            Wait::Within(_) | Wait::Forever if several > 1 => {
+                let limit = match wait {
+                    Wait::Within(limit) => Some(Timespec::from(limit)),
+                    _ => None,
+                };
+                let gathering = Gathering {
+                    signals: 0,
+                    signals_len: 0,
+                    micros: span.as_micros() as u32,
+                    limit: limit.as_ref().map_or(0, |limit| std::ptr::from_ref(limit) as u64),
+                };
+                let count = self.submissions.len() as u32;
+                let flags = (EnterFlags::GETEVENTS | EnterFlags::EXT_ARG).bits();
+                // SAFETY: the argument and what it points to live until the call returns; for submissions see `push`.
+                unsafe { self.submitter.enter(count, several, flags, Some(&gathering)) }
+            }
             Wait::No => {
                 let count = self.submissions.len() as u32;
                 let flags = EnterFlags::GETEVENTS.bits();
@@ -393,6 +434,29 @@ mod tests {
         }
         assert_eq!(completions.len(), 1, "{completions:?}");
         completions[0]
+    }
+
+    #[test]
+    fn several_are_waited_for_no_longer_than_a_while() {
+        let mut network = Network::new().unwrap();
+        // One comes, a second never does.
+        network.arm_timer(Duration::from_micros(10));
+        let mut completions = Vec::new();
+        while completions.is_empty() {
+            network.enter_for_several(Wait::Forever, 2, Duration::from_millis(1));
+            network.collect(&mut completions);
+        }
+        assert_eq!((completions.len(), completions[0].token), (1, Token::Timer));
+        // Both are there before the while is over, which nobody could wait for.
+        network.arm_timer(Duration::from_micros(10));
+        network.arm_timer(Duration::from_micros(10));
+        completions.clear();
+        while completions.len() < 2 {
+            network.enter_for_several(Wait::Forever, 2, Duration::from_secs(600));
+            network.collect(&mut completions);
+        }
+        // None comes: the limit holds.
+        network.enter_for_several(Wait::Within(Duration::from_millis(1)), 2, Duration::from_micros(10));
     }
 
     #[test]
