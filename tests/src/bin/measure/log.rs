@@ -66,10 +66,10 @@ fn round(server: &Server, requests: &Requests) -> [f64; 3] {
     let latencies: [Latency; PHASES] = std::thread::scope(|scope| {
         let (port, told) = (server.port(), &control);
         let load = scope.spawn(move || run(port, requests, CONNECTIONS, told));
-        std::thread::sleep(WARM_UP);
+        std::thread::park_timeout(WARM_UP);
         let (before, began) = (cpu(server.pid()), Instant::now());
         control.phase.store(1, Ordering::Relaxed);
-        std::thread::sleep(ROUND);
+        std::thread::park_timeout(ROUND);
         control.phase.store(2, Ordering::Relaxed);
         (used, elapsed) = (cpu(server.pid()) - before, began.elapsed());
         control.is_over.store(true, Ordering::Relaxed);

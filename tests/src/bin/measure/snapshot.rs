@@ -83,11 +83,11 @@ fn one(shards: Option<u16>, directory: &Path, requests: &Requests) -> Figures {
     let latencies = std::thread::scope(|scope| {
         let (port, told) = (server.port(), &control);
         let load = scope.spawn(move || run(port, requests, CONNECTIONS, told));
-        std::thread::sleep(WARM_UP);
+        std::thread::park_timeout(WARM_UP);
         let began = Instant::now();
         control.phase.store(WITHOUT, Ordering::Relaxed);
         while began.elapsed() < QUIET {
-            std::thread::sleep(LOOK);
+            std::thread::park_timeout(LOOK);
             before = before.max(memory(server.pid()));
         }
         quiet = began.elapsed().as_secs_f64();
@@ -138,7 +138,7 @@ fn save(server: &Server, client: &mut Client, look: &mut dyn FnMut()) {
     assert_eq!(reply, "+Background saving started", "process {}", server.pid());
     while is_saving(client) {
         look();
-        std::thread::sleep(LOOK);
+        std::thread::park_timeout(LOOK);
     }
     assert!(client.run("INFO persistence").contains("rdb_last_bgsave_status:ok"), "the snapshot fails");
 }
