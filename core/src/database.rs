@@ -55,7 +55,7 @@ struct Account {
 }
 
 impl Account {
-    #[inline]
+    #[inline(always)]
     fn of(record: &Record) -> Account {
         Account {
             bytes: record.owned_bytes(),

@@ -124,7 +124,7 @@ pub enum Found {
 }
 
 /// Finds the row of a request.
-#[inline]
+#[inline(always)]
 pub fn find(args: Args<'_>) -> Found {
     let Some(id) = args.get(0).and_then(find_name) else { return Found::Unknown };
     let row = id.row();
