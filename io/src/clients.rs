@@ -24,7 +24,7 @@ const REST_KEPT: usize = 4 << 10;
 const FILL_MIN: usize = 24 << 10;
 /// And so much at once, so that it is seen that the client is not idle.
 const FILL_MAX: usize = 1 << 20;
-/// After that so many receive operations end by themselves: none has to be ended before the next large argument.
+/// After a large argument so many receive operations end by themselves, with a few bytes: nothing has to be ended nor copied before the next one.
 const SINGLE_AFTER_FILL: u8 = 8;
 /// After our last word we wait so long for the peer's: closing with unread input would destroy what it has not read yet.
 const LINGER_MILLIS: u64 = 200;
@@ -359,7 +359,7 @@ impl Clients {
         };
         if connection.receiving {
             if room.len() >= FILL_MIN && !connection.cancelling {
-                connection.cancelling = true;
+                (connection.cancelling, connection.single) = (true, SINGLE_AFTER_FILL);
                 turn.network.cancel(Token::Receive(index));
             }
             return;

@@ -14,7 +14,7 @@ use darter_core::time::Instant;
 /// Clients that are heard within this are heard at once.
 const WINDOW: Duration = Duration::from_millis(1);
 /// Fewer than so many are no crowd: within [`GATHERING`] too little would come.
-const CROWD: u32 = 10;
+const CROWD: u32 = 9;
 /// Completions that are waited for together, at the most.
 const GATHERED_MAX: u32 = 32;
 /// How long several completions are waited for, at the most. Measured (docs/PERFORMANCE.md): half of it saves half as much, twice as much no more.

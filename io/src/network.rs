@@ -13,7 +13,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 
-use crate::buffers::{BUFFER_LEN, Buffers, GROUP};
+use crate::buffers::{Buffers, GROUP};
 
 /// Operations that fit into one submission.
 const SUBMISSIONS: u32 = 512;
@@ -21,6 +21,8 @@ const SUBMISSIONS: u32 = 512;
 const COMPLETIONS: u32 = 4_096;
 /// Slices that leave in one operation.
 pub const SLICES: usize = 64;
+/// Bytes of one receive operation that ends by itself: enough for what stands before a large argument, which belongs elsewhere.
+const SINGLE_LEN: u32 = 2 << 10;
 
 /// What an operation was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,9 +291,9 @@ impl Network {
         self.push(entry.user_data(token.bits()));
     }
 
-    /// Receives once into a buffer of ours.
+    /// Receives at most [`SINGLE_LEN`] bytes, once, into a buffer of ours.
     pub fn receive_once(&mut self, socket: RawFd, token: Token) {
-        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), BUFFER_LEN as u32).buf_group(GROUP);
+        let entry = opcode::Recv::new(Fd(socket), std::ptr::null_mut(), SINGLE_LEN).buf_group(GROUP);
         self.push(entry.build().flags(Flags::BUFFER_SELECT).user_data(token.bits()));
     }
 
