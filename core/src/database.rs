@@ -232,11 +232,12 @@ impl Database {
         Some(record)
     }
 
-    /// A snapshot begins here: what there is now will be written, and nothing else. The database's number is that of now.
-    pub fn begin_walk(&mut self, number: u16, compresses: bool) {
+    /// A snapshot begins here: what there is now will be written, and nothing else. The database's number is that of now; records from `large_min`
+    /// bytes on are written in slices.
+    pub fn begin_walk(&mut self, number: u16, compresses: bool, large_min: usize) {
         debug_assert!(self.walk.is_none(), "one snapshot at a time");
         if !self.is_empty() {
-            self.walk = Some(Box::new(Walk::new(number, compresses)));
+            self.walk = Some(Box::new(Walk::new(number, compresses, large_min)));
         }
     }
 
@@ -257,8 +258,13 @@ impl Database {
         let Some(walk) = self.walk.as_deref_mut() else { return 0 };
         let (mut visited, enough) = (0, walk.pending_bytes() + bytes);
         while visited < steps && !walk.is_over() && walk.pending_bytes() < enough {
-            let next = self.table.scan_mut(walk.at(), &mut |record, place| walk.visit(record, place));
-            walk.go_on(next);
+            if let Some(key) = walk.next_large() {
+                let record = self.table.get_mut(&key, self.table.hash(&key));
+                walk.write_slice(record.expect("who removes it has it written first"), enough);
+            } else {
+                let next = self.table.scan_mut(walk.at(), &mut |record, place| walk.visit(record, place));
+                walk.go_on(next);
+            }
             visited += 1;
         }
         visited
@@ -267,11 +273,13 @@ impl Database {
     /// Takes what the walk has written; the walk ends with what is taken last.
     pub fn take_walked(&mut self) -> Option<Vec<u8>> {
         let walk = self.walk.as_deref_mut()?;
+        let was_torn = walk.is_torn();
         let written = walk.take_written();
         if walk.is_over() {
             self.walk = None;
         }
-        Some(written).filter(|written| !written.is_empty())
+        // The end of what was torn is to be heard of, even if there are no bytes left of it.
+        Some(written).filter(|written| was_torn || !written.is_empty())
     }
 
     /// Whoever changes or removes a record says so before: a snapshot may need it as it is.
@@ -289,6 +297,10 @@ impl Database {
             && let Some(record) = self.table.get_mut(key.bytes, key.hash)
         {
             walk.save(record);
+        } else if walk.next_large().is_some()
+            && let Some(record) = self.table.get_mut(key.bytes, key.hash)
+        {
+            walk.finish(record);
         }
     }
 

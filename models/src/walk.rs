@@ -12,8 +12,12 @@ use darter_core::hash::KeyHasher;
 use darter_core::rdb::file::{Item, item, write_entry};
 use darter_core::rdb::writer::Writer;
 use darter_core::shard::Deadline;
+use darter_core::snapshot::walk::Walk;
 use darter_core::time::UnixMillis;
 use darter_core::value::access::AccessRule;
+use darter_core::value::container::Container;
+use darter_core::value::list::{Fill, List};
+use darter_core::value::pack::Side;
 use darter_core::value::record::Value;
 use stateright::{Model, Property};
 
@@ -21,6 +25,13 @@ use crate::state::HASH_SEEDS;
 
 /// Keys with their deadlines and values as in a dump.
 type Image = BTreeMap<Vec<u8>, (Option<u64>, Vec<u8>)>;
+
+/// A record is written in slices from so many bytes on.
+const LARGE_MIN: usize = 300;
+/// Elements of a list that is.
+const LIST_LEN: usize = 40;
+/// Elements of one of its packs.
+const FILL: Fill = Fill(8);
 
 /// When keys end that do.
 const DUE: u64 = 1_000;
@@ -30,7 +41,7 @@ const DUE: u64 = 1_000;
 pub enum Act {
     /// A key gets another value.
     Overwrite(u16),
-    /// A key's value is changed where it lies.
+    /// A key's value is changed where it lies; a list gets one element more.
     Change(u16),
     /// A key is removed.
     Remove(u16),
@@ -64,8 +75,12 @@ pub struct Walks {
     pub keys: u16,
     /// What writers do.
     pub acts: Vec<Act>,
+    /// So many of them, from the first on, are lists that take several slices.
+    pub lists: u16,
     /// Buckets of a step of the walk.
     pub stride: usize,
+    /// Bytes of a step.
+    pub bytes: usize,
     /// Walks, one after the other.
     pub walks: u8,
     /// Situations that must be met.
@@ -84,15 +99,22 @@ pub struct State {
     expired: bool,
     given_up: bool,
     saved: bool,
+    /// A value was taken in parts.
+    torn: bool,
     wrong: Option<&'static str>,
     /// A walk has come to its end.
     is_compared: bool,
 }
 
-fn image(mut bytes: &[u8]) -> Option<Image> {
+/// What was given up may end within a value: nobody reads it.
+fn image(mut bytes: &[u8], is_given_up: bool) -> Option<Image> {
     let mut image = Image::new();
     while !bytes.is_empty() {
-        let (next, len) = item(bytes).ok()?;
+        let (next, len) = match item(bytes) {
+            Ok(item) => item,
+            Err(_) if is_given_up => break,
+            Err(_) => return None,
+        };
         if let Item::Entry(entry) = next {
             let value = (entry.deadline.map(|at| at.0), entry.value.to_vec());
             if image.insert(entry.key.to_vec(), value).is_some() {
@@ -108,7 +130,7 @@ impl State {
     fn image(&self) -> Image {
         let mut writer = Writer::new(false);
         self.database.iter().for_each(|record| write_entry(record, &mut writer));
-        image(&writer.out).unwrap_or_default()
+        image(&writer.out, false).unwrap_or_default()
     }
 
     fn store(&mut self, name: &str, value: &[u8], deadline: Deadline) {
@@ -127,7 +149,10 @@ impl State {
             Act::Change(n) => {
                 let name = old(n);
                 let key = Key { bytes: name.as_bytes(), hash: self.hasher.hash(name.as_bytes()) };
-                self.database.change(key, |record| record.set_value(Value::Integer(7)));
+                self.database.change(key, |record| match record.container_mut() {
+                    Some(Container::List(list)) => list.push(Side::Left, b"one more", FILL),
+                    _ => record.set_value(Value::Integer(7)),
+                });
             }
             Act::Remove(n) => self.remove(&old(n)),
             Act::Renew(n) => {
@@ -156,12 +181,13 @@ impl State {
         self.written.clear();
         (self.expired, self.given_up) = (false, false);
         self.walks += 1;
-        self.database.begin_walk(0, false);
+        self.database.begin_walk(0, false, LARGE_MIN);
     }
 
     fn walk(&mut self, model: &Walks) {
-        self.database.walk_some(model.stride, 1 << 20);
+        self.database.walk_some(model.stride, model.bytes);
         self.written.extend(self.database.take_walked().unwrap_or_default());
+        self.torn |= self.database.walk().is_some_and(Walk::is_torn);
         if self.database.walk().is_none() {
             self.is_compared = true;
             self.compare();
@@ -173,8 +199,8 @@ impl State {
 
     /// The walk is over.
     fn compare(&mut self) {
-        let Some(written) = image(&self.written) else {
-            self.wrong = Some("a key was written twice");
+        let Some(written) = image(&self.written, self.given_up) else {
+            self.wrong = Some("a key was written twice, or something into the midst of it");
             return;
         };
         let may_miss = |(_, (at, _)): &(&Vec<u8>, &(Option<u64>, Vec<u8>))| self.expired && at.is_some();
@@ -199,8 +225,11 @@ impl Hash for State {
             self.database.iter().map(|record| (record.key(), record.copy(), record.is_passed_by())).collect();
         records.sort_by_key(|(key, ..)| *key);
         records.hash(hasher);
-        let walk = self.database.walk().map(|walk| (walk.at(), walk.is_over(), walk.written()));
-        (walk, self.done, self.walks, &self.written, self.expired).hash(hasher);
+        if let Some(walk) = self.database.walk() {
+            walk.digest(hasher);
+            (walk.is_over(), walk.written()).hash(hasher);
+        }
+        (self.done, self.walks, &self.cut, &self.written, self.expired).hash(hasher);
         (self.given_up, self.wrong).hash(hasher);
     }
 }
@@ -219,6 +248,8 @@ impl std::fmt::Debug for State {
 
 /// A key was written because it was about to change.
 pub const SAVED: &str = "a key was saved before it was changed";
+/// A large value was taken in parts, and something changed on the way.
+pub const TORN: &str = "a value was taken in parts";
 /// The walk ran to its end.
 pub const COMPARED: &str = "a walk has come to its end";
 /// A walk was given up on its way.
@@ -244,10 +275,19 @@ impl Model for Walks {
             expired: false,
             given_up: false,
             saved: false,
+            torn: false,
             wrong: None,
             is_compared: false,
         };
-        for n in 0..self.keys {
+        for n in 0..self.lists {
+            let mut list = List::default();
+            (0..LIST_LEN).for_each(|n| list.push(Side::Right, format!("element {n}").as_bytes(), FILL));
+            let name = format!("key:{n}");
+            let key = Key { bytes: name.as_bytes(), hash: state.hasher.hash(name.as_bytes()) };
+            let value = Value::Container(Box::new(Container::List(list)));
+            drop(state.database.store(key, value, Deadline::Clear, None, AccessRule::Untouched));
+        }
+        for n in self.lists..self.keys {
             let deadline = if n % 3 == 0 { Deadline::At(UnixMillis(DUE - 1)) } else { Deadline::Clear };
             state.store(&format!("key:{n}"), b"old", deadline);
         }
@@ -287,7 +327,8 @@ impl Model for Walks {
                 !steps.is_empty() || state.wrong.is_some() || state.walks == model.walks && state.is_compared
             }),
         ];
-        let sometimes: [Property<Walks>; 5] = [
+        let sometimes: [Property<Walks>; 6] = [
+            Property::sometimes(TORN, |_, state: &State| state.torn && state.saved && state.is_compared),
             Property::sometimes(SAVED, |_, state: &State| state.saved),
             Property::sometimes(COMPARED, |_, state: &State| state.is_compared),
             Property::sometimes(GIVEN_UP, |_, state: &State| state.given_up && state.is_compared),
@@ -319,8 +360,10 @@ pub struct Scenario {
 pub fn all() -> Vec<Scenario> {
     let model = |keys, stride, walks, acts: &[Act], sometimes: &[&'static str]| Walks {
         keys,
+        lists: 0,
         acts: acts.to_vec(),
         stride,
+        bytes: 1 << 20,
         walks,
         sometimes: sometimes.to_vec(),
     };
@@ -342,7 +385,7 @@ pub fn all() -> Vec<Scenario> {
                 ],
                 &[SAVED, COMPARED, OVER],
             ),
-            states: 63_820,
+            states: 87_992,
         },
         Scenario {
             name: "walk: two of them, segments split and merge",
@@ -353,7 +396,7 @@ pub fn all() -> Vec<Scenario> {
                 &[Act::Fill(1_500), Act::Clear(1_500), Act::Renew(1), Act::Remove(2)],
                 &[SAVED, COMPARED, SPLIT, OVER],
             ),
-            states: 4_807,
+            states: 5_255,
         },
         Scenario {
             name: "walk: given up, and another",
@@ -364,7 +407,22 @@ pub fn all() -> Vec<Scenario> {
                 &[Act::GiveUp, Act::Overwrite(1), Act::Renew(2), Act::Make(0), Act::Expire],
                 &[SAVED, COMPARED, GIVEN_UP, OVER],
             ),
-            states: 11_105,
+            states: 13_234,
+        },
+        Scenario {
+            name: "walk: large values in slices",
+            model: Walks {
+                lists: 2,
+                bytes: 150,
+                ..model(
+                    5,
+                    16,
+                    2,
+                    &[Act::Change(0), Act::Remove(1), Act::Renew(0), Act::Change(3), Act::GiveUp],
+                    &[SAVED, COMPARED, GIVEN_UP, TORN, OVER],
+                )
+            },
+            states: 24_431,
         },
     ]
 }

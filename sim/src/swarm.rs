@@ -11,6 +11,8 @@ use crate::workload::families::Families;
 
 /// Logs are written anew from this size on, bytes.
 const REWRITE_BYTES: u64 = 3_000;
+/// Parts of snapshots are so short that most values of some length are in slices, and many in two parts; bytes.
+const PART_BYTES: usize = 2 << 10;
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -211,6 +213,7 @@ impl Swarm {
         let mut settings = Settings { databases: self.databases, ..Settings::default() };
         // Snapshots are taken when somebody asks for one.
         settings.save.clear();
+        settings.snapshot_part_bytes = PART_BYTES;
         // Where a page of a stream ends is told by entries alone.
         (settings.stream_node_max_bytes, settings.stream_node_max_entries) = (0, PAGE_ENTRIES as u64);
         if let Some(policy) = self.log {

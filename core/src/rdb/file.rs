@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use crc_fast::{CrcAlgorithm, Digest};
 
 use super::reader::Reader;
-use super::value::write;
+use super::value::{begin, write};
 use super::writer::Writer;
 use super::{Corrupt, VERSION, kind};
 use crate::time::UnixMillis;
@@ -79,11 +79,21 @@ pub fn write_flags(flags: u32, writer: &mut Writer) {
 
 /// A key with its deadline and value.
 pub fn write_entry(record: &Record, writer: &mut Writer) {
+    write_deadline(record, writer);
+    write(record, Some(record.key()), writer);
+}
+
+/// A key with its deadline and how its value is written, which follows.
+pub fn begin_entry(record: &Record, writer: &mut Writer) {
+    write_deadline(record, writer);
+    begin(record, Some(record.key()), writer);
+}
+
+fn write_deadline(record: &Record, writer: &mut Writer) {
     if let Some(deadline) = record.deadline() {
         writer.byte(mark::DEADLINE_MILLIS);
         writer.wide(deadline.0);
     }
-    write(record, Some(record.key()), writer);
 }
 
 /// The end, before the checksum.

@@ -11,6 +11,7 @@ pub mod file;
 pub mod lzf;
 pub mod packed;
 pub mod reader;
+pub mod slices;
 pub mod stream;
 pub mod value;
 pub mod writer;

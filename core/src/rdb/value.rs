@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::packed::{Elements, intset, listpack, ziplist, zipmap};
 use super::reader::{Read, Reader};
+use super::slices::Slices;
 use super::stream;
 use super::writer::Writer;
 use super::{VERSION, VERSION_OF_FIELD_DEADLINES, kind};
@@ -47,64 +48,24 @@ pub fn version_of(record: &Record) -> u16 {
 
 /// Writes how the value is written, its key if one is given, and the value.
 pub fn write(record: &Record, key: Option<&[u8]>, writer: &mut Writer) {
-    let begin = |kind: u8, writer: &mut Writer| {
-        writer.byte(kind);
-        if let Some(key) = key {
-            writer.string(key);
-        }
-    };
-    let Some(container) = record.container() else {
-        begin(kind::STRING, writer);
-        if let Some(view) = record.string() {
-            view.with(|text| writer.string(text));
-        }
-        return;
-    };
-    match container {
-        Container::List(list) => {
-            begin(kind::LIST, writer);
-            writer.length(list.len() as u64);
-            list.iter().for_each(|element| writer.element(element));
-        }
-        Container::Set(set) => {
-            begin(kind::SET, writer);
-            writer.length(set.len() as u64);
-            set.iter().for_each(|member| writer.element(member));
-        }
-        Container::Hash(hash) => {
-            let is_timed = hash.soonest().is_some();
-            begin(if is_timed { kind::HASH_METADATA } else { kind::HASH }, writer);
-            write_hash(hash, writer);
-        }
-        Container::Stream(stream) => {
-            begin(kind::STREAM_2, writer);
-            stream::write(stream, writer);
-        }
-        Container::SortedSet(set) => {
-            begin(kind::ZSET_2, writer);
-            writer.length(set.len() as u64);
-            for (member, score) in set.iter() {
-                writer.element(member);
-                writer.double(score);
-            }
-        }
-    }
+    begin(record, key, writer);
+    let is_over = Slices::default().go_on(record, usize::MAX, writer);
+    debug_assert!(is_over, "nothing is enough");
 }
 
-/// Fields whose time has come but that were not removed yet are written: whoever reads them finds them due.
-fn write_hash(hash: &Hash, writer: &mut Writer) {
-    let soonest = hash.soonest();
-    if let Some(soonest) = soonest {
-        writer.wide(soonest.0);
-    }
-    writer.length(hash.len() as u64);
-    for field in hash.iter() {
-        if let Some(soonest) = soonest {
-            // From the soonest on, and zero is none.
-            writer.length(field.deadline.map_or(0, |at| at.0.saturating_sub(soonest.0) + 1));
-        }
-        writer.element(field.name);
-        writer.element(field.value);
+/// Writes how the value is written, and its key if one is given.
+pub fn begin(record: &Record, key: Option<&[u8]>, writer: &mut Writer) {
+    writer.byte(match record.container() {
+        None => kind::STRING,
+        Some(Container::List(_)) => kind::LIST,
+        Some(Container::Set(_)) => kind::SET,
+        Some(Container::Hash(hash)) if hash.soonest().is_some() => kind::HASH_METADATA,
+        Some(Container::Hash(_)) => kind::HASH,
+        Some(Container::Stream(_)) => kind::STREAM_2,
+        Some(Container::SortedSet(_)) => kind::ZSET_2,
+    });
+    if let Some(key) = key {
+        writer.string(key);
     }
 }
 

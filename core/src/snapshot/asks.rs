@@ -138,8 +138,8 @@ impl Engine {
                 self.heard_of_sync(from, number, is_durable, now, out);
                 None
             }
-            ToKeeper::Part { bytes, is_last } => {
-                self.part(from, bytes, is_last, now, out);
+            ToKeeper::Part(part) => {
+                self.part(from, part, out);
                 None
             }
         }
@@ -147,7 +147,7 @@ impl Engine {
 
     /// A message for the keeper has come.
     pub(crate) fn heard_as_keeper(&mut self, from: CoreId, word: ToKeeper, now: Now, out: &mut Effects) {
-        let is_part = matches!(word, ToKeeper::Part { .. });
+        let is_part = matches!(word, ToKeeper::Part(_));
         let message = match self.hear_as_keeper(from, word, now, out) {
             Some(number) => Message::Numbered { number },
             // A part is answered when it is in the file.
@@ -259,8 +259,7 @@ impl Engine {
 
     /// The cut of a snapshot reaches this shard. If it is the last one, what waits behind the cut must not run: it would be lost.
     pub(crate) fn cut_here(&mut self, is_final: bool, page: Option<u32>) {
-        let compresses = self.node.settings.rdb_compression;
-        self.node.shard.begin_saving(compresses, is_final, page.is_some());
+        self.node.shard.begin_saving(&self.node.settings, is_final, page.is_some());
         // A log that was switched off meanwhile stays so.
         if page.is_some() && self.node.settings.appendonly {
             self.node.turn_page(page);
@@ -276,8 +275,7 @@ impl Engine {
             if self.node.core != KEEPER && !self.node.links.take(KEEPER) {
                 break;
             }
-            let Some((bytes, is_last)) = self.node.shard.take_part() else { break };
-            let part = ToKeeper::Part { bytes, is_last };
+            let Some(part) = self.node.shard.take_part().map(ToKeeper::Part) else { break };
             if self.node.core == KEEPER {
                 self.hear_as_keeper(KEEPER, part, now, out);
             } else {

@@ -20,6 +20,7 @@ use crate::rdb::file::{sum_on, write_end, write_header};
 use crate::rdb::writer::Writer;
 use crate::session::ClientId;
 use crate::snapshot::load::Loader;
+use crate::snapshot::saving::Part;
 use crate::snapshot::status::{OfKeeper, Status};
 use crate::snapshot::timetable::Timetable;
 use crate::time::{Instant, Now};
@@ -89,7 +90,9 @@ pub struct Keeper {
     /// The number of the last snapshot that somebody was promised.
     wanted: u64,
     /// Parts that are to be written.
-    parts: VecDeque<(CoreId, Vec<u8>)>,
+    parts: VecDeque<(CoreId, Part)>,
+    /// What was written last ends within a value of this shard: its next part comes first.
+    torn: Option<CoreId>,
     /// Whose parts are being written.
     writing: Vec<CoreId>,
     is_writing: bool,
@@ -112,6 +115,14 @@ pub struct Keeper {
 }
 
 impl Keeper {
+    /// The next part to be written: the first that has come, unless it would come into the midst of a value.
+    fn next_part(&mut self) -> Option<(CoreId, Part)> {
+        let fits = |(core, _): &(CoreId, Part)| self.torn.is_none_or(|torn| torn == *core);
+        let any = planted("a part comes into the midst of another shard's value");
+        let next = self.parts.iter().position(|part| fits(part) || any)?;
+        self.parts.remove(next)
+    }
+
     /// True if a snapshot is under way, or there is something to say.
     pub fn is_busy(&self) -> bool {
         self.stage != Stage::Idle || !self.untold.is_empty()
@@ -246,7 +257,9 @@ impl Engine {
         let facts =
             [("darter-ver", crate::VERSION), ("redis-bits", "64"), ("ctime", &seconds), ("aof-base", base)];
         write_header(&facts, &mut writer);
-        self.keeper.parts.push_back((NO_CORE, writer.out));
+        let header = Part { bytes: writer.out, is_torn: false, is_last: false };
+        self.keeper.parts.push_back((NO_CORE, header));
+        self.keeper.torn = None;
         let circumstances = Circumstances {
             client: ClientId(0),
             resp: Resp::V2,
@@ -280,15 +293,14 @@ impl Engine {
     }
 
     /// A shard's part of the snapshot has come.
-    pub(crate) fn part(&mut self, from: CoreId, bytes: Vec<u8>, is_last: bool, now: Now, out: &mut Effects) {
-        self.keeper.over += usize::from(is_last);
+    pub(crate) fn part(&mut self, from: CoreId, part: Part, out: &mut Effects) {
+        self.keeper.over += usize::from(part.is_last);
         if self.keeper.stage == Stage::GivingUp {
             self.part_is_stored(from, out);
             return self.give_up_if_over(out);
         }
-        self.keeper.parts.push_back((from, bytes));
+        self.keeper.parts.push_back((from, part));
         self.write_parts(out);
-        let _ = now;
     }
 
     /// Writes what has come, all at once; behind the last the end.
@@ -301,7 +313,8 @@ impl Engine {
             keeper.base_bytes = 0;
         }
         let mut parts = Vec::with_capacity(keeper.parts.len() + 1);
-        for (core, bytes) in keeper.parts.drain(..) {
+        while let Some((core, Part { bytes, is_torn, .. })) = keeper.next_part() {
+            keeper.torn = is_torn.then_some(core);
             keeper.sum = sum_on(keeper.sum, &bytes);
             keeper.base_bytes += bytes.len() as u64;
             keeper.writing.push(core);

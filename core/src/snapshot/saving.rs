@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::config::Settings;
 use crate::database::Database;
 use crate::mutant::planted;
 use crate::shard::Shard;
@@ -11,26 +12,39 @@ use crate::snapshot::pace::Pace;
 use crate::snapshot::walk::Walk;
 use crate::txn::queue::EntryId;
 
-/// A part is sent from this size on, bytes.
-pub const PART_BYTES: usize = 256 << 10;
 /// Parts of one shard that may be under way to the file.
 const PARTS_MAX: usize = 2;
-/// The walk pauses while this much waits, bytes.
-const AHEAD_MAX: usize = 2 * PART_BYTES;
+/// The walk pauses while so many times the bytes of a part wait.
+const AHEAD_MAX: usize = 2;
 /// While more than this waits because clients change more than the disk takes, nobody changes anything: bytes.
 const WAITING_MAX: usize = 8 << 20;
 /// They go on below this.
 const WAITING_LOW: usize = WAITING_MAX / 2;
-/// What a step of background work may write, bytes.
-const STEP_BYTES: usize = 1 << 10;
+/// Steps of background work that write a part.
+const STEPS_OF_PART: usize = 256;
+/// A record is written in slices from such a share of a part on.
+const LARGE_SHARE: usize = 64;
+
+/// A part of a snapshot on its way to the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Entries of the dump. They begin with their database, or with what the last part of this shard has left out.
+    pub bytes: Vec<u8>,
+    /// It ends within a value: the next part of this shard has to follow it.
+    pub is_torn: bool,
+    /// It is this shard's last.
+    pub is_last: bool,
+}
 
 /// A shard's share of a snapshot.
 #[derive(Clone, Default)]
 pub struct Saving {
+    /// A part is sent from this size on, bytes.
+    part_bytes: usize,
     /// Flushed meanwhile, but not walked through yet.
     aside: Vec<Database>,
-    /// Written, not sent; oldest first.
-    ready: VecDeque<Vec<u8>>,
+    /// Written, not sent; oldest first. True: it ends within a value.
+    ready: VecDeque<(Vec<u8>, bool)>,
     ready_bytes: usize,
     /// Parts that were sent and not answered, and their bytes.
     sent: usize,
@@ -65,12 +79,13 @@ impl Saving {
 
 impl Shard {
     /// A snapshot begins: what there is now belongs to it.
-    pub(crate) fn begin_saving(&mut self, compresses: bool, is_final: bool, of_log: bool) {
+    pub(crate) fn begin_saving(&mut self, settings: &Settings, is_final: bool, of_log: bool) {
         debug_assert!(self.saving.is_none(), "one snapshot at a time");
+        let part_bytes = settings.snapshot_part_bytes;
         for (number, database) in self.databases.iter_mut().enumerate() {
-            database.begin_walk(number as u16, compresses);
+            database.begin_walk(number as u16, settings.rdb_compression, part_bytes / LARGE_SHARE);
         }
-        self.saving = Some(Box::new(Saving { is_final, ..Saving::default() }));
+        self.saving = Some(Box::new(Saving { part_bytes, is_final, ..Saving::default() }));
         if !of_log {
             self.dirty_at_cut = self.counters.dirty;
         }
@@ -99,7 +114,9 @@ impl Shard {
 
     /// True if a step of background work would bring the snapshot on.
     pub(crate) fn wants_walk(&self) -> bool {
-        self.saving.as_ref().is_some_and(|saving| !saving.is_walked && saving.ready_bytes < AHEAD_MAX)
+        self.saving
+            .as_ref()
+            .is_some_and(|saving| !saving.is_walked && saving.ready_bytes < AHEAD_MAX * saving.part_bytes)
     }
 
     /// Goes on with the snapshot for about so many steps.
@@ -108,10 +125,14 @@ impl Shard {
             return;
         }
         let Some(saving) = &mut self.saving else { return };
+        let mut walks = self.databases.iter_mut().chain(&mut saving.aside);
+        // Nothing else may follow what was torn, so that comes first.
+        let torn = walks.position(|database| database.walk().is_some_and(Walk::is_torn));
         let unfinished = |database: &&mut Database| database.walk().is_some_and(|walk| !walk.is_over());
-        let next = self.databases.iter_mut().chain(&mut saving.aside).find(unfinished);
+        let next =
+            self.databases.iter_mut().chain(&mut saving.aside).skip(torn.unwrap_or(0)).find(unfinished);
         if let Some(database) = next {
-            database.walk_some(steps, steps * STEP_BYTES);
+            database.walk_some(steps, steps * saving.part_bytes.div_ceil(STEPS_OF_PART));
         }
         self.collect_parts();
     }
@@ -122,13 +143,23 @@ impl Shard {
         if saving.is_walked {
             return;
         }
-        for database in self.databases.iter_mut().chain(&mut saving.aside) {
-            let is_part = |walk: &Walk| walk.is_over() || walk.pending_bytes() >= PART_BYTES;
+        let part_bytes = saving.part_bytes;
+        let is_part = |walk: &Walk| {
+            let is_mended = walk.is_torn() && !walk.is_within();
+            walk.is_over() || is_mended || walk.pending_bytes() >= part_bytes
+        };
+        let mut walks: Vec<&mut Database> = self.databases.iter_mut().chain(&mut saving.aside).collect();
+        walks.sort_by_key(|database| !database.walk().is_some_and(Walk::is_torn));
+        for database in walks {
             if database.walk().is_some_and(is_part)
                 && let Some(bytes) = database.take_walked()
             {
                 saving.ready_bytes += bytes.len();
-                saving.ready.push_back(bytes);
+                saving.ready.push_back((bytes, database.walk().is_some_and(Walk::is_torn)));
+            }
+            // Nothing else may follow until its end is taken.
+            if database.walk().is_some_and(Walk::is_torn) {
+                break;
             }
         }
         let aside = std::mem::take(&mut saving.aside);
@@ -153,18 +184,18 @@ impl Shard {
         })
     }
 
-    /// The next part, and whether it is the last. To be sent.
-    pub(crate) fn take_part(&mut self) -> Option<(Vec<u8>, bool)> {
+    /// The next part. To be sent.
+    pub(crate) fn take_part(&mut self) -> Option<Part> {
         if !self.has_part() {
             return None;
         }
         let saving = self.saving.as_mut()?;
-        let bytes = saving.ready.pop_front().unwrap_or_default();
+        let (bytes, is_torn) = saving.ready.pop_front().unwrap_or_default();
         saving.ready_bytes -= bytes.len();
         saving.sent += 1;
         saving.sent_bytes.push_back(bytes.len());
         saving.last_is_sent = saving.is_walked && saving.ready.is_empty();
-        Some((bytes, saving.last_is_sent))
+        Some(Part { bytes, is_torn, is_last: saving.last_is_sent })
     }
 
     /// A part that was sent has been taken care of.
@@ -178,7 +209,8 @@ impl Shard {
     /// Whether the shard is to be held against changes now, if that is to change.
     pub(crate) fn holds_against_changes(&self) -> Option<bool> {
         let saving = self.saving.as_ref()?;
-        let waiting = saving.waiting_bytes();
+        let walks = self.databases.iter().chain(&saving.aside).filter_map(Database::walk);
+        let waiting = saving.waiting_bytes() + walks.map(Walk::meanwhile_bytes).sum::<usize>();
         match saving.holds.is_some() {
             false if waiting > WAITING_MAX || saving.is_final => Some(true),
             true if waiting < WAITING_LOW && !saving.is_final => Some(false),
@@ -193,8 +225,9 @@ impl Shard {
 
     /// Bytes of buffers that a snapshot takes.
     pub fn saving_bytes(&self) -> usize {
-        let walks = self.databases.iter().filter_map(Database::walk).map(Walk::pending_bytes).sum::<usize>();
-        walks + self.saving.as_ref().map_or(0, |saving| saving.waiting_bytes())
+        let walks = self.databases.iter().filter_map(Database::walk);
+        walks.map(|walk| walk.pending_bytes() + walk.meanwhile_bytes()).sum::<usize>()
+            + self.saving.as_ref().map_or(0, |saving| saving.waiting_bytes())
     }
 
     /// Changes since the last snapshot that is in the file.

@@ -3,6 +3,7 @@
 //! The *keeper* is core 0: it owns the file. Others learn from it what is going on, a moment later.
 
 use crate::snapshot::batch::Batch;
+use crate::snapshot::saving::Part;
 
 /// What every core knows. The keeper's is the truth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -89,12 +90,7 @@ pub enum ToKeeper {
     /// So many changes since the last time.
     Changes(u64),
     /// A part of the snapshot. Answered when it is in the file, or not wanted any more.
-    Part {
-        /// Entries of the dump; they begin with their database.
-        bytes: Vec<u8>,
-        /// It is this shard's last.
-        is_last: bool,
-    },
+    Part(Part),
 }
 
 /// What the keeper says to a core.

@@ -209,6 +209,16 @@ impl Hash {
         self.members().iter().map(read)
     }
 
+    /// Into how many buckets the fields are divided.
+    pub fn buckets(&self) -> usize {
+        self.members().buckets()
+    }
+
+    /// The fields of one of them.
+    pub fn bucket(&self, n: usize) -> impl Iterator<Item = Field<'_>> {
+        self.members().entries(n).map(read)
+    }
+
     /// Visits the fields at which a walk stands; where it stands then, 0 at the end.
     pub fn scan(&self, cursor: u64, emit: &mut dyn FnMut(Field<'_>)) -> u64 {
         self.members().scan(cursor, &mut |entry| emit(read(entry)))

@@ -206,10 +206,13 @@ impl<F: Form> Members<F> {
 
     /// All entries.
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        (0..self.buckets()).flat_map(move |n| {
-            let bucket = self.bucket(n);
-            bucket.iter().map(|place| bucket.entry(place))
-        })
+        (0..self.buckets()).flat_map(move |n| self.entries(n))
+    }
+
+    /// The entries of one bucket.
+    pub(super) fn entries(&self, n: usize) -> impl Iterator<Item = Entry<'_>> {
+        let bucket = self.bucket(n);
+        bucket.iter().map(|place| bucket.entry(place))
     }
 
     /// How many buckets there are.

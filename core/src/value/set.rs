@@ -144,6 +144,24 @@ impl Set {
         ints.chain(members.into_iter().flat_map(Members::iter).map(|entry| Element::Bytes(entry.bytes)))
     }
 
+    /// Into how many buckets the members are divided; integers are in one.
+    pub fn buckets(&self) -> usize {
+        match &self.form {
+            Kind::Ints(_) => 1,
+            Kind::Any(members) => members.buckets(),
+        }
+    }
+
+    /// The members of one of them.
+    pub fn bucket(&self, n: usize) -> impl Iterator<Item = Element<'_>> {
+        let (ints, members) = match &self.form {
+            Kind::Ints(ints) => (Some(ints), None),
+            Kind::Any(members) => (None, Some(members.entries(n))),
+        };
+        let ints = ints.into_iter().flat_map(IntSet::iter).map(Element::Integer);
+        ints.chain(members.into_iter().flatten().map(|entry| Element::Bytes(entry.bytes)))
+    }
+
     /// Visits the members at which a walk stands; where it stands then, 0 at the end.
     pub fn scan(&self, cursor: u64, emit: &mut dyn FnMut(Element<'_>)) -> u64 {
         match &self.form {
