@@ -223,6 +223,42 @@ fn who_cannot_save_says_so_and_changes_nothing_any_more() {
 }
 
 #[test]
+fn who_saves_says_how_far_it_is() {
+    let directory = directory("how-far");
+    let server = Server::start_in(&directory, 2);
+    let mut client = connect(server.port());
+    for n in 0..200 {
+        let pairs: String = (0..100).map(|k| format!(" key:{n}:{k} {k}")).collect();
+        assert_eq!(run(&mut client, &format!("MSET{pairs}")).text(), Some("OK"));
+    }
+    // A snapshot of twenty thousand keys may be over before anybody looks, but not each time.
+    let is_seen = (0..1_000).any(|_| {
+        assert_eq!(run(&mut client, "BGSAVE").text(), Some("Background saving started"));
+        let mut is_seen = false;
+        loop {
+            let Reply::Bulk(text) = run(&mut client, "INFO persistence") else {
+                panic!("INFO answers with text")
+            };
+            let text = String::from_utf8(text).expect("text");
+            let number = |name: &str| {
+                let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                value.expect("it is there").parse::<u64>().expect("a number")
+            };
+            let (written, total) = (number("current_save_keys_processed"), number("current_save_keys_total"));
+            assert!(written <= total && total <= 20_000, "{written} of {total}");
+            is_seen |= total == 20_000;
+            if number("rdb_bgsave_in_progress") == 0 {
+                assert_eq!((written, total), (0, 0), "nothing is saved");
+                break is_seen;
+            }
+        }
+    });
+    assert!(is_seen);
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+#[test]
 fn a_snapshot_is_one_moment_while_everything_changes() {
     // Two counters on different shards that are always changed together, and many keys around them, so that it takes a while.
     let directory = directory("one-moment");
