@@ -46,20 +46,19 @@ pub(crate) fn admit(
     }
 }
 
-/// While a dump is loaded, or while snapshots fail.
+/// While a dump is loaded, or while nothing can be persisted.
 #[cold]
 fn pass_gate(node: &Node, session: &Session, id: CommandId) -> Result<(), Failure> {
     let row = id.row();
-    if node.refuses_writes() && (row.flags.has(Flags::WRITE) || ends_writes(session, row)) {
+    let is_denied = row.flags.has(Flags::WRITE) || row.flags.has(Flags::HEALTH) || ends_writes(session, row);
+    if is_denied && node.refuses_writes() {
         return Err(Failure::new(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
              the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
              (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         ));
     }
-    if let Some(failure) = node.log_refusal()
-        && (row.flags.has(Flags::WRITE) || ends_writes(session, row))
-    {
+    if let Some(failure) = node.log_refusal().filter(|_| is_denied) {
         return Err(failure);
     }
     if node.status.is_loading && !row.flags.has(Flags::LOADING) {

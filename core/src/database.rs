@@ -44,6 +44,8 @@ pub struct Database {
     timed_within: usize,
     /// A snapshot's, while it is on its way through.
     walk: Option<Box<Walk>>,
+    /// Records that there were when it began.
+    keys_at_cut: usize,
 }
 
 /// What the accounts know of a record.
@@ -80,6 +82,7 @@ impl Database {
             with_deadline: 0,
             timed_within: 0,
             walk: None,
+            keys_at_cut: 0,
         }
     }
 
@@ -238,12 +241,18 @@ impl Database {
         debug_assert!(self.walk.is_none(), "one snapshot at a time");
         if !self.is_empty() {
             self.walk = Some(Box::new(Walk::new(number, compresses, large_min)));
+            self.keys_at_cut = self.len();
         }
     }
 
     /// A snapshot's way through this database.
     pub fn walk(&self) -> Option<&Walk> {
         self.walk.as_deref()
+    }
+
+    /// Records that a snapshot has yet to write.
+    pub fn unwritten(&self) -> u64 {
+        self.walk.as_ref().map_or(0, |walk| (self.keys_at_cut as u64).saturating_sub(walk.written()))
     }
 
     /// What the walk has written is not wanted any more.

@@ -62,6 +62,8 @@ pub struct Shard {
     pub(crate) waiters: Waiters,
     /// Its share of the snapshot that is under way.
     pub(crate) saving: Option<Box<Saving>>,
+    /// How many keys there were at its cut.
+    pub(crate) keys_at_cut: u64,
     /// What `dirty` was at the cut of the last snapshot.
     pub(crate) dirty_at_cut: u64,
     /// The same of the last one that is in the file.
@@ -102,6 +104,7 @@ impl Shard {
             watches: Watches::default(),
             waiters: Waiters::default(),
             saving: None,
+            keys_at_cut: 0,
             dirty_at_cut: 0,
             dirty_at_save: 0,
             reach: 0,

@@ -242,6 +242,10 @@ pub struct CoreStatistics {
     pub paused_clients: u64,
     /// Changes since the last snapshot that is in the file.
     pub unsaved_changes: u64,
+    /// Keys at the cut of the snapshot that is under way.
+    pub keys_at_cut: u64,
+    /// Those of them that are written.
+    pub saved_keys: u64,
     /// Bytes of the log's files since it was last written anew.
     pub log_bytes: u64,
     /// Bytes that are to be written to them.
@@ -315,6 +319,8 @@ impl CoreStatistics {
             (&mut self.shard.evicted, other.shard.evicted),
             (&mut self.shard.dirty, other.shard.dirty),
             (&mut self.unsaved_changes, other.unsaved_changes),
+            (&mut self.keys_at_cut, other.keys_at_cut),
+            (&mut self.saved_keys, other.saved_keys),
             (&mut self.log_bytes, other.log_bytes),
             (&mut self.log_pending_bytes, other.log_pending_bytes),
         ] {

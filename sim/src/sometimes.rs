@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 118] = [
+pub const ALL: [&str; 119] = [
     "a group could not be written",
     "a group was written in part",
     "the disk was full",
     "a sync failed",
     "the log could be written again",
     "a change was refused as it could not be written down",
+    "who asked how the server is heard that it cannot write",
     "somebody waited until the log was durable",
     "the server ended as it could not write what it was about to acknowledge",
     "the world ended in the middle of a write",

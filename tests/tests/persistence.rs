@@ -206,15 +206,54 @@ fn who_cannot_save_says_so_and_changes_nothing_any_more() {
     let failed = run(&mut client, "SAVE");
     assert!(failed.error().is_some_and(|error| error.starts_with("ERR")), "{failed:?}");
     assert_eq!(field(&mut client, "rdb_last_bgsave_status"), "err");
-    let refused = run(&mut client, "SET a 2");
-    assert!(refused.error().is_some_and(|error| error.starts_with("MISCONF")), "{refused:?}");
+    for line in ["SET a 2", "PING"] {
+        let refused = run(&mut client, line);
+        assert!(refused.error().is_some_and(|error| error.starts_with("MISCONF")), "{line}: {refused:?}");
+    }
     assert_eq!(run(&mut client, "GET a"), Reply::Bulk(b"1".to_vec()));
     let stop = run(&mut client, "SHUTDOWN");
     assert_eq!(stop.error(), Some("ERR Errors trying to SHUTDOWN. Check logs."));
     std::fs::create_dir_all(&directory).expect("a directory");
     assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
     assert_eq!(run(&mut client, "SET a 2").text(), Some("OK"));
+    assert_eq!(run(&mut client, "PING").text(), Some("PONG"));
     assert_eq!(field(&mut client, "rdb_last_bgsave_status"), "ok");
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}
+
+#[test]
+fn who_saves_says_how_far_it_is() {
+    let directory = directory("how-far");
+    let server = Server::start_in(&directory, 2);
+    let mut client = connect(server.port());
+    for n in 0..200 {
+        let pairs: String = (0..100).map(|k| format!(" key:{n}:{k} {k}")).collect();
+        assert_eq!(run(&mut client, &format!("MSET{pairs}")).text(), Some("OK"));
+    }
+    // A snapshot of twenty thousand keys may be over before anybody looks, but not each time.
+    let is_seen = (0..1_000).any(|_| {
+        assert_eq!(run(&mut client, "BGSAVE").text(), Some("Background saving started"));
+        let mut is_seen = false;
+        loop {
+            let Reply::Bulk(text) = run(&mut client, "INFO persistence") else {
+                panic!("INFO answers with text")
+            };
+            let text = String::from_utf8(text).expect("text");
+            let number = |name: &str| {
+                let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                value.expect("it is there").parse::<u64>().expect("a number")
+            };
+            let (written, total) = (number("current_save_keys_processed"), number("current_save_keys_total"));
+            assert!(written <= total && total <= 20_000, "{written} of {total}");
+            is_seen |= total == 20_000;
+            if number("rdb_bgsave_in_progress") == 0 {
+                assert_eq!((written, total), (0, 0), "nothing is saved");
+                break is_seen;
+            }
+        }
+    });
+    assert!(is_seen);
     drop(server);
     std::fs::remove_dir_all(directory).expect("it is ours");
 }

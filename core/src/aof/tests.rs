@@ -60,11 +60,14 @@ fn while_the_log_cannot_be_written_nothing_changes() {
     let refused = "MISCONF Errors writing to the AOF file: No space left on device";
     assert_eq!(world.say(client, "SET a 3"), refused);
     assert_eq!(world.say(client, "GET a"), "2");
+    assert_eq!(world.say(client, "PING"), refused, "who asks how the server is hears of it");
+    assert_eq!(world.say(client, "ECHO word"), "word");
     assert!(world.say(client, "INFO persistence").contains("aof_last_write_status:err"));
     assert_eq!(world.logged(), before);
     world.log_failure = None;
     world.pass(1_100);
     assert_eq!(world.say(client, "SET a 3"), "OK");
+    assert_eq!(world.say(client, "PING"), "PONG");
     assert!(world.say(client, "INFO persistence").contains("aof_last_write_status:ok"));
     assert!(world.logged() > before);
 }

@@ -21,7 +21,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "ping",
         arity: -1,
-        flags: Flags::FAST,
+        flags: Flags::FAST.or(Flags::HEALTH),
         summary: "Returns the server's liveliness response.",
         syntax: "[message]",
         examples: &[Example { call: "PING", reply: "PONG" }, Example { call: "PING hello", reply: "hello" }],

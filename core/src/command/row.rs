@@ -55,6 +55,8 @@ impl Flags {
     pub const AFTER_ALL: Flags = Flags(1 << 17);
     /// Of another protocol: no client can name it, and nothing lists it.
     pub const UNNAMED: Flags = Flags(1 << 16);
+    /// Refused as changes are while nothing can be persisted: who only asks how the server is hears of it.
+    pub const HEALTH: Flags = Flags(1 << 18);
 
     const NAMES: [(Flags, &'static str); 14] = [
         (Flags::WRITE, "write"),

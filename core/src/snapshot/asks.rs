@@ -199,7 +199,14 @@ impl Engine {
             self.node.saves_seen = status.saves;
             self.node.shard.dirty_at_save = self.node.shard.dirty_at_cut;
         }
-        let was_loading = std::mem::replace(&mut self.node.status, status).is_loading;
+        let before = std::mem::replace(&mut self.node.status, status);
+        let was_loading = before.is_loading;
+        let is_over =
+            before.ended < self.node.status.ended || before.is_rewriting && !self.node.status.is_rewriting;
+        // The next cut may have come before the word that the last snapshot is over.
+        if is_over && self.node.shard.saving.is_none() {
+            self.node.shard.keys_at_cut = 0;
+        }
         self.node.pen.settle(self.node.status.base);
         self.node.gate();
         if !self.node.status.is_stopping
@@ -259,6 +266,7 @@ impl Engine {
 
     /// The cut of a snapshot reaches this shard. If it is the last one, what waits behind the cut must not run: it would be lost.
     pub(crate) fn cut_here(&mut self, is_final: bool, page: Option<u32>) {
+        self.node.shard.note_keys_at_cut();
         self.node.shard.begin_saving(&self.node.settings, is_final, page.is_some());
         // A log that was switched off meanwhile stays so.
         if page.is_some() && self.node.settings.appendonly {

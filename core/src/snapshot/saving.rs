@@ -223,6 +223,11 @@ impl Shard {
         self.saving.as_ref().map_or(0, |saving| saving.aside.len())
     }
 
+    /// See [`Shard::aside`].
+    pub(super) fn set_aside(&self) -> &[Database] {
+        self.saving.as_ref().map_or(&[], |saving| &saving.aside)
+    }
+
     /// Bytes of buffers that a snapshot takes.
     pub fn saving_bytes(&self) -> usize {
         let walks = self.databases.iter().filter_map(Database::walk);

@@ -7,7 +7,7 @@ use super::replay::Deed;
 use super::serial::Op;
 use crate::decoder::Reply;
 use crate::dialogue::Expect;
-use crate::reference::store::refusal;
+use crate::reference::store;
 
 /// The words of a request.
 type Words = Vec<Vec<u8>>;
@@ -86,8 +86,13 @@ impl Session {
         }
     }
 
-    /// The next request; the error says what should not be.
-    pub fn next(&mut self, words: &Words, databases: usize) -> Result<Meaning, String> {
+    /// The next request, taken by a core that refuses changes with `refusal`, if it does; the error says what should not be.
+    pub fn next(
+        &mut self,
+        words: &Words,
+        databases: usize,
+        refusal: Option<Reply>,
+    ) -> Result<Meaning, String> {
         let name = words[0].to_ascii_lowercase();
         let exactly = |reply| Ok(Meaning::Alone(Expect::Exactly(reply)));
         match &name[..] {
@@ -110,9 +115,12 @@ impl Session {
             }
             _ => {}
         }
-        let Some(refused) = refusal(words) else {
-            self.broken |= self.queue.is_some();
-            return exactly(unknown(words));
+        let refused = match store::refusal(words) {
+            None => Some(unknown(words)),
+            Some(Some(refused)) => Some(refused),
+            // Who asks how the server is hears of it.
+            Some(None) if name == b"ping" => refusal,
+            Some(None) => None,
         };
         if let Some(refused) = refused {
             self.broken |= self.queue.is_some();
@@ -206,7 +214,7 @@ mod tests {
             let mut session = Session::default();
             let mut say = |line: &str| {
                 let words: Words = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-                session.next(&words, 2)
+                session.next(&words, 2, None)
             };
             assert!(matches!(say("MULTI"), Ok(Meaning::Alone(_))));
             assert!(matches!(say("SELECT 1"), Ok(Meaning::Alone(_))));
@@ -215,7 +223,7 @@ mod tests {
             assert_eq!((commands.len(), watches.len()), (2, 0));
             let op = Serial::default().begin(Said { connection: 0, number: 0 }, 0);
             session.executes(op, &commands, 2);
-            assert!(session.next(&vec![b"PING".to_vec()], 2).is_err());
+            assert!(session.next(&vec![b"PING".to_vec()], 2, None).is_err());
             session.executed(op, refused);
             assert_eq!(session.database, database);
         }
@@ -232,7 +240,7 @@ mod tests {
             ("EXEC", "ERR EXEC without MULTI"),
         ] {
             let words: Words = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-            let Ok(Meaning::Alone(Expect::Exactly(reply))) = session.next(&words, 2) else {
+            let Ok(Meaning::Alone(Expect::Exactly(reply))) = session.next(&words, 2, None) else {
                 panic!("{line}")
             };
             let text = match reply {
@@ -240,6 +248,31 @@ mod tests {
                 other => format!("{other:?}"),
             };
             assert_eq!(text, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn who_asks_a_core_that_cannot_write_is_refused() {
+        let no_room = Reply::error("MISCONF Errors writing to the AOF file: No space left on device");
+        let pong = Reply::Simple("PONG".into());
+        let queued = Reply::Simple("QUEUED".into());
+        let mut session = Session::default();
+        for (line, refusal, expected) in [
+            ("PING", None, pong),
+            ("PING", Some(&no_room), no_room.clone()),
+            ("PING word", Some(&no_room), no_room.clone()),
+            ("PING a b", Some(&no_room), Reply::error("ERR wrong number of arguments for 'ping' command")),
+            ("ECHO word", Some(&no_room), Reply::bulk(b"word")),
+            ("MULTI", Some(&no_room), Reply::ok()),
+            ("PING", None, queued),
+            ("PING", Some(&no_room), no_room.clone()),
+            ("EXEC", None, Reply::error(ABORTED)),
+        ] {
+            let words: Words = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            let Ok(Meaning::Alone(Expect::Exactly(reply))) = session.next(&words, 2, refusal.cloned()) else {
+                panic!("{line}")
+            };
+            assert_eq!(reply, expected, "{line}");
         }
     }
 }

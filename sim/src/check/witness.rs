@@ -91,6 +91,12 @@ impl Turn<'_> {
     pub(super) fn core(&self) -> u16 {
         self.engine.node().core.0
     }
+
+    /// What the core says to changes while its log cannot be written.
+    fn refusal(&self) -> Option<Reply> {
+        let why = self.engine.node().pen.failure()?;
+        Some(Reply::Error(format!("MISCONF Errors writing to the AOF file: {why}")))
+    }
 }
 
 impl Witness {
@@ -333,7 +339,7 @@ impl Witness {
             false if here.is_of_items => Meaning::Store(here.deed(words.clone())),
             false => here
                 .session
-                .next(&words, self.databases)
+                .next(&words, self.databases, turn.refusal())
                 .map_err(|text| format!("{}: {text}", spoken(&words)))?,
         };
         let here = &mut self.dialogues[dialogue];
@@ -341,6 +347,9 @@ impl Witness {
             Meaning::Alone(expect) => {
                 if matches!(&expect, Expect::Exactly(Reply::Error(line)) if line == super::session::ABORTED) {
                     turn.sometimes.met("an EXEC was refused after an error");
+                }
+                if matches!(&expect, Expect::Exactly(Reply::Error(line)) if line.starts_with("MISCONF")) {
+                    turn.sometimes.met("who asked how the server is heard that it cannot write");
                 }
                 expect
             }

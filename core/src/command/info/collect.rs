@@ -36,6 +36,8 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         data_bytes: node.shard.used_bytes() as u64,
         shard: node.shard.counters,
         unsaved_changes: node.shard.unsaved_changes(),
+        keys_at_cut: node.shard.keys_at_cut(),
+        saved_keys: node.shard.saved_keys(),
         log_bytes: node.pen.size,
         log_pending_bytes: node.pen.pending_bytes() as u64,
         log_fails: node.pen.failure().is_some(),

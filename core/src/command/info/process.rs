@@ -1,6 +1,7 @@
 //! Server, Persistence, Replication, CPU, Cluster; and Darter, for what Redis does not have.
 
 use super::Section;
+use crate::statistics::CoreStatistics;
 use crate::value::record::Access;
 use crate::{COMPATIBLE_VERSION, VERSION};
 
@@ -46,9 +47,11 @@ pub(super) fn persistence(section: &mut Section<'_>) {
         ("current_cow_size", "0"),
         ("current_cow_size_age", "0"),
         ("current_fork_perc", "0.00"),
-        ("current_save_keys_processed", "0"),
-        ("current_save_keys_total", "0"),
     ]);
+    let of_save =
+        if status.is_saving || status.is_rewriting { section.sum } else { &CoreStatistics::default() };
+    section.field("current_save_keys_processed", of_save.saved_keys);
+    section.field("current_save_keys_total", of_save.keys_at_cut);
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
     let current = status.is_saving.then(|| now.saturating_sub(status.saving_began));
     section.field("rdb_changes_since_last_save", section.sum.unsaved_changes);
