@@ -13,6 +13,7 @@ pub mod changes;
 pub mod commands;
 mod data;
 pub mod group;
+pub mod inflow;
 pub mod line;
 pub mod manifest;
 pub mod marks;

@@ -9,9 +9,10 @@
 //! It knows the order of files and lines. It does not know what lines do.
 
 use crate::aof::adopt::{Adoption, PREAMBLE, Place};
+use crate::aof::inflow::READ_BYTES;
 use crate::aof::line::{Line, Lines, line};
 use crate::aof::manifest::{DataFile, Generation, Manifest};
-use crate::aof::reader::{Next, READ_BYTES, Reader};
+use crate::aof::reader::{Next, Reader};
 use crate::aof::replay::key_of;
 use crate::aof::survey::{Survey, Verdicts, are_closed, ends, lacks_mark};
 use crate::engine::Engine;
@@ -238,14 +239,14 @@ impl Engine {
                 recovery.readers[current].add(&[]);
             }
             (Stage::Survey | Stage::Replay, DiskOutcome::Missing) => {
-                let path = recovery.readers[recovery.current].path.clone();
+                let path = recovery.readers[recovery.current].file.path.clone();
                 return Err((path, "it is not there, though the manifest names it".into()));
             }
             (Stage::Syncing, DiskOutcome::Done) => self.sync_next(out),
             (Stage::Naming, DiskOutcome::Done) => self.turn_all(now, out),
             (stage, DiskOutcome::Failed(why)) => {
                 let path = match stage {
-                    Stage::Survey | Stage::Replay => recovery.readers[recovery.current].path.clone(),
+                    Stage::Survey | Stage::Replay => recovery.readers[recovery.current].file.path.clone(),
                     Stage::Beginning | Stage::Base | Stage::Commands => self.data_path(),
                     _ => manifest_path,
                 };
@@ -303,7 +304,7 @@ impl Engine {
     fn read_log(&mut self, out: &mut Effects) {
         let Some(recovery) = &mut self.recovery else { return };
         let Some(reader) = recovery.readers.get(recovery.current) else { return };
-        let (path, at) = (reader.path.clone(), reader.read_to);
+        let (path, at) = (reader.file.path.clone(), reader.file.read_to);
         recovery.is_reading = true;
         self.files.begin(Purpose::Recover, DiskRequest::ReadAt { path, at, len: READ_BYTES }, out);
     }
@@ -336,7 +337,7 @@ impl Engine {
         let (generation, log) = recovery.surveyed[current];
         let file = &recovery.manifest.generations[generation].logs[log];
         let core = file.core;
-        let path = reader.path.clone();
+        let path = reader.file.path.clone();
         match reader.take_next() {
             Next::Group(lines, end) => recovery.surveys[current]
                 .take(&lines, end, CoreId(core), &mut recovery.verdicts)
@@ -479,7 +480,7 @@ impl Engine {
             Next::Read => self.read_log(out),
             Next::End(_) => recovery.is_over[current] = true,
             Next::Damaged(at) => {
-                let path = recovery.readers[current].path.clone();
+                let path = recovery.readers[current].file.path.clone();
                 return Err((path, format!("at byte {at} it is damaged")));
             }
         }
@@ -491,7 +492,7 @@ impl Engine {
         let cores = self.node.cores;
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let (lines, mut at) = std::mem::take(&mut recovery.lines[current]);
-        let wrong = |why: &str| (recovery.readers[current].path.clone(), why.to_string());
+        let wrong = |why: &str| (recovery.readers[current].file.path.clone(), why.to_string());
         let mut full = Vec::new();
         while at < lines.len() {
             let Some((next, tx, len)) = line(&lines[at..]) else {
