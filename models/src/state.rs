@@ -3,7 +3,7 @@
 //! Effects are carried out as soon as they are there. It forwards messages and never looks into them.
 
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -201,6 +201,13 @@ impl State {
     }
 }
 
+/// By what states are told apart: engines say what they are to a hasher only.
+pub fn digest(state: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    state.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.engines.iter().for_each(|engine| engine.digest(hasher));
@@ -210,11 +217,6 @@ impl Hash for State {
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        let digest = |state: &State| {
-            let mut hasher = std::hash::DefaultHasher::new();
-            state.hash(&mut hasher);
-            hasher.finish()
-        };
         digest(self) == digest(other)
     }
 }

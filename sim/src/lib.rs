@@ -52,6 +52,8 @@ pub mod scale;
 mod seen;
 pub mod sometimes;
 pub mod swarm;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod trace;
 mod turn;

@@ -215,10 +215,7 @@ fn reply(bytes: &[u8], at: &mut usize) -> Result<Option<Reply>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(line: &str) -> Vec<Vec<u8>> {
-        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
-    }
+    use crate::testing::words;
 
     #[test]
     fn requests_say_how_long_their_value_is() {

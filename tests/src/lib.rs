@@ -6,6 +6,7 @@
 pub mod append;
 pub mod bench;
 mod client;
+pub mod line;
 mod process;
 mod random;
 pub mod reply;
@@ -13,5 +14,5 @@ pub mod rest;
 pub mod values;
 
 pub use client::Client;
-pub use process::{Server, binary, cpu_time, free_port, repository};
+pub use process::{Server, binary, cpu_time, directory, free_port, repository};
 pub use random::Random;

@@ -50,6 +50,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
+/// An empty directory of a test's own, which goes by this name.
+pub fn directory(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
 /// Names the server under test where it is not Darter: `DARTER_TESTS_SERVER=redis-server cargo test -p darter-tests --test transactions`
 /// asks whether a test is right about Redis. Shards and flags of Darter have no meaning there.
 const OTHER: &str = "DARTER_TESTS_SERVER";
@@ -131,6 +139,17 @@ impl Server {
         self.ours
     }
 
+    /// Starts on a directory with a log, in which something is so wrong that it does not come up: what it says.
+    pub fn refusal(directory: &Path, flags: &[&str]) -> String {
+        let port = free_port();
+        let mut command = Command::new(binary());
+        command.args(["--port", &port.to_string(), "--shards", "2", "--appendonly", "yes", "--dir"]);
+        command.arg(directory).args(flags);
+        let mut server = Server::spawn(command, port);
+        assert!(!server.wait().success());
+        server.stderr()
+    }
+
     /// Starts any command line; does not wait.
     pub fn spawn(mut command: Command, port: u16) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -186,6 +205,12 @@ impl Server {
         // SAFETY: `kill` takes numbers only; the pid is our own child's, which is not reaped before `wait`.
         let sent = unsafe { libc::kill(self.child.id() as i32, signal) };
         assert_eq!(sent, 0, "a child can be signalled");
+    }
+
+    /// Ends it as nobody would wish, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.signal(libc::SIGKILL);
+        self.wait();
     }
 
     /// Waits for its end.

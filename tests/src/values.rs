@@ -91,3 +91,8 @@ pub fn fill(clients: &mut [Connection], key: &str, random: &mut Random) {
     let made: Vec<Reply> = clients.iter_mut().map(|client| call(client, &words)).collect();
     assert!(made.iter().all(|reply| *reply == made[0] && reply.error().is_none()), "{key}: {made:?}");
 }
+
+/// Makes a value under each of these keys on one server.
+pub fn fill_all(client: &mut Connection, keys: &[String], random: &mut Random) {
+    keys.iter().for_each(|key| fill(std::slice::from_mut(client), key, random));
+}

@@ -1,43 +1,16 @@
 //! The append-only log of the real process: who is killed has lost nothing that it has acknowledged, on as many shards as it starts again with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use darter_tests::line::{info, run, run_all};
 use darter_tests::reply::Reply;
-use darter_tests::values::{Connection, call, connect, fill, seen, try_call};
-use darter_tests::{Random, Server, binary, free_port};
-
-/// An empty directory of this test's own.
-fn directory(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a directory");
-    path
-}
-
-fn run(client: &mut Connection, line: &str) -> Reply {
-    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-    call(client, &words)
-}
-
-fn info(client: &mut Connection, name: &str) -> String {
-    let Reply::Bulk(text) = run(client, "INFO persistence") else { panic!("INFO answers with text") };
-    let text = String::from_utf8(text).expect("INFO is text");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("{name} is missing")).to_string()
-}
+use darter_tests::values::{Connection, connect, fill_all, seen, try_call};
+use darter_tests::{Random, Server, binary, directory, free_port};
 
 fn start(directory: &Path, shards: u16, policy: &str) -> Server {
     let directory = directory.to_str().expect("text");
     Server::start_with(shards, &["--dir", directory, "--appendonly", "yes", "--appendfsync", policy])
-}
-
-const KILL: i32 = 9;
-
-/// Ends a server as nobody would wish.
-fn kill(mut server: Server) {
-    server.signal(KILL);
-    server.wait();
 }
 
 /// Waits until a rewrite that was asked for is over.
@@ -105,20 +78,14 @@ fn who_is_killed_has_everything_again_on_any_number_of_shards() {
         };
         let mut server = start(&directory, shards[0], policy);
         let mut client = connect(server.port());
-        for key in &keys {
-            fill(std::slice::from_mut(&mut client), key, &mut random);
-        }
-        for line in LINES {
-            assert_eq!(run(&mut client, line).error(), None, "{line}");
-        }
-        for line in
-            ["SELECT 2", "SET moved 1", "SELECT 0", "SWAPDB 2 3", "MULTI", "SET a 9", "INCR b", "EXEC"]
-        {
-            assert_eq!(run(&mut client, line).error(), None, "{line}");
-        }
+        fill_all(&mut client, &keys, &mut random);
+        run_all(&mut client, &LINES);
+        let databases =
+            ["SELECT 2", "SET moved 1", "SELECT 0", "SWAPDB 2 3", "MULTI", "SET a 9", "INCR b", "EXEC"];
+        run_all(&mut client, &databases);
         for (round, next) in shards[1..].iter().enumerate() {
             let expected = all(&mut client);
-            kill(server);
+            server.kill();
             server = start(&directory, *next, policy);
             client = connect(server.port());
             assert_eq!(all(&mut client), expected, "{policy}, {next} shards");
@@ -132,7 +99,7 @@ fn who_is_killed_has_everything_again_on_any_number_of_shards() {
         }
         assert_eq!(info(&mut client, "aof_enabled"), "1");
         assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
-        kill(server);
+        server.kill();
         std::fs::remove_dir_all(directory).expect("the directory goes");
     }
 }
@@ -191,9 +158,9 @@ fn what_is_acknowledged_under_load_is_there_whenever_it_ends() {
             // The others are in the middle of something.
             let first = busy.remove(0);
             first.join().expect("a client ends");
-            server.signal(KILL);
+            server.signal(libc::SIGKILL);
         });
-        kill(server);
+        server.kill();
     }
     std::fs::remove_dir_all(directory).expect("the directory goes");
 }
@@ -273,12 +240,12 @@ fn on_a_full_disk_nothing_is_lost_and_service_goes_on_when_there_is_room() {
     run(&mut client, "BGSAVE");
     while info(&mut client, "rdb_bgsave_in_progress") == "1" {}
     assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
-    kill(server);
+    server.kill();
     let server = start(&directory, 3, "everysec");
     let mut client = connect(server.port());
     are_there(&mut client, &acknowledged);
     assert_eq!(run(&mut client, "GET again:19").text(), Some("1"));
-    kill(server);
+    server.kill();
     std::fs::remove_dir_all(directory).expect("the directory goes");
 }
 
@@ -299,7 +266,7 @@ fn who_syncs_first_ends_on_a_full_disk_and_has_everything_again() {
         Reply::Integer(acknowledged.len() as i64),
         "nothing else is there"
     );
-    kill(server);
+    server.kill();
     std::fs::remove_dir_all(directory).expect("the directory goes");
 }
 
@@ -314,13 +281,13 @@ fn a_log_is_switched_on_and_off_and_waited_for() {
     rewritten(&mut client, "1");
     run(&mut client, "SET d 4");
     assert_eq!(run(&mut client, "WAITAOF 1 0 0"), Reply::Array(vec![Reply::Integer(1), Reply::Integer(0)]));
-    kill(server);
+    server.kill();
     let server = start(&directory, 1, "everysec");
     let mut client = connect(server.port());
     assert_eq!(run(&mut client, "DBSIZE"), Reply::Integer(4));
     assert_eq!(run(&mut client, "CONFIG SET appendonly no").text(), Some("OK"));
     assert!(run(&mut client, "WAITAOF 1 0 0").error().is_some());
-    kill(server);
+    server.kill();
     std::fs::remove_dir_all(directory).expect("the directory goes");
 }
 
@@ -332,28 +299,17 @@ fn a_dump_is_the_beginning_of_a_first_log() {
     let mut client = connect(server.port());
     run(&mut client, "MSET a 1 b 2 c 3");
     run(&mut client, "SAVE");
-    kill(server);
+    server.kill();
     let server = start(&directory, 2, "everysec");
     let mut client = connect(server.port());
     assert_eq!(run(&mut client, "DBSIZE"), Reply::Integer(3), "nothing is lost by switching the log on");
     rewritten(&mut client, "1");
     run(&mut client, "SET d 4");
-    kill(server);
+    server.kill();
     let server = start(&directory, 2, "everysec");
     assert_eq!(run(&mut connect(server.port()), "DBSIZE"), Reply::Integer(4));
     drop(server);
     std::fs::remove_dir_all(directory).expect("the directory goes");
-}
-
-/// Starts a server that does not come up; what it says.
-fn refusal(directory: &Path, flags: &[&str]) -> String {
-    let port = free_port();
-    let mut command = Command::new(binary());
-    command.args(["--port", &port.to_string(), "--shards", "2", "--appendonly", "yes", "--dir"]);
-    command.arg(directory).args(flags);
-    let mut server = Server::spawn(command, port);
-    assert!(!server.wait().success());
-    server.stderr()
 }
 
 #[test]
@@ -364,23 +320,23 @@ fn a_log_that_is_damaged_is_refused_and_one_that_is_torn_is_not() {
     for n in 0..10 {
         run(&mut client, &format!("SET key:{n} {n}"));
     }
-    kill(server);
+    server.kill();
     let log = directory.join("appendonlydir/appendonly.aof.1.0.log");
     let whole = std::fs::read(&log).expect("a log");
     // What is torn at the end was never acknowledged; here it was, and the last key goes.
     std::fs::write(&log, &whole[..whole.len() - 3]).expect("written");
-    assert!(refusal(&directory, &["--aof-load-truncated", "no"]).contains("no whole group"));
+    assert!(Server::refusal(&directory, &["--aof-load-truncated", "no"]).contains("no whole group"));
     let server = start(&directory, 1, "always");
     assert_eq!(run(&mut connect(server.port()), "DBSIZE"), Reply::Integer(9));
-    kill(server);
+    server.kill();
     // A changed byte in the middle is not passed over.
     let mut changed = whole;
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
     std::fs::write(&log, changed).expect("written");
-    let said = refusal(&directory, &[]);
+    let said = Server::refusal(&directory, &[]);
     assert!(said.contains("cannot be loaded") && said.contains("appendonly.aof.1.0.log"), "{said}");
     std::fs::write(directory.join("appendonlydir/appendonly.aof.manifest"), "nonsense").expect("written");
-    assert!(refusal(&directory, &[]).contains("line 1 is not understood"));
+    assert!(Server::refusal(&directory, &[]).contains("line 1 is not understood"));
     std::fs::remove_dir_all(directory).expect("the directory goes");
 }

@@ -2,22 +2,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::Command;
 
-use darter_tests::{Server, binary, free_port};
+use darter_tests::{Server, binary, directory, free_port};
 use redis::{Commands, Connection, ExistenceCheck, SetExpiry, SetOptions, Value};
 
 fn connect(server: &Server, protocol: &str) -> Connection {
     let address = format!("redis://127.0.0.1:{}/?protocol={protocol}", server.port());
     redis::Client::open(address).expect("an address").get_connection().expect("the server listens")
-}
-
-/// A folder that is new for this test.
-fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&path).expect("a temporary folder");
-    path
 }
 
 #[test]
@@ -119,7 +111,7 @@ fn info_is_what_exporters_read() {
 
 #[test]
 fn a_configuration_file_is_read_changed_and_rewritten() {
-    let folder = folder("rewrite");
+    let folder = directory("rewrite");
     let path = folder.join("redis.conf");
     let port = free_port();
     let text = format!("# my server\nport {port}\nmaxclients 500 \n\n# the end\nactivedefrag yes\n");
@@ -142,7 +134,7 @@ fn a_configuration_file_is_read_changed_and_rewritten() {
 
 #[test]
 fn a_unix_socket_serves_like_tcp() {
-    let folder = folder("socket");
+    let folder = directory("socket");
     let path = folder.join("darter.sock");
     let flags = ["--unixsocket", path.to_str().expect("text"), "--unixsocketperm", "700"];
     let server = Server::start_with(2, &flags).owning(folder);

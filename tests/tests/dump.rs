@@ -1,5 +1,6 @@
 //! Values that travel between Darter and redis-server by DUMP and RESTORE, in every form that either writes.
 
+use darter_tests::line::run;
 use darter_tests::reply::Reply;
 use darter_tests::values::{Connection, call, connect, fill, seen};
 use darter_tests::{Random, Server};
@@ -55,8 +56,7 @@ fn streams_travel_with_their_groups() {
         calls.push(format!("XACK {key} one 100-1 100-3"));
         calls.push(format!("XDEL {key} 100-2 101-1"));
         for call_of in &calls {
-            let words: Vec<&[u8]> = call_of.split(' ').map(str::as_bytes).collect();
-            let replies = clients.each_mut().map(|client| call(client, &words));
+            let replies = clients.each_mut().map(|client| run(client, call_of));
             assert_eq!(replies[0], replies[1], "{call_of}");
         }
         let looks = [
@@ -68,12 +68,7 @@ fn streams_travel_with_their_groups() {
             "XADD @ 1-1 too late",
         ];
         let look = |client: &mut Connection, key: &str| -> Vec<Reply> {
-            let call_of = |look: &&str| {
-                let look = look.replace('@', key);
-                let words: Vec<&[u8]> = look.split(' ').map(str::as_bytes).collect();
-                call(client, &words)
-            };
-            looks.iter().map(call_of).collect()
+            looks.iter().map(|look| run(client, &look.replace('@', key))).collect()
         };
         let expected = look(&mut clients[1], &key);
         for (from, to) in [(0, 1), (1, 0), (0, 0)] {

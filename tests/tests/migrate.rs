@@ -3,15 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use darter_tests::line::{run, run_all};
 use darter_tests::reply::Reply;
-use darter_tests::values::{Connection, call, connect, fill, seen};
+use darter_tests::values::{Connection, connect, fill_all, seen};
 use darter_tests::{Random, Server, free_port};
-
-fn run(client: &mut Connection, line: &str) -> Reply {
-    let words: Vec<&[u8]> =
-        line.split(' ').map(|word| if word == "\"\"" { "" } else { word }.as_bytes()).collect();
-    call(client, &words)
-}
 
 /// What a value is, when it ends within a second or so, and what a stream holds.
 fn all(client: &mut Connection, keys: &[String]) -> Vec<Vec<String>> {
@@ -35,10 +30,8 @@ fn keys_of_every_type_go_to_redis_and_come_back_and_go_on() {
     let mut keys: Vec<String> = (0..60).map(|n| format!("key:{n}")).collect();
     let (one, redis, other) = (Server::start(2), Server::redis(), Server::start(3));
     let mut client = connect(one.port());
-    for key in &keys {
-        fill(std::slice::from_mut(&mut client), key, &mut random);
-    }
-    for line in [
+    fill_all(&mut client, &keys, &mut random);
+    let lines = [
         "SET timed 1",
         "PEXPIREAT timed 100000000000000",
         "PFADD hll a b c",
@@ -46,9 +39,8 @@ fn keys_of_every_type_go_to_redis_and_come_back_and_go_on() {
         "XADD stream 2-1 f w",
         "XGROUP CREATE stream g 0",
         "XREADGROUP GROUP g alice COUNT 1 STREAMS stream >",
-    ] {
-        assert_eq!(run(&mut client, line).error(), None, "{line}");
-    }
+    ];
+    run_all(&mut client, &lines);
     let expected = all(&mut client, &keys);
     keys.extend(["timed", "hll", "stream"].map(String::from));
     let (mut from, mut database) = (&one, 0);

@@ -1,31 +1,12 @@
 //! Snapshots of the real process: what was saved is there again, here and on redis-server, and what redis-server has saved is there here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use darter_tests::line::{info, run, run_all};
 use darter_tests::reply::Reply;
-use darter_tests::values::{Connection, call, connect, fill, seen};
-use darter_tests::{Random, Server, binary, free_port};
-
-/// An empty directory of this test's own.
-fn directory(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a directory");
-    path
-}
-
-fn run(client: &mut Connection, line: &str) -> Reply {
-    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-    call(client, &words)
-}
-
-fn field(client: &mut Connection, name: &str) -> String {
-    let Reply::Bulk(text) = run(client, "INFO persistence") else { panic!("INFO answers with text") };
-    let text = String::from_utf8(text).expect("INFO is text");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("{name} is missing")).to_string()
-}
+use darter_tests::values::{Connection, call, connect, fill_all, seen};
+use darter_tests::{Random, Server, binary, directory, free_port};
 
 /// The lines in which a stream and its groups can be seen.
 const STREAM: [&str; 4] = ["XRANGE s - +", "XINFO GROUPS s", "XPENDING s g", "XLEN s"];
@@ -37,10 +18,8 @@ fn a_dump_goes_to_redis_and_back() {
     let keys: Vec<String> = (0..120).map(|n| format!("key:{n}")).collect();
     let redis = Server::redis_in(&directory);
     let mut client = connect(redis.port());
-    for key in &keys {
-        fill(std::slice::from_mut(&mut client), key, &mut random);
-    }
-    for line in [
+    fill_all(&mut client, &keys, &mut random);
+    let lines = [
         "XADD s 1-1 f v g w",
         "XADD s 2-1 f v",
         "XGROUP CREATE s g 0",
@@ -53,9 +32,8 @@ fn a_dump_goes_to_redis_and_back() {
         "SET three 3",
         "SELECT 0",
         "SAVE",
-    ] {
-        assert_eq!(run(&mut client, line).error(), None, "{line}");
-    }
+    ];
+    run_all(&mut client, &lines);
     let all = |client: &mut Connection| -> Vec<Vec<String>> {
         let mut all: Vec<Vec<String>> = keys.iter().map(|key| seen(client, key)).collect();
         let lines = STREAM.iter().chain(&[
@@ -76,7 +54,7 @@ fn a_dump_goes_to_redis_and_back() {
         let darter = Server::start_in(&directory, shards);
         let mut client = connect(darter.port());
         assert_eq!(all(&mut client), expected, "what redis-server has written, on {shards} shards");
-        assert_eq!(field(&mut client, "rdb_last_load_keys_loaded"), "130");
+        assert_eq!(info(&mut client, "rdb_last_load_keys_loaded"), "130");
         assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
         drop(darter);
         let check = Command::new("redis-check-rdb").arg(directory.join("dump.rdb")).output();
@@ -205,7 +183,7 @@ fn who_cannot_save_says_so_and_changes_nothing_any_more() {
     std::fs::remove_dir_all(&directory).expect("it is ours");
     let failed = run(&mut client, "SAVE");
     assert!(failed.error().is_some_and(|error| error.starts_with("ERR")), "{failed:?}");
-    assert_eq!(field(&mut client, "rdb_last_bgsave_status"), "err");
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "err");
     for line in ["SET a 2", "PING"] {
         let refused = run(&mut client, line);
         assert!(refused.error().is_some_and(|error| error.starts_with("MISCONF")), "{line}: {refused:?}");
@@ -217,7 +195,7 @@ fn who_cannot_save_says_so_and_changes_nothing_any_more() {
     assert_eq!(run(&mut client, "SAVE").text(), Some("OK"));
     assert_eq!(run(&mut client, "SET a 2").text(), Some("OK"));
     assert_eq!(run(&mut client, "PING").text(), Some("PONG"));
-    assert_eq!(field(&mut client, "rdb_last_bgsave_status"), "ok");
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
     drop(server);
     std::fs::remove_dir_all(directory).expect("it is ours");
 }
@@ -276,14 +254,14 @@ fn a_snapshot_is_one_moment_while_everything_changes() {
     let mut n = 0;
     for round in 0..5 {
         assert_eq!(run(&mut saver, "BGSAVE").text(), Some("Background saving started"));
-        while field(&mut saver, "rdb_bgsave_in_progress") == "1" {
+        while info(&mut saver, "rdb_bgsave_in_progress") == "1" {
             for _ in 0..50 {
                 n += 1;
                 let set = format!("MSET a {n} b {n} c {n} d {n} filler:{} {n}", n % 20_000);
                 assert_eq!(run(&mut client, &set).text(), Some("OK"));
             }
         }
-        assert_eq!(field(&mut saver, "rdb_last_bgsave_status"), "ok");
+        assert_eq!(info(&mut saver, "rdb_last_bgsave_status"), "ok");
         let loaded = Server::start_in(&directory, 1);
         let Reply::Array(counters) = run(&mut connect(loaded.port()), "MGET a b c d") else {
             panic!("MGET answers with an array")

@@ -3,40 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use darter_tests::line::{info, run, run_all};
 use darter_tests::reply::Reply;
-use darter_tests::values::{Connection, call, connect, fill, seen};
-use darter_tests::{Random, Server, binary, free_port};
-
-/// An empty directory of this test's own.
-fn directory(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("darter-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a directory");
-    path
-}
-
-fn run(client: &mut Connection, line: &str) -> Reply {
-    let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-    call(client, &words)
-}
-
-/// Runs lines, none of which may fail.
-fn run_all(client: &mut Connection, lines: &[&str]) {
-    for line in lines {
-        let reply = run(client, line);
-        assert_eq!(reply.error(), None, "{line}");
-        if let Reply::Array(replies) = reply {
-            assert!(replies.iter().all(|reply| reply.error().is_none()), "{line}: {replies:?}");
-        }
-    }
-}
-
-fn info(client: &mut Connection, name: &str) -> String {
-    let Reply::Bulk(text) = run(client, "INFO persistence") else { panic!("INFO answers with text") };
-    let text = String::from_utf8(text).expect("INFO is text");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("{name} is missing")).to_string()
-}
+use darter_tests::values::{Connection, call, connect, fill_all, seen};
+use darter_tests::{Random, Server, directory};
 
 /// Waits until everything that the manifest names is in Darter's own form.
 fn turned(client: &mut Connection, directory: &Path) {
@@ -53,25 +23,6 @@ fn turned(client: &mut Connection, directory: &Path) {
 fn start(directory: &Path, shards: u16, flags: &[&str]) -> Server {
     let directory = directory.to_str().expect("text");
     Server::start_with(shards, &[&["--dir", directory, "--appendonly", "yes"], flags].concat())
-}
-
-/// Starts a server that does not come up; what it says.
-fn refusal(directory: &Path, flags: &[&str]) -> String {
-    let port = free_port();
-    let mut command = Command::new(binary());
-    command.args(["--port", &port.to_string(), "--shards", "2", "--appendonly", "yes", "--dir"]);
-    command.arg(directory).args(flags);
-    let mut server = Server::spawn(command, port);
-    assert!(!server.wait().success());
-    server.stderr()
-}
-
-const KILL: i32 = 9;
-
-/// Ends a server as nobody would wish.
-fn kill(mut server: Server) {
-    server.signal(KILL);
-    server.wait();
 }
 
 /// Changes of every kind: on keys of each type, on several keys at once, on whole databases.
@@ -197,9 +148,7 @@ fn written(directory: &Path, flags: &[&str], is_rewritten: bool) -> (Server, Vec
     let mut client = connect(redis.port());
     let mut random = Random::new(17);
     let keys: Vec<String> = (0..80).map(|n| format!("key:{n}")).collect();
-    for key in &keys[..40] {
-        fill(std::slice::from_mut(&mut client), key, &mut random);
-    }
+    fill_all(&mut client, &keys[..40], &mut random);
     run_all(&mut client, &LINES);
     call(
         &mut client,
@@ -213,9 +162,7 @@ fn written(directory: &Path, flags: &[&str], is_rewritten: bool) -> (Server, Vec
         };
         assert!(polls.any(|_| is_over(&mut client)), "Redis rewrites its log");
     }
-    for key in &keys[40..] {
-        fill(std::slice::from_mut(&mut client), key, &mut random);
-    }
+    fill_all(&mut client, &keys[40..], &mut random);
     run_all(
         &mut client,
         &[
@@ -243,7 +190,7 @@ fn read_back(directory: &Path, flags: &[&str], keys: &[String]) -> Vec<Vec<Strin
     assert!(Command::new("cp").arg("-r").arg(directory).arg(&copy).status().expect("cp runs").success());
     let redis = Server::redis_with(&copy, &[&["--appendonly", "yes"], flags].concat());
     let there = all(&mut connect(redis.port()), keys);
-    kill(redis);
+    redis.kill();
     std::fs::remove_dir_all(copy).expect("it is ours");
     there
 }
@@ -260,7 +207,7 @@ fn a_directory_of_redis_is_taken_over_whatever_its_form() {
         let flags = ["--aof-use-rdb-preamble", preamble, "--aof-timestamp-enabled", stamps];
         let (mut redis, keys) = written(&directory, &flags, is_rewritten);
         match is_killed {
-            true => kill(redis),
+            true => redis.kill(),
             false => {
                 redis.signal(libc::SIGTERM);
                 assert!(redis.wait().success());
@@ -272,14 +219,14 @@ fn a_directory_of_redis_is_taken_over_whatever_its_form() {
         compare(&mut client, &keys, &expected, &format!("form {n}"));
         assert_eq!(run(&mut client, "SET after 1").text(), Some("OK"));
         // Nothing that Darter has acknowledged is lost, whether it has turned to its own form or not.
-        kill(server);
+        server.kill();
         let server = start(&directory, 1 + shards % 3, &[]);
         let mut client = connect(server.port());
         assert_eq!(run(&mut client, "GET after"), Reply::Bulk(b"1".to_vec()));
         run(&mut client, "DEL after");
         compare(&mut client, &keys, &expected, &format!("form {n}, again"));
         turned(&mut client, &directory);
-        kill(server);
+        server.kill();
         let server = start(&directory, 2, &[]);
         compare(&mut connect(server.port()), &keys, &expected, &format!("form {n}, in its own form"));
         drop(server);
@@ -292,7 +239,7 @@ fn one_file_as_before_redis_7_is_taken_over() {
     for preamble in ["yes", "no"] {
         let directory = directory(&format!("redis-file-{preamble}"));
         let (redis, keys) = written(&directory, &["--aof-use-rdb-preamble", preamble], true);
-        kill(redis);
+        redis.kill();
         let expected = read_back(&directory, &[], &keys);
         // What Redis 7 keeps in two files stood in one before.
         let folder = directory.join("appendonlydir");
@@ -315,7 +262,7 @@ fn one_file_as_before_redis_7_is_taken_over() {
                     |_| !directory.join("appendonly.aof").exists() || info(&mut client, "loading") == "1";
                 assert!((0..100_000).any(is_gone), "its own log stands for it");
             }
-            kill(server);
+            server.kill();
         }
         let server = start(&directory, 2, &[]);
         compare(&mut connect(server.port()), &keys, &expected, "in its own form");
@@ -330,7 +277,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
     let redis = Server::redis_with(&directory, &["--appendonly", "yes", "--appendfsync", "always"]);
     let mut client = connect(redis.port());
     run_all(&mut client, &["SET before 1", "MULTI", "SET p 1", "SET q 1", "SET r 1", "EXEC", "SET tail 1"]);
-    kill(redis);
+    redis.kill();
     let log = directory.join("appendonlydir/appendonly.aof.1.incr.aof");
     let whole = std::fs::read(&log).expect("a log");
     let text = String::from_utf8(whole.clone()).expect("here it is text");
@@ -357,7 +304,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
     ] {
         restore(&whole[..cut]);
         if cut != counts {
-            let said = refusal(&directory, &["--aof-load-truncated", "no"]);
+            let said = Server::refusal(&directory, &["--aof-load-truncated", "no"]);
             assert!(said.contains("appendonly.aof.1.incr.aof"), "{said}");
             assert!(said.contains(&format!("from byte {counts} on")), "{said}");
         }
@@ -375,7 +322,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
         let mut changed = whole.clone();
         changed[at] = byte;
         restore(&changed);
-        let said = refusal(&directory, &[]);
+        let said = Server::refusal(&directory, &[]);
         assert!(said.contains("appendonly.aof.1.incr.aof") && said.contains("at byte"), "{said}");
         assert_eq!(std::fs::read(&log).expect("it stays"), changed, "the file is left alone");
         assert_eq!(std::fs::read(&manifest).expect("it stays"), named, "and so is the manifest");
@@ -385,7 +332,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
     std::fs::write(directory.join("appendonlydir/appendonly.aof.2.incr.aof"), &whole).expect("written");
     let more = "file appendonly.aof.2.incr.aof seq 2 type i\n";
     std::fs::write(&manifest, [&named[..], more.as_bytes()].concat()).expect("written");
-    let said = refusal(&directory, &[]);
+    let said = Server::refusal(&directory, &[]);
     assert!(said.contains("it is not the last file"), "{said}");
     std::fs::write(&log, &whole).expect("written");
     for (line, why) in [
@@ -397,7 +344,7 @@ fn a_torn_end_is_left_out_and_damage_is_refused() {
     ] {
         let file = directory.join("appendonlydir/appendonly.aof.2.incr.aof");
         std::fs::write(&file, [&whole[..], line.as_bytes()].concat()).expect("written");
-        let said = refusal(&directory, &[]);
+        let said = Server::refusal(&directory, &[]);
         assert!(said.contains(why) && said.contains(&format!("at byte {}", whole.len())), "{said}");
     }
     std::fs::remove_dir_all(directory).expect("it is ours");

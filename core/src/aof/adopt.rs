@@ -8,7 +8,8 @@
 
 use std::collections::VecDeque;
 
-use crate::aof::commands::{Next, READ_BYTES, Script};
+use crate::aof::commands::{Next, Script};
+use crate::aof::inflow::READ_BYTES;
 use crate::aof::manifest::DataFile;
 use crate::aof::recover::Wrong;
 use crate::args::Args;
@@ -79,7 +80,7 @@ impl Adoption {
     }
 
     fn wrong(&self, at: u64, why: &str) -> Wrong {
-        (self.script.path.clone(), format!("at byte {at}: {why}"))
+        (self.script.file.path.clone(), format!("at byte {at}: {why}"))
     }
 }
 
@@ -99,7 +100,7 @@ impl Engine {
     }
 
     pub(crate) fn read_commands(&mut self, adoption: &Adoption, out: &mut Effects) {
-        let (path, at) = (adoption.script.path.clone(), adoption.script.read_to);
+        let (path, at) = (adoption.script.file.path.clone(), adoption.script.file.read_to);
         self.files.begin(Purpose::Recover, DiskRequest::ReadAt { path, at, len: READ_BYTES }, out);
     }
 
@@ -116,17 +117,17 @@ impl Engine {
             Next::Damaged(at, why) => return Err(adoption.wrong(at, why)),
             Next::End(torn) => {
                 adoption.waits = !adoption.said.is_empty();
-                let end = adoption.group_at.unwrap_or(adoption.script.at());
-                let torn = torn + (adoption.script.at() - end);
+                let end = adoption.group_at.unwrap_or(adoption.script.file.at());
+                let torn = torn + (adoption.script.file.at() - end);
                 return Ok(if adoption.waits { Step::Done } else { Step::End { end, torn } });
             }
         };
-        let at = adoption.script.at();
+        let at = adoption.script.file.at();
         let args = adoption.script.args(len);
         let id = match use_of(args) {
             Ok(Use::Run(id)) => id,
             Ok(Use::Skip) => {
-                let path = &adoption.script.path;
+                let path = &adoption.script.file.path;
                 let text = format!("{path}: a library of functions at byte {at} is not kept.");
                 out.push(Effect::Log { level: LogLevel::Warning, text });
                 adoption.script.pass(len);

@@ -10,10 +10,9 @@
 //! A command that is cut short by the end of the file is where it was torn. It knows bytes, not commands, and asks for bytes instead of reading
 //! them.
 
+use crate::aof::inflow::Inflow;
 use crate::args::{Args, Span};
 
-/// Bytes that are read at once.
-pub const READ_BYTES: usize = 1 << 20;
 /// Bytes of a line that holds a number.
 const LINE_MAX: usize = 32;
 /// Bytes of a line that is a note.
@@ -44,79 +43,59 @@ enum Found {
 /// A file of commands that is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
-    /// Its path.
-    pub path: String,
-    /// Where the next read begins.
-    pub read_to: u64,
+    /// What was read of it.
+    pub file: Inflow,
     /// Bytes from here on do not count.
     limit: u64,
-    is_read: bool,
-    buffer: Vec<u8>,
-    start: usize,
-    needs: usize,
     spans: Vec<Span>,
 }
 
 impl Script {
     /// Before anything was read: commands begin at byte `from`, and end before `limit`.
     pub fn new(path: String, from: u64, limit: u64) -> Script {
-        Script { path, read_to: from, limit, needs: 1, ..Script::default() }
-    }
-
-    /// Where what comes next begins.
-    pub fn at(&self) -> u64 {
-        self.read_to - (self.buffer.len() - self.start) as u64
+        Script { file: Inflow::new(path, from), limit, spans: Vec::new() }
     }
 
     /// A piece was read; an empty one is the end.
     pub fn add(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let room = usize::try_from(self.limit - self.read_to).unwrap_or(usize::MAX);
-        let counts = &bytes[..bytes.len().min(room)];
-        self.is_read |= counts.is_empty();
-        self.read_to += counts.len() as u64;
-        self.buffer.extend_from_slice(counts);
+        let room = usize::try_from(self.limit - self.file.read_to).unwrap_or(usize::MAX);
+        self.file.add(&bytes[..bytes.len().min(room)]);
     }
 
     /// What comes next; a command stays until it is passed.
     pub fn look(&mut self) -> Next {
         loop {
-            let rest = &self.buffer[self.start..];
-            if rest.len() < self.needs && !self.is_read {
+            if self.file.lacks() {
                 return Next::Read;
             }
+            let rest = self.file.rest();
             if rest.is_empty() {
                 return Next::End(0);
             }
             match find(rest, &mut self.spans) {
                 Found::Command(len) => return Next::Command(len),
-                Found::Note(len) => {
-                    self.start += len;
-                    self.needs = 1;
-                }
-                Found::Needs(len) if !self.is_read => {
-                    self.needs = len;
+                Found::Note(len) => self.file.pass(len),
+                Found::Needs(len) if !self.file.is_read() => {
+                    self.file.need(len);
                     return Next::Read;
                 }
                 Found::Needs(_) if is_followed(rest) => {
-                    return Next::Damaged(self.at(), "a command is not whole, and others follow it");
+                    return Next::Damaged(self.file.at(), "a command is not whole, and others follow it");
                 }
                 Found::Needs(_) => return Next::End(rest.len() as u64),
-                Found::Wrong(at, why) => return Next::Damaged(self.at() + at as u64, why),
+                Found::Wrong(at, why) => return Next::Damaged(self.file.at() + at as u64, why),
             }
         }
     }
 
     /// The words of the command that comes next.
     pub fn args(&self, len: usize) -> Args<'_> {
-        Args::new(&self.buffer[self.start..self.start + len], &self.spans)
+        Args::new(&self.file.rest()[..len], &self.spans)
     }
 
     /// Passes a command.
     pub fn pass(&mut self, len: usize) {
-        self.start += len;
-        self.needs = 1;
+        self.file.pass(len);
     }
 }
 
@@ -216,10 +195,10 @@ mod tests {
                     script.pass(len);
                 }
                 Next::Read => {
-                    let at = script.read_to as usize;
+                    let at = script.file.read_to as usize;
                     script.add(&file[at..file.len().min(at + piece)]);
                 }
-                end => return (commands, end, script.at()),
+                end => return (commands, end, script.file.at()),
             }
         }
     }

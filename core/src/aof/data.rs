@@ -34,7 +34,7 @@ impl Engine {
             recovery.manifest = Manifest::default();
             recovery.stage = Stage::Base;
             recovery.data = None;
-            let path = self.dump_path();
+            let path = self.node.dump_path();
             self.load_file(path, now, out);
             return Ok(());
         }

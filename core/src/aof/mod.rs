@@ -3,8 +3,8 @@
 //! Each core writes a log of its own, one group of lines a turn, before any reply or message of that turn leaves ([`pen`]). A line is about one
 //! key ([`line`]), so that logs of so many shards can be read back into any number. What a command has changed is gathered while it runs
 //! ([`changes`]) and turned into lines when it has ([`scribe`]). The keeper, core 0, knows which files there are ([`manifest`]), reads them at the
-//! start ([`survey`], [`recover`], [`replay`]; what Redis has written, [`commands`], [`adopt`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a
-//! moment in all logs ([`marks`]).
+//! start ([`recover`]: how much of them counts, [`survey`], `judge`; to the shards, `deal`, [`replay`]; what Redis has written, [`commands`],
+//! [`adopt`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a moment in all logs ([`marks`]).
 //!
 //! See `docs/PERSISTENCE.md`.
 
@@ -12,7 +12,10 @@ pub mod adopt;
 pub mod changes;
 pub mod commands;
 mod data;
+mod deal;
 pub mod group;
+pub mod inflow;
+mod judge;
 pub mod line;
 pub mod manifest;
 pub mod marks;

@@ -3,9 +3,7 @@
 //! It knows where groups end. It does not know what is in them, and asks for bytes instead of reading them.
 
 use crate::aof::group::{Found, HEADER, find};
-
-/// Bytes that are read at once.
-pub const READ_BYTES: usize = 1 << 20;
+use crate::aof::inflow::Inflow;
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,37 +21,22 @@ pub enum Next {
 /// A log that is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reader {
-    /// Its path.
-    pub path: String,
-    /// Where the next read begins.
-    pub read_to: u64,
+    /// What was read of it.
+    pub file: Inflow,
     /// Groups that end behind this do not count.
     limit: u64,
-    is_read: bool,
-    buffer: Vec<u8>,
-    start: usize,
-    needs: usize,
     has_header: bool,
 }
 
 impl Reader {
     /// Before anything was read.
     pub fn new(path: String, limit: u64) -> Reader {
-        Reader { path, limit, needs: 1, ..Reader::default() }
-    }
-
-    /// Where what comes next begins.
-    pub fn at(&self) -> u64 {
-        self.read_to - (self.buffer.len() - self.start) as u64
+        Reader { file: Inflow::new(path, 0), limit, has_header: false }
     }
 
     /// A piece was read; an empty one is the end.
     pub fn add(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        self.is_read |= bytes.is_empty();
-        self.read_to += bytes.len() as u64;
-        self.buffer.extend_from_slice(bytes);
+        self.file.add(bytes);
     }
 
     /// Takes the next group.
@@ -61,12 +44,12 @@ impl Reader {
         if self.limit == 0 {
             return Next::End(0);
         }
-        let rest = &self.buffer[self.start..];
-        if rest.len() < self.needs && !self.is_read {
+        if self.file.lacks() {
             return Next::Read;
         }
+        let rest = self.file.rest();
         if !self.has_header {
-            if rest.is_empty() && self.is_read {
+            if rest.is_empty() && self.file.is_read() {
                 return Next::End(0);
             }
             let known = rest.len().min(HEADER.len());
@@ -74,37 +57,37 @@ impl Reader {
                 return Next::Damaged(0);
             }
             if known < HEADER.len() {
-                self.needs = HEADER.len();
-                return if self.is_read { Next::End(known as u64) } else { Next::Read };
+                self.file.need(HEADER.len());
+                return if self.file.is_read() { Next::End(known as u64) } else { Next::Read };
             }
-            (self.has_header, self.needs) = (true, 1);
-            self.start += HEADER.len();
+            self.has_header = true;
+            self.file.pass(HEADER.len());
             return self.take_next();
         }
-        if rest.is_empty() || self.at() >= self.limit {
+        if rest.is_empty() || self.file.at() >= self.limit {
             return Next::End(0);
         }
         match find(rest) {
             Found::Group(lines) => {
                 let len = rest.len() - find_rest(rest, lines);
                 let lines = lines.to_vec();
-                self.start += len;
-                self.needs = 1;
-                Next::Group(lines, self.at())
+                self.file.pass(len);
+                Next::Group(lines, self.file.at())
             }
-            Found::Needs(len) if !self.is_read => {
-                self.needs = len;
+            Found::Needs(len) if !self.file.is_read() => {
+                self.file.need(len);
                 Next::Read
             }
             // What a whole group follows was not the end of what was written.
             Found::Broken(len)
                 if rest.get(len..).is_some_and(|after| matches!(find(after), Found::Group(_))) =>
             {
-                Next::Damaged(self.at())
+                Next::Damaged(self.file.at())
             }
-            Found::Broken(_) if !self.is_read => {
+            Found::Broken(_) if !self.file.is_read() => {
                 // The rest tells whether anything whole follows.
-                self.needs = rest.len() + 1;
+                let needs = rest.len() + 1;
+                self.file.need(needs);
                 Next::Read
             }
             Found::Needs(_) | Found::Broken(_) => Next::End(rest.len() as u64),
@@ -140,11 +123,11 @@ mod tests {
         loop {
             match reader.take_next() {
                 Next::Group(lines, end) => {
-                    assert_eq!(end, reader.at());
+                    assert_eq!(end, reader.file.at());
                     groups.push(lines);
                 }
                 Next::Read => {
-                    let at = reader.read_to as usize;
+                    let at = reader.file.read_to as usize;
                     reader.add(&file[at..file.len().min(at + piece)]);
                 }
                 end => return (groups, end),

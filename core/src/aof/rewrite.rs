@@ -32,6 +32,11 @@ impl Node {
         }
     }
 
+    /// The path of the dump.
+    pub(crate) fn dump_path(&self) -> String {
+        self.data_path(&self.settings.dbfilename, true)
+    }
+
     /// The path of the manifest.
     pub(crate) fn manifest_path(&self) -> String {
         format!("{}/{}.manifest", self.log_directory(), self.settings.append_filename)

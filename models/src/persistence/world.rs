@@ -19,6 +19,8 @@ use darter_core::time::{Instant, Now};
 use darter_core::txn::stability::{SingleThreaded, Tickets};
 use stateright::{Model, Property};
 
+use crate::state::digest;
+
 use super::files::{self, Content, Files, Recoveries, Verdict};
 
 /// When cores start: no mark is due then.
@@ -109,11 +111,6 @@ impl Hash for State {
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        let digest = |state: &State| {
-            let mut hasher = std::hash::DefaultHasher::new();
-            state.hash(&mut hasher);
-            hasher.finish()
-        };
         digest(self) == digest(other)
     }
 }

@@ -407,10 +407,7 @@ fn roles(words: &[Vec<u8>], database: usize, databases: usize) -> Roles {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(line: &str) -> Words {
-        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
-    }
+    use crate::testing::words;
 
     #[test]
     fn keys_are_where_the_commands_say() {

@@ -3,6 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | [`witness`] | who has said what and what became of it: each request is taken in order and runs where its keys lie, once; feeds the others |
+//! | [`taking`] | a connection's next request, and what it means |
+//! | [`running`] | what runs or goes on a shard, and who is told of it |
 //! | [`blocking`] | the same for commands that wait: each wait ends once and in time, each line is kept |
 //! | [`waits`] | who waits for which keys, in which order |
 //! | [`under_way`] | where a request has run when it is answered |
@@ -27,11 +29,13 @@ pub mod expiry;
 pub mod footprint;
 pub mod replay;
 pub mod rest;
+mod running;
 pub mod scan;
 pub mod serial;
 pub mod session;
 pub mod snapshots;
 pub mod stamps;
+mod taking;
 pub mod under_way;
 pub mod waits;
 pub mod witness;

@@ -534,15 +534,12 @@ fn said(deed: &Deed) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::words;
 
     /// A world of two shards: keys that begin with `a` lie on the first, all others on the second.
     struct World {
         replay: Replay,
         requests: u64,
-    }
-
-    fn words(line: &str) -> Words {
-        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
     }
 
     impl World {

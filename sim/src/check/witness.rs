@@ -2,30 +2,27 @@
 //! whose request it was.
 //!
 //! Each request is taken once, in the order in which its connection said it, runs where its keys lie and nowhere twice, and is answered
-//! after that. What requests mean to their connection alone is judged here ([`Session`]); what they do to the store goes to [`Replay`], which
-//! finds the order and compares every reply. It does not know what commands answer.
+//! after that. What requests mean to their connection alone is judged when they are taken (`taking`); what they do to the store goes to [`Replay`]
+//! (`running`), which finds the order and compares every reply. It does not know what commands answer.
 
 use std::collections::BTreeMap;
 
 use darter_core::Engine;
-use darter_core::database::Key;
 use darter_core::event::ConnId;
 use darter_core::message::Token;
 use darter_core::node::{Applied, Noted};
 use darter_core::txn::work::TxId;
-use darter_core::value::record::Record;
 
 use super::expiry::{Clocks, Named};
-use super::footprint::{Footprint, Placement, is_abroad, is_of_one_step};
-use super::replay::{Deed, Part, Replay, TRIES_BITS};
-use super::scan::{Scan, living};
-use super::serial::{Access, Op, Said};
-use super::session::Meaning;
+use super::footprint::{Footprint, Placement};
+use super::replay::{Replay, TRIES_BITS};
+use super::scan::Scan;
+use super::serial::Op;
 use super::snapshots::Snapshots;
 use super::under_way::{Taking, UnderWay};
 use super::waits::Waits;
 use crate::decoder::Reply;
-use crate::dialogue::{Dialogue, Expect, Kind, fingerprint, spoken};
+use crate::dialogue::{Dialogue, Expect, Kind, spoken};
 use crate::reference::store::Store;
 use crate::sometimes::Sometimes;
 
@@ -51,7 +48,7 @@ pub struct Witness {
     pub(super) waits: Waits,
     /// By client and whether with an error: waits that CLIENT UNBLOCK has ended and nobody was told of yet.
     pub(super) unblocked: BTreeMap<(u64, bool), i64>,
-    clocks: Clocks,
+    pub(super) clocks: Clocks,
     pub(super) placement: Placement,
     pub(super) databases: usize,
     pub(super) connections: BTreeMap<(u16, ConnId), usize>,
@@ -61,7 +58,7 @@ pub struct Witness {
     pub(super) under_way: BTreeMap<Op, UnderWay>,
     pub(super) nobodys: u64,
     /// What runs next is refused, as memory is short.
-    lacks_room: bool,
+    pub(super) lacks_room: bool,
     compared: u64,
     /// Requests that were taken.
     pub runs: u64,
@@ -93,7 +90,7 @@ impl Turn<'_> {
     }
 
     /// What the core says to changes while its log cannot be written.
-    fn refusal(&self) -> Option<Reply> {
+    pub(super) fn refusal(&self) -> Option<Reply> {
         let why = self.engine.node().pen.failure()?;
         Some(Reply::Error(format!("MISCONF Errors writing to the AOF file: {why}")))
     }
@@ -220,270 +217,6 @@ impl Witness {
         Ok(())
     }
 
-    /// A shard has removed keys because memory was short: nobody's doing, but at this place in the order.
-    fn evicted(&mut self, turn: &mut Turn<'_>, keys: Vec<Named>, judged: u64) -> Result<(), String> {
-        let core = turn.core();
-        turn.sometimes.met("a key was evicted");
-        if !self.under_way.is_empty() {
-            turn.sometimes.met("a key was evicted while somebody's request was under way");
-        }
-        let said = self.nobodys();
-        let op = self.replay.taken(said, 0, Deed::Evicted(keys.clone()), turn.moment);
-        for (database, key) in &keys {
-            let part = Part { op, shard: core, database: *database, unix_millis: judged };
-            self.replay.ran(part, &[], std::slice::from_ref(key))?;
-            self.waits.changed(core, *database, key, "another");
-            self.clocks.forget(usize::from(core), &(*database, key.clone()));
-            for scan in self.scans.values_mut() {
-                scan.changed(turn.engine, &self.placement, *database, Some(key));
-            }
-        }
-        self.replay.gone(op)
-    }
-
-    /// What these requests and the passing of time have done to keys, for those that ask the shards themselves.
-    fn follows(&mut self, turn: &mut Turn<'_>, ran: BTreeMap<Op, Footprint>) -> Result<(), String> {
-        // Before anything else: a key that was touched may be gone because its time had come.
-        let gone = self.expire(turn, &ran)?;
-        let placement = &self.placement;
-        let mut changed = |database: usize, key: Option<&[u8]>| {
-            self.scans.values_mut().for_each(|scan| scan.changed(turn.engine, placement, database, key));
-        };
-        gone.iter().for_each(|(database, key)| changed(*database, Some(key)));
-        for footprint in ran.values() {
-            for (database, touch) in footprint.on(turn.core()) {
-                self.clocks.touched(turn.engine, database, touch);
-                touch.writes.iter().for_each(|key| changed(database, Some(key)));
-                if touch.all == Some(Access::Writes) {
-                    changed(database, None);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The engine was given bytes of a connection, has consumed so many, of all so far `held` belong to a request that did not run, and its
-    /// lines were read.
-    ///
-    /// # Errors
-    /// When what was taken and what was consumed are not the same.
-    pub fn consumed(
-        &mut self,
-        turn: &mut Turn<'_>,
-        dialogue: usize,
-        consumed: usize,
-        held: usize,
-    ) -> Result<(), String> {
-        let here = &mut self.dialogues[dialogue];
-        here.consumed += consumed as u64;
-        let settled = here.consumed - held as u64;
-        let next = here.next();
-        if let Some(last) = here.taken.checked_sub(1)
-            && here.requests[last].end > settled
-            && here.requests[last].kind.is_run()
-        {
-            return Err(format!("{} is taken before its end", spoken(&here.requests[last].words)));
-        }
-        if here.ended_by.is_some() || here.shut || here.gave_up.is_some() {
-            return Ok(());
-        }
-        let Some(request) = here.requests.get_mut(next) else { return Ok(()) };
-        if request.kind == Kind::Malformed && settled > request.start {
-            // What is no request may be found out before its end.
-            request.expect = Expect::AnyError;
-            request.resp3 = here.session.resp3;
-            here.taken = next + 1;
-            here.ended_by = Some(next);
-            turn.sometimes.met("a client said nonsense");
-        } else if request.kind.is_run() && settled >= request.end {
-            return Err(format!("{} is consumed, but nobody has taken it", spoken(&request.words)));
-        }
-        Ok(())
-    }
-
-    /// The next request of a connection, which is about to be taken.
-    pub(super) fn starts(&mut self, turn: &mut Turn<'_>, conn: ConnId) -> Result<Taking, String> {
-        let Some(dialogue) = self.connections.get(&(turn.core(), conn)).copied() else {
-            return Err(format!("core {} takes a request of {conn:?}, who is unknown", turn.core()));
-        };
-        let here = &mut self.dialogues[dialogue];
-        if let Some(taking) = here.taking {
-            return Ok(taking);
-        }
-        let number = here.next();
-        let said = here.requests.get(number).filter(|request| request.kind.is_run());
-        let Some(words) = said.map(|request| request.words.clone()) else {
-            return Err(format!(
-                "core {} takes a request that client {} has not said",
-                turn.core(),
-                here.client
-            ));
-        };
-        if here.ended_by.is_some() {
-            return Err(format!("{} is taken behind the end of its connection", spoken(&words)));
-        }
-        if !here.remote.is_empty() {
-            turn.sometimes.met("a reply waited for a remote one");
-        }
-        let mut taking = Taking {
-            dialogue,
-            request: number,
-            at: turn.unix_millis,
-            op: None,
-            is_scan: false,
-            is_over: false,
-        };
-        here.taken = number + 1;
-        let meaning = match here.wild {
-            true => Meaning::Alone(Expect::Any),
-            false if here.is_of_items => Meaning::Store(here.deed(words.clone())),
-            false => here
-                .session
-                .next(&words, self.databases, turn.refusal())
-                .map_err(|text| format!("{}: {text}", spoken(&words)))?,
-        };
-        let here = &mut self.dialogues[dialogue];
-        let expect = match meaning {
-            Meaning::Alone(expect) => {
-                if matches!(&expect, Expect::Exactly(Reply::Error(line)) if line == super::session::ABORTED) {
-                    turn.sometimes.met("an EXEC was refused after an error");
-                }
-                if matches!(&expect, Expect::Exactly(Reply::Error(line)) if line.starts_with("MISCONF")) {
-                    turn.sometimes.met("who asked how the server is heard that it cannot write");
-                }
-                expect
-            }
-            Meaning::Ends(expect) => {
-                here.ended_by = Some(number);
-                turn.sometimes.met("a client quit");
-                expect
-            }
-            Meaning::Scan => {
-                taking.is_scan = true;
-                Expect::Unknown
-            }
-            Meaning::Unblocks { id, with_error } => Expect::Unblocks { id, with_error },
-            Meaning::Store(deed) => {
-                let op = self.begins(turn, taking, deed);
-                taking.op = Some(op);
-                Expect::Replayed(op)
-            }
-        };
-        let here = &mut self.dialogues[dialogue];
-        here.requests[number].expect = expect;
-        here.requests[number].resp3 = here.session.resp3;
-        if here.session.resp3 {
-            turn.sometimes.met("RESP3 was spoken");
-        }
-        if here.session.database == 1 {
-            turn.sometimes.met("a second database was used");
-        }
-        here.taking = Some(taking);
-        self.runs += 1;
-        Ok(taking)
-    }
-
-    /// A request to the store is taken.
-    fn begins(&mut self, turn: &mut Turn<'_>, mut taking: Taking, deed: Deed) -> Op {
-        let Taking { dialogue, request, .. } = taking;
-        let session = &self.dialogues[dialogue].session;
-        let watched = if matches!(deed, Deed::Exec { .. }) { session.watched() } else { Vec::new() };
-        let database = session.database;
-        let footprint = Footprint::of(&deed, database, self.databases, &watched, &self.placement);
-        let is_one_step = match &deed {
-            Deed::Command(words) if is_abroad(words) => false,
-            Deed::Command(words) => is_of_one_step(words) || footprint.shards().len() == 1,
-            Deed::Watch(_) | Deed::Item(_) => true,
-            Deed::Exec { .. } | Deed::Look(_) | Deed::Expired(_) | Deed::Evicted(_) | Deed::Cut(_) => false,
-        };
-        let said = Said { connection: dialogue as u64, number: number_of(request, 0) };
-        let op = self.replay.taken(said, database, deed.clone(), turn.moment);
-        taking.op = Some(op);
-        let is_exec = matches!(deed, Deed::Exec { .. });
-        let is_several = footprint.shards().len() > 1;
-        let beside = |name: &[u8]| {
-            let is = |other: &UnderWay| {
-                let Taking { dialogue, request, .. } = other.taking;
-                let words = &self.dialogues[dialogue].requests[request].words;
-                !other.done && other.footprint.shards().len() > 1 && words[0].eq_ignore_ascii_case(name)
-            };
-            self.under_way.values().any(is)
-        };
-        match &deed {
-            Deed::Command(words) if words[0].eq_ignore_ascii_case(b"dbsize") && beside(b"mset") => {
-                turn.sometimes.met("DBSIZE beside an MSET");
-            }
-            Deed::Exec { .. } if is_several && beside(b"exec") => {
-                turn.sometimes.met("two EXEC over several shards at once");
-            }
-            _ => {}
-        }
-        let session = &mut self.dialogues[dialogue].session;
-        match deed {
-            Deed::Watch(keys) => session.watches(op, keys),
-            Deed::Exec { commands, .. } => session.executes(op, &commands, self.databases),
-            Deed::Command(_)
-            | Deed::Item(_)
-            | Deed::Look(_)
-            | Deed::Expired(_)
-            | Deed::Evicted(_)
-            | Deed::Cut(_) => {}
-        }
-        let under_way = UnderWay { is_exec, ..UnderWay::new(taking, footprint, is_one_step) };
-        self.under_way.insert(op, under_way);
-        op
-    }
-
-    /// The next request of a connection has run on its own shard.
-    fn here(
-        &mut self,
-        turn: &mut Turn<'_>,
-        conn: ConnId,
-        refused: bool,
-        judged: u64,
-    ) -> Result<Taking, String> {
-        let taking = self.starts(turn, conn)?;
-        if let Some(about) = &mut self.dialogues[taking.dialogue].taking {
-            about.is_over = true;
-        }
-        self.stands(turn.core(), taking, None);
-        self.ran(turn, taking, judged, false)?;
-        if let Some(op) = taking.op {
-            self.dialogues[taking.dialogue].session.executed(op, refused);
-        }
-        Ok(taking)
-    }
-
-    /// The next request of a connection was taken.
-    fn taken(&mut self, turn: &mut Turn<'_>, conn: ConnId, sequence: Option<u64>) -> Result<(), String> {
-        let taking = self.starts(turn, conn)?;
-        let here = &mut self.dialogues[taking.dialogue];
-        here.taking = None;
-        match sequence {
-            // What has run already waits for earlier replies only, or for what all cores say.
-            Some(sequence) if !taking.is_over => {
-                let id = (turn.core(), Token { conn, sequence });
-                here.remote.insert(taking.request);
-                self.awaited.insert(id, taking);
-                self.may_wait(turn, id, taking);
-            }
-            _ if !taking.is_over && self.is_refused_at_once(turn, taking) => {}
-            _ => self.done(taking)?,
-        }
-        Ok(())
-    }
-
-    /// While the log cannot be written a change is refused before it is looked at, though the replies before it may have yet to come.
-    fn is_refused_at_once(&mut self, turn: &mut Turn<'_>, taking: Taking) -> bool {
-        let Some(op) = taking.op.filter(|_| turn.engine.node().pen.failure().is_some()) else { return false };
-        if self.under_way.get(&op).is_none_or(|under_way| !under_way.ran.is_empty()) {
-            return false;
-        }
-        turn.sometimes.met("a change was refused as it could not be written down");
-        self.dialogues[taking.dialogue].requests[taking.request].expect = Expect::AnyError;
-        self.gone(op).is_ok()
-    }
-
     /// A request, or all of a connection's that take effect as one, has run on the shard that owns its keys.
     fn direct(
         &mut self,
@@ -558,69 +291,8 @@ impl Witness {
         self.done(taking)
     }
 
-    /// Something of a request has run.
-    pub(super) fn ran(
-        &mut self,
-        turn: &mut Turn<'_>,
-        taking: Taking,
-        judged: u64,
-        is_step: bool,
-    ) -> Result<(), String> {
-        let (core, shard) = (turn.core(), usize::from(turn.core()));
-        if taking.is_scan {
-            let here = &mut self.dialogues[taking.dialogue];
-            let keys = living(turn.engine, here.session.database);
-            here.requests[taking.request].expect =
-                Expect::ScanOf(keys.map(|(key, _)| fingerprint(key)).collect());
-        }
-        let Some(op) = taking.op else {
-            if is_step {
-                self.clocks.steps(shard, judged);
-                return Ok(());
-            }
-            return self.clocks.ran(shard, judged, taking.at, turn.unix_millis, false);
-        };
-        let said = &self.dialogues[taking.dialogue].requests[taking.request].words;
-        let cause = cause(&said[0]);
-        let under_way = self.under_way.get_mut(&op).ok_or("something runs that is answered or gone")?;
-        if under_way.instants.insert(core, judged).is_some_and(|before| before != judged) {
-            return Err(format!("core {core} judges by {judged} in a later step of a transaction"));
-        }
-        let (mut looks, mut all) = (false, false);
-        for (database, touch) in under_way.footprint.on(core) {
-            looks |= !touch.reads.is_empty() || !touch.writes.is_empty();
-            all |= touch.all.is_some();
-            let part = Part { op, shard: core, database, unix_millis: judged };
-            if let Some(access) = touch.all {
-                self.replay.ran_on_all(part, access)?;
-                self.waits.all_changed(core, database, cause);
-            }
-            for key in &touch.writes {
-                let is_text = |record: &Record| record.string().is_some();
-                if self.waits.changed(core, database, key, cause)
-                    && is_so(turn.engine, database, key, is_text)
-                {
-                    turn.sometimes.met("a key that somebody waited for became a string");
-                }
-            }
-            self.replay.ran(part, &touch.reads, &touch.writes)?;
-        }
-        under_way.ran.push(core);
-        if judged > taking.at {
-            turn.sometimes.met("a shard judged by a later instant than the request's");
-        }
-        let ran = match () {
-            _ if under_way.ran.iter().filter(|other| **other == core).count() > 1 => Ok(()),
-            _ => {
-                self.clocks.ran(shard, judged, taking.at, turn.unix_millis, looks && !all && !self.lacks_room)
-            }
-        };
-        let words = &self.dialogues[taking.dialogue].requests[taking.request].words;
-        ran.map_err(|text| format!("{}: {text}", spoken(words)))
-    }
-
     /// Nothing of a request will run any more.
-    fn done(&mut self, taking: Taking) -> Result<(), String> {
+    pub(super) fn done(&mut self, taking: Taking) -> Result<(), String> {
         let Some(op) = taking.op else { return Ok(()) };
         if let Some(under_way) = self.under_way.get_mut(&op) {
             under_way.done = true;
@@ -633,37 +305,6 @@ impl Witness {
     pub(super) fn gone(&mut self, op: Op) -> Result<(), String> {
         self.under_way.remove(&op);
         self.replay.gone(op)
-    }
-
-    /// Keys that the event has removed because their time had come: each belongs to who is under way with it, or is nobody's doing.
-    fn expire(&mut self, turn: &Turn<'_>, ran: &BTreeMap<Op, Footprint>) -> Result<Vec<Named>, String> {
-        let core = turn.core();
-        let touched = ran.values().flat_map(|footprint| footprint.keys(core));
-        let gone = self.clocks.gone(turn.engine, touched);
-        let mut left = Vec::new();
-        for (database, key) in &gone {
-            let mut under_way = self.under_way.iter();
-            let owner = under_way.find(|(_, under_way)| {
-                !under_way.done
-                    && under_way.ran.contains(&core)
-                    && under_way.footprint.touches(core, *database, key)
-            });
-            match owner {
-                Some((op, _)) => self.replay.expired(*op, *database, key.clone()),
-                None => left.push((*database, key.clone())),
-            }
-        }
-        if !left.is_empty() {
-            let said = self.nobodys();
-            let op = self.replay.taken(said, 0, Deed::Expired(left.clone()), turn.moment);
-            let unix_millis = turn.engine.node().shard.judged().0;
-            for (database, key) in &left {
-                let part = Part { op, shard: core, database: *database, unix_millis };
-                self.replay.ran(part, &[], std::slice::from_ref(key))?;
-            }
-            self.replay.gone(op)?;
-        }
-        Ok(gone)
     }
 
     /// The client has received bytes; the requests that they answer, with their replies, each of which is right as far as is known.
@@ -748,31 +389,4 @@ impl Witness {
         let text = |taking: &Taking| spoken(&self.dialogues[taking.dialogue].requests[taking.request].words);
         self.awaited.values().map(text).collect()
     }
-}
-
-/// The names of commands that may serve who waits.
-const CAUSES: [&str; 11] = [
-    "exec",
-    "rename",
-    "renamenx",
-    "copy",
-    "move",
-    "swapdb",
-    "lmove",
-    "rpoplpush",
-    "blmove",
-    "brpoplpush",
-    "rpush",
-];
-
-/// A command's name, if it is one that is told apart.
-fn cause(name: &[u8]) -> &'static str {
-    CAUSES.into_iter().find(|cause| name.eq_ignore_ascii_case(cause.as_bytes())).unwrap_or("another")
-}
-
-/// Whether a record lies under a key that is like this.
-fn is_so(engine: &Engine, database: usize, key: &[u8], like: impl Fn(&Record) -> bool) -> bool {
-    let shard = &engine.node().shard;
-    let key = Key { bytes: key, hash: shard.hasher().hash(key) };
-    shard.databases()[database].get(key).is_some_and(like)
 }

@@ -359,6 +359,7 @@ fn meta_add(shard: &mut Shard, words: &Words) -> Result<Reply, Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::words;
 
     #[test]
     fn a_value_is_a_number_as_c_reads_it() {
@@ -381,7 +382,7 @@ mod tests {
     fn every_change_makes_another_state_and_a_touch_does_not() {
         let mut shard = Shard::new(1);
         let mut run = |line: &str| {
-            let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            let words = words(line);
             let state = |shard: &mut Shard| shard.live(0, b"k").map(|entry| entry.state);
             let before = state(&mut shard);
             match words[0].is_ascii() && words[0][0].is_ascii_uppercase() {

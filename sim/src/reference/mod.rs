@@ -353,16 +353,15 @@ fn positive_moment(word: &[u8], unit: (bool, bool), clock: u64, invalid: Line) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::check_replies;
 
     /// Runs lines on one shard at given instants and compares.
     fn check(lines: &[(u64, &str, &str)]) {
         let mut shard = Shard::new(2);
         for (at, line, expected) in lines {
-            let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
             shard.clock = shard.clock.max(*at);
             shard.moment += 1;
-            let reply = shard.run(0, &words).expect("the reference knows it");
-            assert_eq!(format!("{reply:?}"), *expected, "{line}");
+            check_replies(&mut shard, &[(line, expected)]);
         }
     }
 

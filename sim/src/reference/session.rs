@@ -90,6 +90,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::words;
 
     /// Runs lines of two clients at given instants and compares: `A SET k v`.
     #[track_caller]
@@ -97,7 +98,7 @@ mod tests {
         let mut store = Store::of_one_shard(2);
         let mut sessions = [Session::default(), Session::default()];
         for (at, line, expected) in lines {
-            let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+            let words = words(line);
             store.judge_by(0, *at);
             let session = &mut sessions[usize::from(words[0] == b"B")];
             let answer = session.run(&mut store, &words[1..]).expect("the reference knows it");
@@ -142,8 +143,7 @@ mod tests {
             let mut store = Store::of_one_shard(2);
             let mut sessions = [Session::default(), Session::default()];
             let mut run = |client: usize, line: &str| {
-                let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-                sessions[client].run(&mut store, &words).expect("the reference knows it")
+                sessions[client].run(&mut store, &words(line)).expect("the reference knows it")
             };
             run(1, before);
             run(0, "WATCH k");

@@ -221,10 +221,7 @@ fn mode(words: &Words) -> Result<(), Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(line: &str) -> Vec<Vec<u8>> {
-        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
-    }
+    use crate::testing::words;
 
     #[test]
     fn each_shard_judges_by_its_own_instant() {

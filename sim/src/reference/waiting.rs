@@ -173,15 +173,12 @@ fn millis(word: &[u8]) -> Result<u64, Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(line: &str) -> Vec<Vec<u8>> {
-        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
-    }
+    use crate::testing::{check_replies, words};
 
     #[test]
     fn who_is_served_gets_what_others_would() {
         let mut shard = Shard::new(1);
-        for (line, expected) in [
+        let lines = [
             ("BLPOP a b 0", "Null"),
             ("RPUSH b 1 2 3 4 5", "Integer(5)"),
             ("BLPOP a b 0", "Array([Bulk([98]), Bulk([49])])"),
@@ -197,10 +194,8 @@ mod tests {
             ("BLPOP a x", "Error(\"ERR timeout is not a float or out of range\")"),
             ("BLMOVE b c UP RIGHT x", "Error(\"ERR syntax error\")"),
             ("BLMPOP x 0 b LEFT", "Error(\"ERR numkeys should be greater than 0\")"),
-        ] {
-            let reply = shard.run(0, &words(line)).expect("it is known");
-            assert_eq!(format!("{reply:?}"), expected, "{line}");
-        }
+        ];
+        check_replies(&mut shard, &lines);
     }
 
     #[test]
