@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 119] = [
+pub const ALL: [&str; 120] = [
     "a group could not be written",
     "a group was written in part",
     "the disk was full",
@@ -27,6 +27,7 @@ pub const ALL: [&str; 119] = [
     "a stamp named what was there",
     "a stamp named what had been",
     "a snapshot was loaded",
+    "a part of a snapshot ended within a value",
     "a snapshot failed",
     "a key was saved before it was changed",
     "a flushed database was walked through",

@@ -11,8 +11,10 @@ use crate::workload::families::Families;
 
 /// Logs are written anew from this size on, bytes.
 const REWRITE_BYTES: u64 = 3_000;
-/// Parts of snapshots are so short that most values of some length are in slices, and many in two parts; bytes.
-const PART_BYTES: usize = 2 << 10;
+/// Parts of snapshots are so short that one value in some ends within one, bytes.
+const PART_BYTES: usize = 64;
+/// Records of so many bytes are written in slices: many, and not all.
+const LARGE_BYTES: usize = 80;
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,7 +215,7 @@ impl Swarm {
         let mut settings = Settings { databases: self.databases, ..Settings::default() };
         // Snapshots are taken when somebody asks for one.
         settings.save.clear();
-        settings.snapshot_part_bytes = PART_BYTES;
+        (settings.snapshot_part_bytes, settings.snapshot_large_bytes) = (PART_BYTES, LARGE_BYTES);
         // Where a page of a stream ends is told by entries alone.
         (settings.stream_node_max_bytes, settings.stream_node_max_entries) = (0, PAGE_ENTRIES as u64);
         if let Some(policy) = self.log {

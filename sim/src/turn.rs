@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use darter_core::Engine;
 use darter_core::event::{ConnId, DiskOutcome, DiskRequest, Door, Effect, Event, Origin, Peer};
 use darter_core::message::Message;
+use darter_core::snapshot::walk::Walk;
 use darter_core::time::Now;
 
 use crate::abroad;
@@ -246,9 +247,11 @@ impl World<'_> {
     fn look_at_walks(&mut self, core: usize) {
         let node = self.machines[core].engine.node();
         let mut walks = node.shard.databases().iter().filter_map(|database| database.walk());
+        let is_torn = walks.clone().any(Walk::is_torn);
         let (is_saved, is_aside) = (walks.any(|walk| walk.saved() > 0), node.shard.aside() > 0);
         let has_failed = node.status.has_failed;
         for (is_so, situation) in [
+            (is_torn, "a part of a snapshot ended within a value"),
             (is_saved, "a key was saved before it was changed"),
             (is_aside, "a flushed database was walked through"),
             (has_failed, "a snapshot failed"),

@@ -271,3 +271,73 @@ fn a_snapshot_is_one_moment_while_everything_changes() {
     drop(server);
     std::fs::remove_dir_all(directory).expect("it is ours");
 }
+
+#[test]
+fn large_values_are_of_one_moment_though_they_are_written_in_slices() {
+    // Values of some megabytes on both shards, all changed together, while they are in the midst of being written and at other times.
+    const KEYS: [&str; 5] = ["list", "set", "hash", "zset", "text"];
+    let directory = directory("large-values");
+    let server = Server::start_in(&directory, 2);
+    let mut client = connect(server.port());
+    let text = "text ".repeat(400_000);
+    assert_eq!(call(&mut client, &[b"SET", b"text", text.as_bytes()]).text(), Some("OK"));
+    let all_get = |n: usize| {
+        [
+            "MULTI".to_string(),
+            format!("RPUSH list element:{n}"),
+            format!("SADD set member:{n}"),
+            format!("HSET hash field:{n} value:{n}"),
+            format!("ZADD zset {n} member:{n}"),
+            format!("SETRANGE text {} {n:08}", n * 20),
+            "EXEC".to_string(),
+        ]
+    };
+    let lines: String = (0..60_000).map(|n| all_get(n).join("\r\n") + "\r\n").collect();
+    let mut writer = client.get_ref().try_clone().expect("a second hand");
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::io::Write::write_all(&mut writer, lines.as_bytes()).expect("the server reads"));
+        for _ in 0..60_000 * 7 {
+            assert_eq!(Reply::read(&mut client).expect("a reply").error(), None);
+        }
+    });
+    let (mut saver, mut n) = (connect(server.port()), 60_000);
+    for (round, shards) in [1, 2, 3].into_iter().enumerate() {
+        let before = n;
+        assert_eq!(run(&mut saver, "BGSAVE").text(), Some("Background saving started"));
+        while info(&mut saver, "rdb_bgsave_in_progress") == "1" {
+            all_get(n).iter().for_each(|line| assert_eq!(run(&mut client, line).error(), None, "{line}"));
+            n += 1;
+        }
+        assert_eq!(info(&mut saver, "rdb_last_bgsave_status"), "ok");
+        let darter = Server::start_in(&directory, shards);
+        let redis = Server::redis_in(&directory);
+        let [mut here, mut there] = [&darter, &redis].map(|server| connect(server.port()));
+        let Reply::Integer(len) = run(&mut here, "LLEN list") else { panic!("LLEN answers with a number") };
+        assert!((before..=n).contains(&(len as usize)), "round {round}: {len}");
+        for line in ["SCARD set", "HLEN hash", "ZCARD zset"] {
+            assert_eq!(run(&mut here, line), Reply::Integer(len), "round {round}: {line}");
+        }
+        for (line, expected) in [
+            (format!("GETRANGE text {} {}", (len - 1) * 20, (len - 1) * 20 + 7), format!("{:08}", len - 1)),
+            (format!("GETRANGE text {} {}", len * 20, len * 20 + 4), "text ".into()),
+            ("LINDEX list -1".into(), format!("element:{}", len - 1)),
+            ("ZREVRANGE zset 0 0".into(), format!("member:{}", len - 1)),
+            (format!("HGET hash field:{}", len - 1), format!("value:{}", len - 1)),
+        ] {
+            let found = match run(&mut here, &line) {
+                Reply::Array(mut one) => one.remove(0),
+                other => other,
+            };
+            assert_eq!(found, Reply::Bulk(expected.into_bytes()), "round {round}: {line}");
+        }
+        for key in KEYS {
+            assert!(
+                seen(&mut here, key) == seen(&mut there, key),
+                "round {round}: {key} is another on redis-server"
+            );
+        }
+    }
+    assert!(n > 60_010, "something was changed meanwhile: {n}");
+    drop(server);
+    std::fs::remove_dir_all(directory).expect("it is ours");
+}

@@ -121,9 +121,10 @@ pub struct Settings {
     pub proto_max_bulk_len: u64,
     /// Strings of a dump are compressed where that makes them shorter.
     pub rdb_compression: bool,
-    /// Bytes of a part of a snapshot on its way to the file; not a parameter. A step writes a 256th of it, and what is a 64th of it or longer is
-    /// written in slices.
+    /// Bytes of a part of a snapshot on its way to the file, of which a step writes a 256th; not a parameter.
     pub snapshot_part_bytes: usize,
+    /// From so many bytes on a record is written to a snapshot in slices; not a parameter.
+    pub snapshot_large_bytes: usize,
     /// A dump ends with a checksum, which is looked at when it is loaded.
     pub rdb_checksum: bool,
     /// The name of the dump in the working directory.
@@ -227,6 +228,7 @@ impl Default for Settings {
             proto_max_bulk_len: 512 << 20,
             rdb_compression: true,
             snapshot_part_bytes: 256 << 10,
+            snapshot_large_bytes: 4 << 10,
             rdb_checksum: true,
             dbfilename: "dump.rdb".into(),
             save: vec![(3_600, 1), (300, 100), (60, 10_000)],

@@ -22,8 +22,6 @@ const WAITING_MAX: usize = 8 << 20;
 const WAITING_LOW: usize = WAITING_MAX / 2;
 /// Steps of background work that write a part.
 const STEPS_OF_PART: usize = 256;
-/// A record is written in slices from such a share of a part on.
-const LARGE_SHARE: usize = 64;
 
 /// A part of a snapshot on its way to the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,9 +79,9 @@ impl Shard {
     /// A snapshot begins: what there is now belongs to it.
     pub(crate) fn begin_saving(&mut self, settings: &Settings, is_final: bool, of_log: bool) {
         debug_assert!(self.saving.is_none(), "one snapshot at a time");
-        let part_bytes = settings.snapshot_part_bytes;
+        let (part_bytes, large_min) = (settings.snapshot_part_bytes, settings.snapshot_large_bytes);
         for (number, database) in self.databases.iter_mut().enumerate() {
-            database.begin_walk(number as u16, settings.rdb_compression, part_bytes / LARGE_SHARE);
+            database.begin_walk(number as u16, settings.rdb_compression, large_min);
         }
         self.saving = Some(Box::new(Saving { part_bytes, is_final, ..Saving::default() }));
         if !of_log {
