@@ -61,6 +61,8 @@ mod compiled {
         "keys that leave are not held",
         "a transaction barges past who waits",
         "a ticket goes before the directs of a lower one",
+        "who waits for one that leaves is not looked at again",
+        "who follows one of its own is not looked at when that is held",
         "a direct waits at the tail",
         "a direct waits for the directs of others",
         "a direct waits for transactions of others",

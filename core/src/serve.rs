@@ -236,6 +236,11 @@ impl Engine {
                 // Before anybody else takes what has come.
                 self.serve_ready(now, out);
             }
+            // Where faults are planted, properties are to find them.
+            debug_assert!(
+                crate::mutant::COMPILED || self.node.queue.overlooked() == 0,
+                "who waits is looked at again"
+            );
             let Some((tx, entry, ran)) = self.own_answers.pop_front() else {
                 return self.end_late_rounds(out);
             };

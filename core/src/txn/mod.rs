@@ -5,6 +5,7 @@
 pub mod calls;
 pub mod coordinator;
 pub mod intent;
+mod locks;
 pub mod pieces;
 pub mod queue;
 pub mod stability;

@@ -3,12 +3,12 @@
 //! It decides what may run and when. It does not know what runs, nor tables, clients or messages. See `docs/TRANSACTIONS.md`.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::Entry as Lock;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 
 use smallvec::SmallVec;
 
-use super::intent::{Fingerprint, Intents};
+use super::intent::{Fingerprint, Intent, Intents};
+use super::locks::{Claim, Locks};
 use crate::mutant::planted;
 use crate::session::ClientId;
 
@@ -46,9 +46,24 @@ struct Entry<W> {
     held: bool,
     /// What runs when its turn has come; a transaction's is gone once it is held.
     work: Option<W>,
+    /// Those that it stands in the way of and that are looked at again when it does not any more. Who waits for several is here of one.
+    followers: SmallVec<[(EntryId, Until); 2]>,
+}
+
+/// How long an entry stands in the way of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Until {
+    /// Until it is held: the other is of the same client, and must not overtake it.
+    Held,
+    /// Until it is gone.
+    Gone,
 }
 
 impl<W> Entry<W> {
+    fn new(place: Place, client: ClientId, intents: Intents, work: Option<W>) -> Entry<W> {
+        Entry { place, client, intents, held: false, work, followers: SmallVec::new() }
+    }
+
     fn is_direct(&self) -> bool {
         self.place.behind > 0
     }
@@ -77,31 +92,6 @@ pub struct Shown<'a> {
     /// Granted, and not released.
     pub is_held: bool,
 }
-
-/// Fingerprints are hashes already.
-#[derive(Clone, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-/// Entries with an intent on one fingerprint, in the order of their places.
-type Claims = SmallVec<[EntryId; 4]>;
-
-/// The lock table. A look-up in constant time is worth more than an order here: nobody ever goes through it.
-#[allow(clippy::disallowed_types, reason = "its hasher is fixed, and it is never iterated")]
-type Locks = std::collections::HashMap<Fingerprint, Claims, BuildHasherDefault<AsItIs>>;
 
 /// The queue and the lock table of a shard. `W`: what runs.
 #[derive(Clone, Debug)]
@@ -183,7 +173,7 @@ impl<W> Queue<W> {
 
     /// True if somebody has an intent on this key, or on everything.
     pub fn is_claimed(&self, key: Fingerprint) -> bool {
-        self.locks.contains_key(&key) || !self.wholes.is_empty()
+        self.locks.of(key).len() > 0 || !self.wholes.is_empty()
     }
 
     /// An operation whose keys all lie here. Given back, it may run at once; `None`: it waits for what stands ahead of it: an entry that
@@ -196,10 +186,12 @@ impl<W> Queue<W> {
         }
         self.directs += 1;
         let place = Place { ticket, behind: self.directs };
-        let id =
-            self.insert(Entry { place, client, intents: intents.clone(), held: false, work: Some(work) });
+        let id = self.insert(Entry::new(place, client, intents.clone(), Some(work)));
         if ticket >= UNDRAWN {
             self.undrawn_directs.push(id);
+        }
+        if !self.follow(id) {
+            self.candidates.push(id);
         }
         None
     }
@@ -213,7 +205,7 @@ impl<W> Queue<W> {
     /// A transaction. With an undrawn ticket: one of this core's own, behind everything that is here.
     pub fn schedule(&mut self, ticket: Ticket, client: ClientId, intents: Intents, work: W) -> EntryId {
         let place = Place { ticket, behind: 0 };
-        let entry = self.insert(Entry { place, client, intents, held: false, work: Some(work) });
+        let entry = self.insert(Entry::new(place, client, intents, Some(work)));
         if ticket >= UNDRAWN {
             self.undrawn.push((ticket, entry));
         } else {
@@ -258,11 +250,9 @@ impl<W> Queue<W> {
     /// Every ticket below this has arrived.
     pub fn raise(&mut self, below: Ticket) {
         self.limit = if planted("the limit of tickets falls") { below } else { self.limit.max(below) };
-        while let Some((_, entry)) = self.unstable.front().copied().filter(|(ticket, _)| *ticket < self.limit)
-        {
-            self.unstable.pop_front();
-            self.candidates.push(entry);
-        }
+        let stable = self.unstable.iter().take_while(|(ticket, _)| *ticket < self.limit).count();
+        // The lowest is looked at first: what is behind it then finds it held.
+        self.candidates.extend(self.unstable.drain(..stable).rev().map(|(_, entry)| entry));
     }
 
     fn await_stability(&mut self, ticket: Ticket, entry: EntryId) {
@@ -274,19 +264,25 @@ impl<W> Queue<W> {
     pub fn next_granted(&mut self) -> Option<Granted<W>> {
         while let Some(id) = self.candidates.pop() {
             let Some(entry) = self.entries[id.0 as usize].as_ref() else { continue };
-            if entry.held || !self.is_stable(entry) || self.is_blocked(id, entry) {
+            if entry.held || !self.is_stable(entry) || self.follow(id) {
                 continue;
             }
-            if entry.is_direct() {
+            if self.at(id).is_some_and(Entry::is_direct) {
                 let entry = self.take(id);
                 return entry.work.map(|work| Granted { entry: None, work });
             }
             let entry = self.entries[id.0 as usize].as_mut()?;
             entry.held = true;
             self.held += 1;
+            entry.intents.keys().iter().for_each(|intent| self.locks.hold(intent.key, id));
             let work = entry.work.take();
             // Those of its own connection that only share a key with it wait no more.
-            self.consider_neighbours(id);
+            let mut followers = std::mem::take(&mut entry.followers);
+            entry.followers = followers.iter().filter(|(_, until)| *until == Until::Gone).copied().collect();
+            followers.retain(|(_, until)| *until == Until::Held);
+            if !planted("who follows one of its own is not looked at when that is held") {
+                self.consider(followers);
+            }
             return work.map(|work| Granted { entry: Some(id), work });
         }
         None
@@ -297,7 +293,7 @@ impl<W> Queue<W> {
         self.directs += 1;
         let place = Place { ticket: 0, behind: self.directs };
         self.held += 1;
-        self.insert(Entry { place, client, intents, held: true, work: None })
+        self.insert(Entry { held: true, ..Entry::new(place, client, intents, None) })
     }
 
     /// A transaction is over.
@@ -317,8 +313,8 @@ impl<W> Queue<W> {
 
     /// True if somebody else holds this key, or everything.
     pub fn is_held_by_another(&self, key: Fingerprint, mine: Option<EntryId>) -> bool {
-        let claims = self.locks.get(&key).map_or(&[][..], |claims| claims);
-        claims.iter().chain(&self.wholes).any(|id| Some(*id) != mine && self.is_held(*id))
+        self.locks.of(key).held.iter().any(|claim| Some(claim.id) != mine)
+            || self.wholes.iter().any(|id| Some(*id) != mine && self.is_held(*id))
     }
 
     /// Everything that waits or is held, in the order of places, for drivers that check what they drive.
@@ -349,75 +345,79 @@ impl<W> Queue<W> {
 
     /// The place of the last entry that an arriving Direct must wait for.
     fn last_ahead(&self, client: ClientId, intents: &Intents) -> Option<Place> {
-        let ahead = |entry: &Entry<W>| {
-            let (conflicts, own) = (entry.intents.conflicts(intents), entry.client == client);
-            if entry.held {
-                return conflicts && !planted("a direct overtakes what is held");
-            }
-            let ordered = match conflicts {
-                true => !(entry.is_direct() && planted("directs of one client overtake each other")),
-                false => !planted("reads of one client overtake each other"),
+        let mut last = None;
+        for intent in intents.keys() {
+            let line = self.locks.of(intent.key);
+            let ahead = |claim: &Claim| {
+                let entry = self.at(claim.id)?;
+                is_ahead_of_direct(client, entry, claim.mode.conflicts(intent.mode)).then_some(entry.place)
             };
-            let is_overtaken =
-                entry.place.ticket >= UNDRAWN && planted("a direct overtakes its own undrawn ticket");
-            let waits_for_others = conflicts
-                && (entry.is_direct() && planted("a direct waits for the directs of others")
-                    || !entry.is_direct() && planted("a direct waits for transactions of others"));
-            let is_seen = entry.is_direct() || !planted("a direct overtakes its own transaction");
-            let is_ahead = own && ordered && !is_overtaken && is_seen && entry.intents.shares(intents);
-            is_ahead || waits_for_others
-        };
-        self.around(intents)
-            .filter(|id| self.at(*id).is_some_and(ahead))
-            .filter_map(|id| Some(self.at(id)?.place))
-            .max()
+            // Of those that wait, the first that is found from the end is the last.
+            last = last.max(line.held.iter().filter_map(ahead).max());
+            last = last.max(line.waiting.iter().rev().find_map(ahead));
+        }
+        let others = self.beyond_keys(intents).filter_map(|(_, entry)| {
+            let is_ahead = is_ahead_of_direct(client, entry, entry.intents.conflicts(intents));
+            (is_ahead && (entry.held || entry.intents.shares(intents))).then_some(entry.place)
+        });
+        others.max().max(last)
     }
 
-    /// True if something stands in the way of an entry that waits.
-    fn is_blocked(&self, id: EntryId, entry: &Entry<W>) -> bool {
-        let blocks = |other: EntryId, ahead: &Entry<W>| {
-            if other == id {
-                return false;
-            }
-            let conflicts = entry.intents.conflicts(&ahead.intents);
-            if ahead.held && conflicts {
-                return true;
-            }
-            if ahead.place > entry.place || ahead.held {
-                return false;
-            }
-            if conflicts {
-                let is_overtaken = match ahead.is_direct() {
-                    true => planted("a ticket goes before the directs of a lower one"),
-                    false => false,
-                };
-                return !((is_overtaken || planted("a transaction barges past who waits"))
-                    && !entry.is_direct());
-            }
-            let ordered = !planted("reads of one client overtake each other")
-                && !planted("a transaction overtakes a read of its own client");
-            ahead.client == entry.client && ordered && entry.intents.shares(&ahead.intents)
+    /// If something stands in the way of an entry that waits, it is looked at again when that does not any more. True then.
+    fn follow(&mut self, id: EntryId) -> bool {
+        let Some((ahead, until)) = self.at(id).and_then(|entry| self.blocker(id, entry)) else {
+            return false;
         };
-        !self.is_alone(&entry.intents)
-            && self
-                .around(&entry.intents)
-                .any(|other| self.at(other).is_some_and(|ahead| blocks(other, ahead)))
+        if let Some(ahead) = self.entries[ahead.0 as usize].as_mut() {
+            ahead.followers.push((id, until));
+        }
+        true
+    }
+
+    /// What stands in the way of an entry that waits. On a key it is the nearest, so that of many that wait for it in line each has one behind it.
+    fn blocker(&self, id: EntryId, entry: &Entry<W>) -> Option<(EntryId, Until)> {
+        if self.is_alone(&entry.intents) {
+            return None;
+        }
+        let on_keys = entry.intents.keys().iter().find_map(|intent| self.blocker_on(*intent, entry));
+        on_keys.or_else(|| {
+            let others = self
+                .beyond_keys(&entry.intents)
+                .filter(|(other, ahead)| *other != id && (ahead.held || ahead.place < entry.place));
+            let blockers = others.filter_map(|(other, ahead)| {
+                let conflicts = entry.intents.conflicts(&ahead.intents);
+                let shares = conflicts || entry.intents.shares(&ahead.intents);
+                Some((ahead.place, other, blocks(entry, ahead, conflicts).filter(|_| shares)?))
+            });
+            blockers.max_by_key(|(place, ..)| *place).map(|(_, other, until)| (other, until))
+        })
+    }
+
+    /// The same of one of its keys.
+    fn blocker_on(&self, intent: Intent, entry: &Entry<W>) -> Option<(EntryId, Until)> {
+        let line = self.locks.of(intent.key);
+        let is_ahead = |claim: &Claim| self.at(claim.id).is_some_and(|other| other.place < entry.place);
+        let ahead = &line.waiting[..line.waiting.partition_point(is_ahead)];
+        let blocker = |claim: &Claim| {
+            let until = blocks(entry, self.at(claim.id)?, intent.mode.conflicts(claim.mode))?;
+            Some((claim.id, until))
+        };
+        ahead.iter().rev().find_map(blocker).or_else(|| line.held.iter().find_map(blocker))
     }
 
     /// True if nobody but the entry that has these intents claims any of it.
     fn is_alone(&self, intents: &Intents) -> bool {
-        let is_shared = |key| self.locks.get(key).is_some_and(|claims| claims.len() > 1);
         intents.whole.is_none()
             && self.wholes.is_empty()
-            && !intents.keys().iter().any(|intent| is_shared(&intent.key))
+            && !intents.keys().iter().any(|intent| self.locks.of(intent.key).len() > 1)
     }
 
-    /// All entries that may share something with these intents, some of them more than once.
-    fn around<'a>(&'a self, intents: &'a Intents) -> impl Iterator<Item = EntryId> + 'a {
-        let everything = intents.whole.is_some().then(|| self.iter().map(|(id, _)| id));
-        let claims = intents.keys().iter().filter_map(|intent| self.locks.get(&intent.key)).flatten();
-        let keys = claims.chain(&self.wholes).copied();
-        everything.into_iter().flatten().chain(keys)
+    /// Entries that may share something with these intents though not by a key: those on the whole shard, or for an intent on the whole shard all.
+    fn beyond_keys<'a>(&'a self, intents: &Intents) -> impl Iterator<Item = (EntryId, &'a Entry<W>)> + 'a {
+        let everything = intents.whole.is_some().then(|| self.iter());
+        let wholes = if intents.whole.is_some() { &[][..] } else { &self.wholes };
+        let wholes = wholes.iter().filter_map(|id| Some((*id, self.at(*id)?)));
+        everything.into_iter().flatten().chain(wholes)
     }
 
     fn at(&self, id: EntryId) -> Option<&Entry<W>> {
@@ -430,16 +430,16 @@ impl<W> Queue<W> {
             EntryId(self.entries.len() as u32 - 1)
         });
         let (place, entries) = (entry.place, &self.entries);
-        let position = |claims: &[EntryId]| {
-            let is_behind = |id: &&EntryId| entries[id.0 as usize].as_ref().is_some_and(|e| e.place < place);
-            claims.len() - claims.iter().rev().take_while(|id| !is_behind(id)).count()
-        };
+        let is_ahead = |id: EntryId| entries[id.0 as usize].as_ref().is_some_and(|e| e.place < place);
         for intent in entry.intents.keys() {
-            let claims = self.locks.entry(intent.key).or_default();
-            claims.insert(position(claims), id);
+            match entry.held {
+                true => self.locks.take(*intent, id),
+                false => self.locks.wait(*intent, id, is_ahead),
+            }
         }
         if entry.intents.whole.is_some() {
-            self.wholes.insert(position(&self.wholes), id);
+            let behind = self.wholes.iter().rev().take_while(|id| !is_ahead(**id)).count();
+            self.wholes.insert(self.wholes.len() - behind, id);
         }
         self.entries[id.0 as usize] = Some(entry);
         self.len += 1;
@@ -448,38 +448,71 @@ impl<W> Queue<W> {
 
     /// Takes an entry out; what waited for it is looked at again.
     fn take(&mut self, id: EntryId) -> Entry<W> {
-        self.consider_neighbours(id);
-        let entry = self.entries[id.0 as usize].take().expect("an entry is released once");
+        let mut entry = self.entries[id.0 as usize].take().expect("an entry is released once");
         self.held -= usize::from(entry.held);
         for intent in entry.intents.keys() {
-            if let Lock::Occupied(mut lock) = self.locks.entry(intent.key) {
-                lock.get_mut().retain(|claim| *claim != id);
-                if lock.get().is_empty() {
-                    lock.remove();
-                }
-            }
+            self.locks.give_up(intent.key, id);
         }
         self.wholes.retain(|whole| *whole != id);
         self.free.push(id);
         self.len -= 1;
+        if !planted("who waits for one that leaves is not looked at again") {
+            self.consider(std::mem::take(&mut entry.followers));
+        }
         entry
     }
 
-    /// Who shares something with this entry and waits may have become ready; the first in line is looked at first.
-    fn consider_neighbours(&mut self, id: EntryId) {
-        let Some(entry) = self.at(id) else { return };
-        if self.is_alone(&entry.intents) {
-            return;
-        }
-        let mut waiting: SmallVec<[(Place, EntryId); 8]> = self
-            .around(&entry.intents)
-            .filter(|other| *other != id)
-            .filter_map(|other| self.at(other).filter(|entry| !entry.held).map(|entry| (entry.place, other)))
-            .collect();
-        waiting.sort_unstable_by(|one, two| two.cmp(one));
-        waiting.dedup();
-        self.candidates.extend(waiting.into_iter().map(|(_, other)| other));
+    /// These are to be looked at, the first in line first.
+    fn consider(&mut self, mut followers: SmallVec<[(EntryId, Until); 2]>) {
+        followers.sort_unstable_by_key(|(id, _)| std::cmp::Reverse(self.at(*id).map(|entry| entry.place)));
+        self.candidates.extend(followers.into_iter().map(|(id, _)| id));
     }
+
+    /// How much waits for its turn that nobody would look at again, for those who check what they drive: nothing, when [`Queue::next_granted`]
+    /// has none.
+    pub fn overlooked(&self) -> usize {
+        let mut is_seen = vec![false; self.entries.len()];
+        self.candidates.iter().for_each(|id| is_seen[id.index()] = true);
+        let followers = self.iter().flat_map(|(_, entry)| &entry.followers);
+        followers.for_each(|(id, _)| is_seen[id.index()] = true);
+        let waits = |entry: &Entry<W>| !entry.held && self.is_stable(entry);
+        self.iter().filter(|(id, entry)| waits(entry) && !is_seen[id.index()]).count()
+    }
+}
+
+/// True if an arriving Direct of a client must wait for an entry that it shares something with.
+fn is_ahead_of_direct<W>(client: ClientId, entry: &Entry<W>, conflicts: bool) -> bool {
+    if entry.held {
+        return conflicts && !planted("a direct overtakes what is held");
+    }
+    let ordered = match conflicts {
+        true => !(entry.is_direct() && planted("directs of one client overtake each other")),
+        false => !planted("reads of one client overtake each other"),
+    };
+    let is_overtaken = entry.place.ticket >= UNDRAWN && planted("a direct overtakes its own undrawn ticket");
+    let waits_for_others = conflicts
+        && (entry.is_direct() && planted("a direct waits for the directs of others")
+            || !entry.is_direct() && planted("a direct waits for transactions of others"));
+    let is_seen = entry.is_direct() || !planted("a direct overtakes its own transaction");
+    entry.client == client && ordered && !is_overtaken && is_seen || waits_for_others
+}
+
+/// How long another entry that it shares something with stands in the way of one that waits, if it does.
+fn blocks<W>(entry: &Entry<W>, ahead: &Entry<W>, conflicts: bool) -> Option<Until> {
+    if ahead.held {
+        return conflicts.then_some(Until::Gone);
+    }
+    if ahead.place > entry.place {
+        return None;
+    }
+    if conflicts {
+        let is_overtaken = ahead.is_direct() && planted("a ticket goes before the directs of a lower one");
+        let barges = is_overtaken || planted("a transaction barges past who waits");
+        return (!barges || entry.is_direct()).then_some(Until::Gone);
+    }
+    let ordered = !planted("reads of one client overtake each other")
+        && !planted("a transaction overtakes a read of its own client");
+    (ahead.client == entry.client && ordered).then_some(Until::Held)
 }
 
 impl<W: std::hash::Hash> std::hash::Hash for Queue<W> {
@@ -495,5 +528,75 @@ impl<W: std::hash::Hash> std::hash::Hash for Queue<W> {
             }
         }
         (self.limit, &self.free, &self.candidates).hash(hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::txn::intent::Mode;
+
+    fn intents(keys: &[u64], mode: Mode) -> Intents {
+        let mut intents = Intents::default();
+        keys.iter().for_each(|key| intents.add(Fingerprint(*key), mode));
+        intents
+    }
+
+    /// Transactions of as many clients, each with its number for its work, all of which have arrived.
+    fn queue(of: impl Iterator<Item = Intents>) -> Queue<u64> {
+        let mut queue = Queue::default();
+        for (number, intents) in (0..).zip(of) {
+            queue.schedule(number, ClientId(number), intents, number);
+        }
+        queue.raise(Ticket::MAX >> 1);
+        queue
+    }
+
+    /// Everything that is granted now.
+    fn granted(queue: &mut Queue<u64>) -> Vec<(EntryId, u64)> {
+        let grant = |granted: Granted<u64>| (granted.entry.expect("a transaction"), granted.work);
+        let all = std::iter::from_fn(|| queue.next_granted().map(grant)).collect();
+        assert_eq!(queue.overlooked(), 0);
+        all
+    }
+
+    #[test]
+    fn of_those_that_wait_in_line_one_is_looked_at_when_the_first_leaves() {
+        // Each waits for the one before it, on one or two of three keys.
+        let mut queue = queue((0..300).map(|n| intents(&[n % 3, (n + 1) % 3], Mode::Exclusive)));
+        for number in 0..300 {
+            let now = granted(&mut queue);
+            let [(entry, work)] = now[..] else { panic!("one is granted: {now:?}") };
+            assert_eq!(work, number);
+            queue.release(entry);
+            assert!(queue.candidates.len() <= 2, "{} are looked at", queue.candidates.len());
+        }
+        assert!(queue.is_empty() && queue.locks() == 0);
+    }
+
+    #[test]
+    fn those_that_read_are_granted_together_and_who_writes_waits_for_the_last_of_them() {
+        let mode = |n| if n % 100 == 0 { Mode::Exclusive } else { Mode::Shared };
+        let mut queue = queue((0..300).map(|n| intents(&[7], mode(n))));
+        for first in [0, 100, 200] {
+            let [(writer, work)] = granted(&mut queue)[..] else { panic!("the one that writes is granted") };
+            assert_eq!(work, first);
+            queue.release(writer);
+            let readers = granted(&mut queue);
+            assert!(readers.iter().map(|(_, work)| *work).eq(first + 1..first + 100));
+            for (reader, _) in readers {
+                assert!(granted(&mut queue).is_empty());
+                queue.release(reader);
+            }
+        }
+        assert!(queue.is_empty() && queue.locks() == 0);
+    }
+
+    #[test]
+    fn what_one_client_reads_is_granted_in_its_order_at_once() {
+        let mut queue = Queue::default();
+        (0..50).for_each(|n| _ = queue.schedule(n, ClientId(1), intents(&[7], Mode::Shared), n));
+        queue.raise(50);
+        assert!(granted(&mut queue).iter().map(|(_, work)| *work).eq(0..50));
     }
 }
