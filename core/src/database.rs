@@ -395,7 +395,10 @@ impl Database {
         bury: &mut dyn FnMut(Record),
     ) -> (usize, usize) {
         let (mut expired, mut partly, mut gone) = (0, Vec::new(), Vec::new());
-        let spared = |record: &Record| spared(record.key());
+        // What a snapshot is in the midst of stays until it is written.
+        let walk = self.walk.as_deref();
+        let is_needed = |key: &[u8]| walk.is_some_and(|walk| walk.is_large(key));
+        let spared = |record: &Record| spared(record.key()) || is_needed(record.key());
         let mut sort = |record: Record| {
             gone.push(Account::of(&record));
             if record.is_due(now) {

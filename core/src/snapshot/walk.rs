@@ -176,6 +176,12 @@ impl Walk {
         self.larges.front().map(|large| large.key.clone())
     }
 
+    /// True if this is a large record that the walk has come by and that is not wholly written.
+    #[inline]
+    pub fn is_large(&self, key: &[u8]) -> bool {
+        self.larges.iter().any(|large| *large.key == *key)
+    }
+
     /// Goes on with the large record to be written next, until there are `enough` bytes.
     pub fn write_slice(&mut self, record: &Record, enough: usize) {
         let Some(large) = self.larges.front_mut() else { return };
@@ -460,6 +466,37 @@ mod tests {
             assert_eq!(database.take_walked(), None);
         }
         assert!(database.iter().all(|record| !record.is_passed_by()));
+    }
+
+    #[test]
+    fn a_large_value_whose_time_comes_while_it_is_written_stays_until_it_is() {
+        let hasher = KeyHasher::new([5, 6, 7, 8]);
+        let mut database = Database::new(hasher.clone());
+        let bytes = vec![b'x'; 1_500];
+        let key = Key { bytes: b"large", hash: hasher.hash(b"large") };
+        let deadline = Deadline::At(UnixMillis(5));
+        drop(database.store(key, Value::Bytes(&bytes), deadline, None, AccessRule::Untouched));
+        let cut = now(&database);
+        let expire = |database: &mut Database| {
+            database.expire_some(UnixMillis(1 << 40), 1 << 20, &|_| false, &mut drop).1
+        };
+        database.begin_walk(0, false, LARGE_MIN);
+        let mut written = Vec::new();
+        // The first step finds it.
+        while !database.walk().is_some_and(|walk| walk.is_large(b"large")) {
+            database.walk_some(1, 10);
+        }
+        let mut slices = 0;
+        while database.walk().is_some() {
+            if database.walk().is_some_and(|walk| walk.is_large(b"large")) {
+                assert_eq!(expire(&mut database), 0);
+                slices += 1;
+            }
+            database.walk_some(1, 10);
+            written.extend(database.take_walked().unwrap_or_default());
+        }
+        assert_eq!((content(&written), slices > 0), (cut, true));
+        assert_eq!((expire(&mut database), database.len()), (1, 0));
     }
 
     #[test]
