@@ -74,6 +74,16 @@ impl Database {
     /// What a key costs in the table, in bytes, besides its record.
     pub const SLOT_BYTES: usize = Dashtable::<Record>::SLOT_BYTES;
 
+    /// There will be so many keys: see [`Dashtable::expect`].
+    pub fn expect(&mut self, keys: usize) {
+        self.table.expect(keys);
+    }
+
+    /// No more are to come that anybody knows of.
+    pub fn expect_no_more(&mut self) {
+        self.table.expect_no_more();
+    }
+
     /// Without keys.
     pub fn new(hasher: KeyHasher) -> Database {
         Database {
@@ -240,7 +250,8 @@ impl Database {
     pub fn begin_walk(&mut self, number: u16, compresses: bool, large_min: usize) {
         debug_assert!(self.walk.is_none(), "one snapshot at a time");
         if !self.is_empty() {
-            self.walk = Some(Box::new(Walk::new(number, compresses, large_min)));
+            let keys = [self.len() as u64, self.with_deadline as u64];
+            self.walk = Some(Box::new(Walk::new(number, keys, compresses, large_min)));
             self.keys_at_cut = self.len();
         }
     }

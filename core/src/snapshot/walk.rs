@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::mutant::planted;
-use crate::rdb::file::{begin_entry, write_flags, write_select};
+use crate::rdb::file::{begin_entry, write_flags, write_resize, write_select};
 use crate::rdb::slices::Slices;
 use crate::rdb::writer::Writer;
 use crate::table::Cursor;
@@ -36,6 +36,8 @@ struct Large {
 pub struct Walk {
     /// The database's number at the cut.
     number: u16,
+    /// Keys that there were at the cut, and how many of them had a deadline.
+    keys: [u64; 2],
     /// A record of so many bytes is written in slices.
     large_min: usize,
     /// Where the walk goes on.
@@ -58,9 +60,10 @@ pub struct Walk {
 
 impl Walk {
     /// At the cut.
-    pub fn new(number: u16, compresses: bool, large_min: usize) -> Walk {
+    pub fn new(number: u16, keys: [u64; 2], compresses: bool, large_min: usize) -> Walk {
         Walk {
             number,
+            keys,
             large_min,
             at: Cursor::START,
             is_through: false,
@@ -77,7 +80,7 @@ impl Walk {
     /// Everything that decides how it goes on and what it has written.
     pub fn digest(&self, hasher: &mut impl std::hash::Hasher) {
         use std::hash::Hash;
-        (self.number, self.at, self.is_through, self.is_given_up, &self.writer.out).hash(hasher);
+        (self.number, self.keys, self.at, self.is_through, self.is_given_up, &self.writer.out).hash(hasher);
         (&self.larges, &self.meanwhile, self.is_torn).hash(hasher);
     }
 
@@ -239,6 +242,9 @@ impl Walk {
     fn begin(&mut self, record: &Record) {
         if self.writer.out.is_empty() {
             write_select(self.number, &mut self.writer);
+            if self.written == 0 {
+                write_resize(self.keys, &mut self.writer);
+            }
         }
         let flags = record.note().flags;
         if flags != 0 {
