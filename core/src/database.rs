@@ -149,6 +149,12 @@ impl Database {
         self.table.prefetch(hash);
     }
 
+    /// Brings what [`Database::insert`] looks at towards the cache.
+    #[inline]
+    pub fn prefetch_to_insert(&self, hash: KeyHash) {
+        self.table.prefetch_to_insert(hash);
+    }
+
     /// Brings the key's record towards the cache, after its bucket.
     #[inline]
     pub fn prefetch_record(&self, hash: KeyHash) {

@@ -393,7 +393,7 @@ impl Engine {
         }
         let prefetch = |shard: &Shard, next: Option<Loaded<'_>>| {
             if let Some(next) = next {
-                shard.databases[usize::from(next.database)].prefetch(next.hash);
+                shard.databases[usize::from(next.database)].prefetch_to_insert(next.hash);
             }
         };
         // Buckets are on their way to the cache while keys before them are decoded.

@@ -110,6 +110,15 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         }
     }
 
+    /// Brings what inserting under this hash looks at towards the cache. Changes nothing that can be observed.
+    #[inline]
+    pub fn prefetch_to_insert(&self, hash: KeyHash) {
+        if let Some(segment) = self.segment(hash) {
+            segment.prefetch(Self::tag(hash));
+            segment.prefetch_accounts(Self::tag(hash));
+        }
+    }
+
     /// Brings the entry of a key towards the cache, if its home bucket is there already. Changes nothing that can be observed.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
