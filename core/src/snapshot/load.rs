@@ -436,3 +436,112 @@ impl Engine {
         report
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::database::Key;
+    use crate::engine::EngineConfig;
+    use crate::event::Event;
+    use crate::host::{Instruments, Process};
+    use crate::rdb::file::{sum_on, write_end, write_entry, write_header, write_resize, write_select};
+    use crate::rdb::writer::Writer;
+    use crate::value::record::Access;
+
+    /// Numbers, texts that are compressed, and now and then a value that takes several pieces.
+    fn pairs(count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let key = |n: usize| match n % 3 {
+            0 => n.to_string(),
+            1 => format!("key:{n}"),
+            _ => format!("{}:{n}", "long".repeat(20)),
+        };
+        let value = |n: usize| match n {
+            7 => vec![b'v'; 40],
+            11 => (0..900_000usize).map(|at| (at * at / 7) as u8).collect(),
+            _ => format!("value {n}").into_bytes(),
+        };
+        (0..count).map(|n| (key(n).into_bytes(), value(n))).collect()
+    }
+
+    fn dump(pairs: &[(Vec<u8>, Vec<u8>)], says: u64) -> Vec<u8> {
+        let mut writer = Writer::new(true);
+        write_header(&[], &mut writer);
+        write_select(2, &mut writer);
+        write_resize([says, 0], &mut writer);
+        for (key, value) in pairs {
+            write_entry(&Record::new(key, Value::of(value), None, Access(0)), &mut writer);
+        }
+        write_end(&mut writer);
+        let sum = sum_on(0, &writer.out);
+        writer.wide(sum);
+        writer.out
+    }
+
+    fn load(file: &[u8], piece: usize) -> Result<Engine, String> {
+        let mut engine = Engine::new(EngineConfig {
+            core: CoreId(0),
+            cores: 1,
+            credits: 1,
+            hash_seeds: [1, 2, 3, 4],
+            random_seed: [0; 32],
+            settings: Settings::default(),
+            process: Arc::new(Process::default()),
+            instruments: Instruments::still(),
+            load: Some(file.len() as u64),
+            persists: false,
+        });
+        let now = Now { mono: Instant(1), unix_micros: 1_700_000_000_000_000 };
+        let mut effects = Effects::default();
+        engine.handle(now, Event::Start, &mut effects);
+        while engine.node.status.is_loading {
+            let asked: Vec<Effect> = effects.drain().collect();
+            for effect in asked {
+                match effect {
+                    Effect::Disk { operation, request: DiskRequest::ReadAt { at, len, mut into, .. } } => {
+                        let rest = &file[at as usize..];
+                        into.extend_from_slice(&rest[..rest.len().min(len).min(piece)]);
+                        let outcome = DiskOutcome::Content(into);
+                        engine.handle(now, Event::Disk { operation, outcome }, &mut effects);
+                    }
+                    Effect::Fail { text } => return Err(text),
+                    _ => {}
+                }
+            }
+            engine.handle(now, Event::Slice { steps: 3 }, &mut effects);
+        }
+        Ok(engine)
+    }
+
+    #[test]
+    fn what_was_written_is_there_however_it_is_read_and_whatever_the_file_says_of_it() {
+        let pairs = pairs(6_000);
+        let honest = dump(&pairs, pairs.len() as u64);
+        let bytes = load(&honest, usize::MAX).expect("it is a dump").node.shard.databases[2].table_bytes();
+        for (says, piece) in [(6_000, 100_003), (0, 5_001), (u64::MAX >> 1, usize::MAX), (70, 300_000)] {
+            let engine = load(&dump(&pairs, says), piece).expect("it is a dump");
+            let database = &engine.node.shard.databases[2];
+            assert_eq!(database.len(), pairs.len());
+            for (key, value) in &pairs {
+                let hash = database.hash(key);
+                let record = database.get(Key { bytes: key, hash });
+                let text = record.and_then(Record::string).map(|text| text.with(<[u8]>::to_vec));
+                assert_eq!(text.as_ref(), Some(value));
+            }
+            assert!(database.table_bytes() <= 2 * bytes, "{says} keys were said: {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_changed_or_cut_is_refused() {
+        let mut file = dump(&pairs(300), 300);
+        for end in (0..file.len()).step_by(file.len() / 20) {
+            assert!(load(&file[..end], 50_000).is_err(), "{end}");
+        }
+        let last = file.len() - 20;
+        file[last] ^= 1;
+        assert!(load(&file, 50_000).is_err());
+    }
+}
