@@ -74,6 +74,16 @@ impl Database {
     /// What a key costs in the table, in bytes, besides its record.
     pub const SLOT_BYTES: usize = Dashtable::<Record>::SLOT_BYTES;
 
+    /// There will be so many keys: see [`Dashtable::expect`].
+    pub fn expect(&mut self, keys: usize) {
+        self.table.expect(keys);
+    }
+
+    /// No more are to come that anybody knows of.
+    pub fn expect_no_more(&mut self) {
+        self.table.expect_no_more();
+    }
+
     /// Without keys.
     pub fn new(hasher: KeyHasher) -> Database {
         Database {
@@ -137,6 +147,12 @@ impl Database {
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
         self.table.prefetch(hash);
+    }
+
+    /// Brings what [`Database::insert`] looks at towards the cache.
+    #[inline]
+    pub fn prefetch_to_insert(&self, hash: KeyHash) {
+        self.table.prefetch_to_insert(hash);
     }
 
     /// Brings the key's record towards the cache, after its bucket.
@@ -240,7 +256,8 @@ impl Database {
     pub fn begin_walk(&mut self, number: u16, compresses: bool, large_min: usize) {
         debug_assert!(self.walk.is_none(), "one snapshot at a time");
         if !self.is_empty() {
-            self.walk = Some(Box::new(Walk::new(number, compresses, large_min)));
+            let keys = [self.len() as u64, self.with_deadline as u64];
+            self.walk = Some(Box::new(Walk::new(number, keys, compresses, large_min)));
             self.keys_at_cut = self.len();
         }
     }
@@ -395,7 +412,10 @@ impl Database {
         bury: &mut dyn FnMut(Record),
     ) -> (usize, usize) {
         let (mut expired, mut partly, mut gone) = (0, Vec::new(), Vec::new());
-        let spared = |record: &Record| spared(record.key());
+        // What a snapshot is in the midst of stays until it is written.
+        let walk = self.walk.as_deref();
+        let is_needed = |key: &[u8]| walk.is_some_and(|walk| walk.is_large(key));
+        let spared = |record: &Record| spared(record.key()) || is_needed(record.key());
         let mut sort = |record: Record| {
             gone.push(Account::of(&record));
             if record.is_due(now) {

@@ -333,13 +333,15 @@ pub enum DiskRequest {
         at: u64,
         /// How many bytes.
         len: usize,
+        /// They are added to this: memory that was used before costs less than new.
+        into: Vec<u8>,
     },
 }
 
 /// How an operation on files ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DiskOutcome {
-    /// The content that was read.
+    /// The content that was read, behind what it was to be added to.
     Content(Vec<u8>),
     /// Done and durable.
     Done,

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +26,20 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Begins an operation. `wake` is called on this thread when it has ended.
+    /// Begins an operation. `wake` is called on this thread when it has ended, unless that is at once: what lies in memory is read here, for to hand
+    /// it to another thread costs more.
     pub fn begin(&self, operation: OperationId, request: DiskRequest, wake: impl FnOnce() + 'static) {
+        let request = match request {
+            DiskRequest::ReadAt { path, at, len, mut into } => {
+                let read = read_at_once(&self.open, &path, at, len, &mut into);
+                if read == len {
+                    self.ended.borrow_mut().push((operation, DiskOutcome::Content(into)));
+                    return;
+                }
+                DiskRequest::ReadAt { path, at: at + read as u64, len: len - read, into }
+            }
+            other => other,
+        };
         self.running.set(self.running.get() + 1);
         let (running, ended) = (self.running.clone(), self.ended.clone());
         let open = Arc::clone(&self.open);
@@ -68,7 +80,9 @@ fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskO
             lock(open).remove(&path);
             fs::remove_file(path).map(done)
         }
-        DiskRequest::ReadAt { path, at, len } => read_at(open, path, at, len).map(DiskOutcome::Content),
+        DiskRequest::ReadAt { path, at, len, into } => {
+            read_at(open, path, at, len, into).map(DiskOutcome::Content)
+        }
         DiskRequest::Sync { path } => File::open(path).and_then(|file| file.sync_data()).map(done),
         DiskRequest::Read { path } => fs::read(path).map(DiskOutcome::Content),
         DiskRequest::Replace { path, bytes } => {
@@ -114,7 +128,7 @@ fn publish(open: &Open, from: &str, to: &str) -> io::Result<()> {
 }
 
 /// The file stays open until it was read to its end; who reads on there, or from the beginning, opens it again.
-fn read_at(open: &Open, path: String, at: u64, len: usize) -> io::Result<Vec<u8>> {
+fn read_at(open: &Open, path: String, at: u64, len: usize, mut into: Vec<u8>) -> io::Result<Vec<u8>> {
     let is_open = lock(open).get(&path).cloned().filter(|_| at > 0);
     let file = match is_open {
         Some(file) => file,
@@ -124,18 +138,54 @@ fn read_at(open: &Open, path: String, at: u64, len: usize) -> io::Result<Vec<u8>
             file
         }
     };
-    let (mut bytes, mut filled) = (vec![0; len], 0);
-    while filled < len {
-        match file.read_at(&mut bytes[filled..], at + filled as u64)? {
-            0 => break,
-            more => filled += more,
-        }
-    }
-    bytes.truncate(filled);
+    let filled = read_on(&file, at, len, &mut into, Waits::Long)?;
     if filled == 0 {
         lock(open).remove(&path);
     }
-    Ok(bytes)
+    Ok(into)
+}
+
+/// What of a file lies in memory, of one that is being read and not at its end; what is missing is to be read in the usual way, behind that.
+fn read_at_once(open: &Open, path: &str, at: u64, len: usize, into: &mut Vec<u8>) -> usize {
+    let Some(file) = lock(open).get(path).cloned().filter(|_| at > 0) else { return 0 };
+    // What goes wrong here goes wrong there again.
+    read_on(&file, at, len, into, Waits::Not).unwrap_or_default()
+}
+
+/// Whether a read waits for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Long,
+    Not,
+}
+
+/// Adds bytes of a file until there are as many as asked for, or no more, or none without waiting; how many were added.
+fn read_on(file: &File, at: u64, len: usize, into: &mut Vec<u8>, waits: Waits) -> io::Result<usize> {
+    into.reserve(len);
+    let mut filled = 0;
+    while filled < len {
+        let flags = if waits == Waits::Not { libc::RWF_NOWAIT } else { 0 };
+        let room = &mut into.spare_capacity_mut()[..len - filled];
+        let part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+        let from = (at + filled as u64) as libc::off_t;
+        // SAFETY: `part` is memory of `into` that lasts beyond the call and that nobody else has; the call writes within it.
+        let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, from, flags) };
+        let Ok(read) = usize::try_from(read) else {
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::Interrupted => continue,
+                _ if waits == Waits::Not => break,
+                _ => return Err(error),
+            }
+        };
+        if read == 0 {
+            break;
+        }
+        // SAFETY: the call has written so many bytes behind those that were there.
+        unsafe { into.set_len(into.len() + read) };
+        filled += read;
+    }
+    Ok(filled)
 }
 
 /// After a crash the file has either its old content or all of the new. Its mode stays.

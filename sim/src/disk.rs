@@ -289,10 +289,11 @@ impl Disk {
                 step()?;
                 self.file_mut(&path)?.sync(fate.syncs)?;
             }
-            DiskRequest::ReadAt { path, at, len } => {
+            DiskRequest::ReadAt { path, at, len, mut into } => {
                 let Some(file) = self.file(&path) else { return Ok(DiskOutcome::Missing) };
                 let rest = file.bytes.get(at as usize..).unwrap_or_default();
-                return Ok(DiskOutcome::Content(rest[..rest.len().min(len)].to_vec()));
+                into.extend_from_slice(&rest[..rest.len().min(len)]);
+                return Ok(DiskOutcome::Content(into));
             }
             DiskRequest::Read { path } => {
                 step()?;

@@ -101,7 +101,11 @@ impl Engine {
 
     pub(crate) fn read_commands(&mut self, adoption: &Adoption, out: &mut Effects) {
         let (path, at) = (adoption.script.file.path.clone(), adoption.script.file.read_to);
-        self.files.begin(Purpose::Recover, DiskRequest::ReadAt { path, at, len: READ_BYTES }, out);
+        self.files.begin(
+            Purpose::Recover,
+            DiskRequest::ReadAt { path, at, len: READ_BYTES, into: Vec::new() },
+            out,
+        );
     }
 
     /// Runs the next command.

@@ -22,7 +22,7 @@ impl Engine {
         recovery.data = Some((place, file));
         recovery.stage = Stage::Beginning;
         let path = self.data_path();
-        let request = DiskRequest::ReadAt { path, at: 0, len: PREAMBLE.len() };
+        let request = DiskRequest::ReadAt { path, at: 0, len: PREAMBLE.len(), into: Vec::new() };
         self.files.begin(Purpose::Recover, request, out);
     }
 

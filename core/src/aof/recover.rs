@@ -262,7 +262,11 @@ impl Engine {
         let Some(reader) = recovery.readers.get(recovery.current) else { return };
         let (path, at) = (reader.file.path.clone(), reader.file.read_to);
         recovery.is_reading = true;
-        self.files.begin(Purpose::Recover, DiskRequest::ReadAt { path, at, len: READ_BYTES }, out);
+        self.files.begin(
+            Purpose::Recover,
+            DiskRequest::ReadAt { path, at, len: READ_BYTES, into: Vec::new() },
+            out,
+        );
     }
 
     /// Goes on for about so many steps.

@@ -67,6 +67,13 @@ pub fn write_select(database: u16, writer: &mut Writer) {
     writer.length(u64::from(database));
 }
 
+/// So many keys follow in this database, and so many of them have a deadline: who reads it need not grow a table by and by.
+pub fn write_resize([keys, with_deadline]: [u64; 2], writer: &mut Writer) {
+    writer.byte(mark::RESIZE);
+    writer.length(keys);
+    writer.length(with_deadline);
+}
+
 /// The name of a fact that says what memcached's clients keep with the key that follows. Who does not know it passes it over, as Redis does.
 pub const FLAGS: &[u8] = b"memcached-flags";
 
@@ -428,9 +435,7 @@ mod tests {
         let mut writer = Writer::new(false);
         write_header(&[("ctime", "1700000000")], &mut writer);
         write_select(300, &mut writer);
-        writer.byte(mark::RESIZE);
-        writer.length(70_000);
-        writer.length(0);
+        write_resize([70_000, 0], &mut writer);
         writer.byte(mark::DEADLINE_SECONDS);
         writer.out.extend_from_slice(&7u32.to_le_bytes());
         writer.byte(mark::IDLE);

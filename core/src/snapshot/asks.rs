@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::aof::marks::Waiter;
+use crate::database::Database;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::message::{Message, Token};
@@ -219,6 +220,7 @@ impl Engine {
             self.end_saving_if_over(now, out);
         }
         if was_loading && !self.node.status.is_loading {
+            self.node.shard.databases.iter_mut().for_each(Database::expect_no_more);
             self.node.shard.judge_nothing(false);
             self.node.shard.dirty_at_save = self.node.shard.counters.dirty;
             self.node.asks.told_changes = self.node.shard.counters.dirty;

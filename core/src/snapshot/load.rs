@@ -3,30 +3,35 @@
 //! Reading goes ahead of finding, and finding ahead of the shards, each by a bounded amount. Until the end was seen and the checksum agrees
 //! nothing counts as loaded: a file that is wrong anywhere stops the server, and says where and why.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::command::forms;
 use crate::database::Key;
 use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
-use crate::hash::KeyHash;
 use crate::message::Message;
-use crate::rdb::file::{self, Item, Stop, sum_on};
+use crate::rdb::file::{self, Item, Stop};
 use crate::rdb::kind;
 use crate::rdb::reader::Reader;
 use crate::rdb::value::read;
-use crate::snapshot::batch::{BATCH_BYTES, Batch};
+use crate::shard::Shard;
+use crate::snapshot::batch::{Batch, Keys, Loaded};
+use crate::snapshot::pieces::Pieces;
 use crate::snapshot::status::OfKeeper;
 use crate::time::{Instant, Now};
 use crate::value::access::AccessRule;
 use crate::value::note::Note;
 use crate::value::record::{Record, Value};
 
-/// Bytes that are read at once: few enough that their buffer is one that the allocator has at hand, for memory that is new costs more than reading.
-const READ_BYTES: usize = 256 << 10;
-/// Bytes that were read and not looked at, above which reading pauses.
-const AHEAD_MAX: usize = 1 << 20;
+/// Bytes that are read at once, for each core: what was read is still near the CPU when it is looked at.
+const READ_BYTES: usize = 128 << 10;
+/// Bytes that are read at once however few or many cores there are.
+const READ_MIN: usize = 256 << 10;
+/// See above.
+const READ_MAX: usize = 4 << 20;
+/// While so many times that was read and not looked at, reading pauses.
+const AHEAD: usize = 2;
 /// Batches that one shard may have unanswered.
 const BATCHES_MAX: usize = 4;
 /// Keys of a batch whose buckets are on their way to the cache.
@@ -54,27 +59,27 @@ pub struct Loader {
     is_reading: bool,
     /// There is no more to be read.
     is_read: bool,
-    /// Read and not looked at, from `start` on.
-    buffer: Vec<u8>,
-    start: usize,
+    /// Bytes that are read at once.
+    read_bytes: usize,
+    pieces: Pieces,
     /// So many bytes must be there before it is worth looking again.
     needs: usize,
-    /// Where `start` is in the file.
-    at: u64,
     version: Option<u32>,
     /// Where entries belong that come next.
     database: u16,
     /// What memcached's clients keep with the entry that comes next.
     flags: u32,
-    sum: u64,
-    /// Bytes of the buffer that are in the sum.
-    summed: usize,
     /// The end was seen.
     is_over: bool,
-    batches: Vec<Batch>,
+    /// By core: its keys in the piece that is being looked at.
+    keys: Vec<Keys>,
+    /// By core: those of the last piece, if they have not left yet.
+    ready: Vec<Option<Batch>>,
     /// By core.
     in_flight: Vec<usize>,
     skipped: u64,
+    /// By database: keys that the file has said there are.
+    expected: BTreeMap<u16, u64>,
     began: Instant,
 }
 
@@ -87,59 +92,53 @@ impl Loader {
             read_to: 0,
             is_reading: false,
             is_read: false,
-            buffer: Vec::new(),
-            start: 0,
+            read_bytes: (cores * READ_BYTES).clamp(READ_MIN, READ_MAX),
+            pieces: Pieces::default(),
             needs: 1,
-            at: 0,
             version: None,
             database: 0,
             flags: 0,
-            sum: 0,
-            summed: 0,
             is_over: false,
-            batches: vec![Batch::default(); cores],
+            keys: vec![Keys::default(); cores],
+            ready: vec![None; cores],
             in_flight: vec![0; cores],
             skipped: 0,
+            expected: BTreeMap::new(),
             began: Instant(0),
         }
     }
 
-    fn left(&self) -> usize {
-        self.buffer.len() - self.start
-    }
-
     /// True if a step of background work would bring it on.
     pub(crate) fn wants_step(&self) -> bool {
-        let is_stuck = self
-            .batches
-            .iter()
-            .zip(&self.in_flight)
-            .any(|(batch, in_flight)| batch.len_bytes() >= BATCH_BYTES && *in_flight >= BATCHES_MAX);
-        !self.is_over && !is_stuck && (self.left() >= self.needs || self.is_read)
-    }
-
-    fn consume(&mut self, len: usize) {
-        self.start += len;
-        self.at += len as u64;
-    }
-
-    /// Adds what was looked at since the last time to the sum.
-    fn sum_up(&mut self) {
-        self.sum = sum_on(self.sum, &self.buffer[self.summed..self.start]);
-        self.summed = self.start;
-    }
-
-    /// Adds what was read; what was looked at makes room for it.
-    fn add(&mut self, bytes: &[u8]) {
-        if self.start >= self.buffer.len() / 2 {
-            self.sum_up();
-            self.buffer.drain(..self.start);
-            (self.start, self.summed) = (0, 0);
+        if self.has_ready() {
+            let mut ready = self.ready.iter().zip(&self.in_flight);
+            return ready.any(|(batch, in_flight)| batch.is_some() && *in_flight < BATCHES_MAX);
         }
-        if self.buffer.is_empty() {
-            self.buffer.reserve(2 * AHEAD_MAX);
+        !self.is_over && (self.pieces.left() >= self.needs || self.is_read)
+    }
+
+    /// True if batches are to leave before more is looked at.
+    fn has_ready(&self) -> bool {
+        self.ready.iter().any(Option::is_some)
+    }
+
+    /// Goes on to the next piece; keys that were found in this one are ready to leave.
+    fn turn(&mut self) {
+        let is_wanted = self.keys.iter().any(|keys| !keys.is_empty());
+        let Some((piece, piece_at)) = self.pieces.turn(is_wanted) else { return };
+        for (ready, keys) in self.ready.iter_mut().zip(&mut self.keys) {
+            if !keys.is_empty() {
+                *ready = Some(std::mem::take(keys).of_piece(piece.clone(), piece_at));
+            }
         }
-        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The file says that so many more keys follow in the database that is selected. Each shard is told of its part.
+    fn expect(&mut self, more: u64) {
+        let expected = self.expected.entry(self.database).or_default();
+        *expected = expected.saturating_add(more);
+        let part = usize::try_from(*expected / self.keys.len() as u64).unwrap_or(usize::MAX);
+        self.keys.iter_mut().for_each(|keys| keys.expect(self.database, part));
     }
 }
 
@@ -154,11 +153,12 @@ impl Engine {
             loader.began = now.mono;
             self.node.status.loading_began = now.unix_seconds();
         }
-        let is_needed = loader.left() < AHEAD_MAX.max(loader.needs);
+        let is_needed = loader.pieces.left() < (AHEAD * loader.read_bytes).max(loader.needs);
         if !loader.is_reading && !loader.is_read && !loader.is_over && is_needed {
             loader.is_reading = true;
-            let (path, at) = (loader.path.clone(), loader.read_to);
-            self.files.begin(Purpose::Load, DiskRequest::ReadAt { path, at, len: READ_BYTES }, out);
+            let (path, at, len) = (loader.path.clone(), loader.read_to, loader.read_bytes);
+            let into = loader.pieces.room(len);
+            self.files.begin(Purpose::Load, DiskRequest::ReadAt { path, at, len, into }, out);
         }
     }
 
@@ -168,9 +168,9 @@ impl Engine {
         loader.is_reading = false;
         match outcome {
             DiskOutcome::Content(bytes) => {
-                loader.is_read = bytes.is_empty();
-                loader.read_to += bytes.len() as u64;
-                loader.add(&bytes);
+                let len = loader.pieces.add(bytes);
+                loader.is_read = len == 0;
+                loader.read_to += len as u64;
                 self.node.status.loaded_bytes = loader.read_to;
             }
             DiskOutcome::Missing if self.recovery.is_some() && loader.read_to == 0 => {
@@ -199,8 +199,8 @@ impl Engine {
     pub(crate) fn load_some(&mut self, steps: usize, now: Now, out: &mut Effects) {
         let mut left = steps * STEP_BYTES;
         while left > 0 && self.loader.as_ref().is_some_and(|loader| loader.wants_step()) {
-            match self.load_one(out) {
-                Ok(taken) => left = left.saturating_sub(taken),
+            match self.load_piece(left, out).and_then(|looked| self.send_ready(out).map(|()| looked)) {
+                Ok(looked) => left = left.saturating_sub(looked.max(STEP_BYTES)),
                 Err(wrong) => return self.dump_is_wrong(wrong, out),
             }
         }
@@ -208,11 +208,30 @@ impl Engine {
         self.read_dump(now, out);
     }
 
-    /// Takes one thing out of what was read; how many bytes.
+    /// Looks at so many bytes, or up to where the piece ends; how many.
+    fn load_piece(&mut self, bytes: usize, out: &mut Effects) -> Result<usize, Wrong> {
+        let Some(loader) = self.loader.as_mut().filter(|loader| !loader.has_ready()) else { return Ok(0) };
+        while loader.pieces.rest().len() < loader.needs && loader.pieces.has_next() {
+            loader.turn();
+            if loader.has_ready() {
+                return Ok(0);
+            }
+        }
+        let mut looked = 0;
+        while looked < bytes {
+            match self.load_one(out)? {
+                0 => break,
+                len => looked += len,
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Takes one thing out of the piece; how many bytes, none if it is not whole.
     fn load_one(&mut self, out: &mut Effects) -> Result<usize, Wrong> {
-        let Some(loader) = &mut self.loader else { return Ok(0) };
-        let bytes = &loader.buffer[loader.start..];
-        let at = loader.at;
+        let Some(loader) = self.loader.as_mut().filter(|loader| !loader.is_over) else { return Ok(0) };
+        let bytes = loader.pieces.rest();
+        let (at, is_last) = (loader.pieces.at(), loader.is_read && !loader.pieces.has_next());
         let found = match loader.version {
             None => file::header(bytes).map(|(version, len)| {
                 loader.version = Some(version);
@@ -222,29 +241,24 @@ impl Engine {
         };
         let (item, len) = match found {
             Ok(found) => found,
-            Err(Stop::Incomplete) if loader.is_read => {
+            Err(Stop::Incomplete) if is_last => {
                 let end = at + bytes.len() as u64;
                 return Err((end, "the file ends too early: it was not written to its end".into()));
             }
             Err(Stop::Incomplete) => {
                 // A long value is not looked at again for every piece of it that comes.
-                loader.needs = 2 * loader.left().max(1);
+                loader.needs = 2 * bytes.len().max(1);
                 return Ok(0);
             }
             Err(Stop::Corrupt(wrong)) => return Err((at + wrong.at as u64, wrong.why.into())),
         };
         loader.needs = 1;
-        let mut ready = None;
         match item {
             Item::Entry(entry) => {
-                let (_, owner) = self.node.shard.hasher().place(&entry.key, None, self.node.cores);
-                let core = CoreId(owner);
-                // The value is the last of the entry.
-                let offset = at + (len - entry.value.len()) as u64;
-                let batch = &mut loader.batches[core.index()];
+                let (hash, owner) = self.node.shard.hasher().place(&entry.key, None, self.node.cores);
                 let flags = std::mem::take(&mut loader.flags);
-                batch.push(loader.database, &entry, flags, offset);
-                ready = (batch.len_bytes() >= BATCH_BYTES).then_some(core);
+                let end = loader.pieces.start() + len;
+                loader.keys[usize::from(owner)].push(loader.database, &entry, hash, flags, end);
             }
             Item::Select(number) => {
                 let databases = self.node.settings.databases;
@@ -267,18 +281,19 @@ impl Engine {
             Item::End => {
                 let sum_len = file::sum_len(loader.version.unwrap_or_default());
                 let Some(sum) = bytes[len..].get(..sum_len) else {
-                    if loader.is_read {
+                    if is_last {
                         return Err((at, "the checksum at its end is missing".into()));
                     }
                     loader.needs = len + sum_len;
                     return Ok(0);
                 };
                 let written = sum.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-                loader.consume(len);
-                loader.sum_up();
+                loader.pieces.consume(len);
+                let summed = loader.pieces.sum();
                 loader.is_over = true;
+                loader.turn();
                 // Redis writes zero where checksums are switched off.
-                if self.node.settings.rdb_checksum && written != 0 && written != loader.sum {
+                if self.node.settings.rdb_checksum && written != 0 && written != summed {
                     return Err((at + len as u64, "the checksum is another: the file was changed".into()));
                 }
                 return Ok(len);
@@ -287,34 +302,31 @@ impl Engine {
                 let flags = std::str::from_utf8(&value).ok().and_then(|digits| digits.parse().ok());
                 loader.flags = flags.unwrap_or_default();
             }
-            Item::Aux(..) | Item::Resize(_) | Item::Ignored => {}
+            Item::Resize(keys) => loader.expect(keys),
+            Item::Aux(..) | Item::Ignored => {}
         }
-        loader.consume(len);
-        if let Some(core) = ready {
-            self.send_batch(core, out)?;
-        }
+        loader.pieces.consume(len);
         Ok(len)
     }
 
-    fn send_batch(&mut self, core: CoreId, out: &mut Effects) -> Result<(), Wrong> {
-        let Some(loader) = &mut self.loader else { return Ok(()) };
-        let place = core.index();
-        if loader.batches[place].is_empty() {
+    /// Batches leave, as far as their shards have room; this core's own is loaded, after those of others have left.
+    fn send_ready(&mut self, out: &mut Effects) -> Result<(), Wrong> {
+        let (me, Some(loader)) = (self.node.core, &mut self.loader) else { return Ok(()) };
+        if !loader.has_ready() {
             return Ok(());
         }
-        if core == self.node.core {
-            let batch = std::mem::take(&mut loader.batches[place]);
-            let report = self.load_batch(&batch);
-            return self.reported(report);
+        for core in (0..self.node.cores).map(CoreId).filter(|core| *core != me) {
+            let (ready, in_flight) = (&mut loader.ready[core.index()], &mut loader.in_flight[core.index()]);
+            if ready.is_some() && *in_flight < BATCHES_MAX && self.node.links.take(core) {
+                *in_flight += 1;
+                let batch = ready.take().map(OfKeeper::Load);
+                let message = batch.map(|word| Message::OfKeeper(Box::new(word)));
+                message.into_iter().for_each(|message| out.push(Effect::Send { to: core, message }));
+            }
         }
-        if loader.in_flight[place] >= BATCHES_MAX || !self.node.links.take(core) {
-            return Ok(());
-        }
-        loader.in_flight[place] += 1;
-        let batch = std::mem::take(&mut loader.batches[place]);
-        let message = Message::OfKeeper(Box::new(OfKeeper::Load(batch)));
-        out.push(Effect::Send { to: core, message });
-        Ok(())
+        let Some(batch) = loader.ready[me.index()].take() else { return Ok(()) };
+        let report = self.load_batch(&batch);
+        self.reported(report)
     }
 
     fn reported(&mut self, report: LoadReport) -> Result<(), Wrong> {
@@ -341,17 +353,15 @@ impl Engine {
         if !self.loader.as_ref().is_some_and(|loader| loader.is_over) {
             return;
         }
-        for core in (0..self.node.cores).map(CoreId) {
-            if let Err(wrong) = self.send_batch(core, out) {
-                return self.dump_is_wrong(wrong, out);
-            }
+        if let Err(wrong) = self.send_ready(out) {
+            return self.dump_is_wrong(wrong, out);
         }
         let is_quiet = |loader: &mut Box<Loader>| {
-            loader.in_flight.iter().all(|count| *count == 0) && loader.batches.iter().all(Batch::is_empty)
+            loader.in_flight.iter().all(|count| *count == 0) && !loader.has_ready()
         };
         let Some(loader) = self.loader.take_if(is_quiet) else { return };
         if self.recovery.is_some() {
-            let end = loader.at + file::sum_len(loader.version.unwrap_or_default()) as u64;
+            let end = loader.pieces.at() + file::sum_len(loader.version.unwrap_or_default()) as u64;
             return self.base_is_loaded(end, now, out);
         }
         let mut status = self.node.status.clone();
@@ -377,24 +387,26 @@ impl Engine {
         let forms = forms(&self.node.settings, &hasher);
         // What follows in a log may have given a key another deadline in time.
         let drops_due = !self.node.settings.appendonly;
-        let mut ahead = batch.iter();
-        let mut hashes: VecDeque<KeyHash> = VecDeque::with_capacity(HASHES_AHEAD);
-        for loaded in batch.iter() {
-            // Buckets are on their way to the cache while keys before them are decoded.
-            while let Some(next) = (hashes.len() < HASHES_AHEAD).then(|| ahead.next()).flatten() {
-                let hash = hasher.hash(next.key);
-                if let Some(database) = shard.databases.get(usize::from(next.database)) {
-                    database.prefetch(hash);
-                }
-                hashes.push_back(hash);
+        for &(database, keys) in batch.expected() {
+            shard.reaches(usize::from(database));
+            shard.databases[usize::from(database)].expect(keys);
+        }
+        let prefetch = |shard: &Shard, next: Option<Loaded<'_>>| {
+            if let Some(next) = next {
+                shard.databases[usize::from(next.database)].prefetch_to_insert(next.hash);
             }
-            let hash = hashes.pop_front().expect("it was looked at before");
+        };
+        // Buckets are on their way to the cache while keys before them are decoded.
+        let mut ahead = batch.iter();
+        (0..HASHES_AHEAD).for_each(|_| prefetch(shard, ahead.next()));
+        for loaded in batch.iter() {
+            prefetch(shard, ahead.next());
             if drops_due && loaded.deadline.is_some_and(|at| at <= now) {
                 report.expired += 1;
                 continue;
             }
             let mut reader = Reader::new(loaded.value);
-            let key = Key { bytes: loaded.key, hash };
+            let key = Key { bytes: loaded.key, hash: loaded.hash };
             shard.reaches(usize::from(loaded.database));
             let database = &mut shard.databases[usize::from(loaded.database)];
             if database.get(key).is_some() {
@@ -425,4 +437,111 @@ impl Engine {
     }
 }
 
-const _: () = assert!(AHEAD_MAX > READ_BYTES);
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::database::Key;
+    use crate::engine::EngineConfig;
+    use crate::event::Event;
+    use crate::host::{Instruments, Process};
+    use crate::rdb::file::{sum_on, write_end, write_entry, write_header, write_resize, write_select};
+    use crate::rdb::writer::Writer;
+    use crate::value::record::Access;
+
+    /// Numbers, texts that are compressed, and now and then a value that takes several pieces.
+    fn pairs(count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let key = |n: usize| match n % 3 {
+            0 => n.to_string(),
+            1 => format!("key:{n}"),
+            _ => format!("{}:{n}", "long".repeat(20)),
+        };
+        let value = |n: usize| match n {
+            7 => vec![b'v'; 40],
+            11 => (0..900_000usize).map(|at| (at * at / 7) as u8).collect(),
+            _ => format!("value {n}").into_bytes(),
+        };
+        (0..count).map(|n| (key(n).into_bytes(), value(n))).collect()
+    }
+
+    fn dump(pairs: &[(Vec<u8>, Vec<u8>)], says: u64) -> Vec<u8> {
+        let mut writer = Writer::new(true);
+        write_header(&[], &mut writer);
+        write_select(2, &mut writer);
+        write_resize([says, 0], &mut writer);
+        for (key, value) in pairs {
+            write_entry(&Record::new(key, Value::of(value), None, Access(0)), &mut writer);
+        }
+        write_end(&mut writer);
+        let sum = sum_on(0, &writer.out);
+        writer.wide(sum);
+        writer.out
+    }
+
+    fn load(file: &[u8], piece: usize) -> Result<Engine, String> {
+        let mut engine = Engine::new(EngineConfig {
+            core: CoreId(0),
+            cores: 1,
+            credits: 1,
+            hash_seeds: [1, 2, 3, 4],
+            random_seed: [0; 32],
+            settings: Settings::default(),
+            process: Arc::new(Process::default()),
+            instruments: Instruments::still(),
+            load: Some(file.len() as u64),
+            persists: false,
+        });
+        let now = Now { mono: Instant(1), unix_micros: 1_700_000_000_000_000 };
+        let mut effects = Effects::default();
+        engine.handle(now, Event::Start, &mut effects);
+        while engine.node.status.is_loading {
+            let asked: Vec<Effect> = effects.drain().collect();
+            for effect in asked {
+                match effect {
+                    Effect::Disk { operation, request: DiskRequest::ReadAt { at, len, mut into, .. } } => {
+                        let rest = &file[at as usize..];
+                        into.extend_from_slice(&rest[..rest.len().min(len).min(piece)]);
+                        let outcome = DiskOutcome::Content(into);
+                        engine.handle(now, Event::Disk { operation, outcome }, &mut effects);
+                    }
+                    Effect::Fail { text } => return Err(text),
+                    _ => {}
+                }
+            }
+            engine.handle(now, Event::Slice { steps: 3 }, &mut effects);
+        }
+        Ok(engine)
+    }
+
+    #[test]
+    fn what_was_written_is_there_however_it_is_read_and_whatever_the_file_says_of_it() {
+        let pairs = pairs(6_000);
+        let honest = dump(&pairs, pairs.len() as u64);
+        let bytes = load(&honest, usize::MAX).expect("it is a dump").node.shard.databases[2].table_bytes();
+        for (says, piece) in [(6_000, 100_003), (0, 5_001), (u64::MAX >> 1, usize::MAX), (70, 300_000)] {
+            let engine = load(&dump(&pairs, says), piece).expect("it is a dump");
+            let database = &engine.node.shard.databases[2];
+            assert_eq!(database.len(), pairs.len());
+            for (key, value) in &pairs {
+                let hash = database.hash(key);
+                let record = database.get(Key { bytes: key, hash });
+                let text = record.and_then(Record::string).map(|text| text.with(<[u8]>::to_vec));
+                assert_eq!(text.as_ref(), Some(value));
+            }
+            assert!(database.table_bytes() <= 2 * bytes, "{says} keys were said: {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_changed_or_cut_is_refused() {
+        let mut file = dump(&pairs(300), 300);
+        for end in (0..file.len()).step_by(file.len() / 20) {
+            assert!(load(&file[..end], 50_000).is_err(), "{end}");
+        }
+        let last = file.len() - 20;
+        file[last] ^= 1;
+        assert!(load(&file, 50_000).is_err());
+    }
+}

@@ -12,6 +12,7 @@ pub mod batch;
 pub mod keeper;
 pub mod load;
 mod pace;
+mod pieces;
 mod progress;
 pub mod saving;
 pub mod status;

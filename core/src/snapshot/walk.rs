@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::mutant::planted;
-use crate::rdb::file::{begin_entry, write_flags, write_select};
+use crate::rdb::file::{begin_entry, write_flags, write_resize, write_select};
 use crate::rdb::slices::Slices;
 use crate::rdb::writer::Writer;
 use crate::table::Cursor;
@@ -36,6 +36,8 @@ struct Large {
 pub struct Walk {
     /// The database's number at the cut.
     number: u16,
+    /// Keys that there were at the cut, and how many of them had a deadline.
+    keys: [u64; 2],
     /// A record of so many bytes is written in slices.
     large_min: usize,
     /// Where the walk goes on.
@@ -58,9 +60,10 @@ pub struct Walk {
 
 impl Walk {
     /// At the cut.
-    pub fn new(number: u16, compresses: bool, large_min: usize) -> Walk {
+    pub fn new(number: u16, keys: [u64; 2], compresses: bool, large_min: usize) -> Walk {
         Walk {
             number,
+            keys,
             large_min,
             at: Cursor::START,
             is_through: false,
@@ -77,7 +80,7 @@ impl Walk {
     /// Everything that decides how it goes on and what it has written.
     pub fn digest(&self, hasher: &mut impl std::hash::Hasher) {
         use std::hash::Hash;
-        (self.number, self.at, self.is_through, self.is_given_up, &self.writer.out).hash(hasher);
+        (self.number, self.keys, self.at, self.is_through, self.is_given_up, &self.writer.out).hash(hasher);
         (&self.larges, &self.meanwhile, self.is_torn).hash(hasher);
     }
 
@@ -176,6 +179,12 @@ impl Walk {
         self.larges.front().map(|large| large.key.clone())
     }
 
+    /// True if this is a large record that the walk has come by and that is not wholly written.
+    #[inline]
+    pub fn is_large(&self, key: &[u8]) -> bool {
+        self.larges.iter().any(|large| *large.key == *key)
+    }
+
     /// Goes on with the large record to be written next, until there are `enough` bytes.
     pub fn write_slice(&mut self, record: &Record, enough: usize) {
         let Some(large) = self.larges.front_mut() else { return };
@@ -233,6 +242,9 @@ impl Walk {
     fn begin(&mut self, record: &Record) {
         if self.writer.out.is_empty() {
             write_select(self.number, &mut self.writer);
+            if self.written == 0 {
+                write_resize(self.keys, &mut self.writer);
+            }
         }
         let flags = record.note().flags;
         if flags != 0 {
@@ -460,6 +472,37 @@ mod tests {
             assert_eq!(database.take_walked(), None);
         }
         assert!(database.iter().all(|record| !record.is_passed_by()));
+    }
+
+    #[test]
+    fn a_large_value_whose_time_comes_while_it_is_written_stays_until_it_is() {
+        let hasher = KeyHasher::new([5, 6, 7, 8]);
+        let mut database = Database::new(hasher.clone());
+        let bytes = vec![b'x'; 1_500];
+        let key = Key { bytes: b"large", hash: hasher.hash(b"large") };
+        let deadline = Deadline::At(UnixMillis(5));
+        drop(database.store(key, Value::Bytes(&bytes), deadline, None, AccessRule::Untouched));
+        let cut = now(&database);
+        let expire = |database: &mut Database| {
+            database.expire_some(UnixMillis(1 << 40), 1 << 20, &|_| false, &mut drop).1
+        };
+        database.begin_walk(0, false, LARGE_MIN);
+        let mut written = Vec::new();
+        // The first step finds it.
+        while !database.walk().is_some_and(|walk| walk.is_large(b"large")) {
+            database.walk_some(1, 10);
+        }
+        let mut slices = 0;
+        while database.walk().is_some() {
+            if database.walk().is_some_and(|walk| walk.is_large(b"large")) {
+                assert_eq!(expire(&mut database), 0);
+                slices += 1;
+            }
+            database.walk_some(1, 10);
+            written.extend(database.take_walked().unwrap_or_default());
+        }
+        assert_eq!((content(&written), slices > 0), (cut, true));
+        assert_eq!((expire(&mut database), database.len()), (1, 0));
     }
 
     #[test]

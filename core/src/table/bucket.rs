@@ -124,17 +124,9 @@ impl<E, const SLOTS: usize> Bucket<E, SLOTS> {
     /// Brings the bucket towards the cache; reads nothing.
     #[inline]
     pub(super) fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            const CACHE_LINE: usize = 64;
-            let first = std::ptr::from_ref(self).cast::<i8>();
-            for line in 0..size_of::<Self>() / CACHE_LINE {
-                // SAFETY: a prefetch is a hint. It neither reads nor writes memory as far as the program can tell, it
-                // cannot fault, and the address is within the bucket.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.add(line * CACHE_LINE)) };
-            }
-        }
+        const CACHE_LINE: usize = 64;
+        let first = std::ptr::from_ref(self).cast::<u8>();
+        (0..size_of::<Self>() / CACHE_LINE).for_each(|line| prefetch(first.wrapping_add(line * CACHE_LINE)));
     }
 
     /// Panics unless fingerprints and flags agree with the slots.
@@ -173,6 +165,18 @@ impl<E, const SLOTS: usize> Bucket<E, SLOTS> {
         let mut header = [0; 16];
         header[..SLOTS_MAX].copy_from_slice(&self.fingerprints);
         equal_bytes(&header, byte)
+    }
+}
+
+/// Brings the line in which something begins towards the cache; reads nothing.
+#[inline]
+pub(super) fn prefetch<T>(what: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch is a hint. It neither reads nor writes memory as far as the program can tell, and it cannot fault wherever it
+        // points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(what.cast()) };
     }
 }
 

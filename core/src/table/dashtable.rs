@@ -35,6 +35,8 @@ pub struct Dashtable<
     pub(super) spill_bytes: usize,
     /// Where the next sweep goes on: the number of a segment times `HOME`, plus a home bucket.
     pub(super) sweep_at: usize,
+    /// How many entries there will be, if somebody said so, else 0.
+    pub(super) expected: usize,
 }
 
 impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: KeyHashing>
@@ -42,7 +44,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
 {
     pub(super) const CAPACITY: usize = Segment::<E, HOME, STASH, SLOTS>::CAPACITY;
 
-    /// Two buddies merge when they hold no more than this together. A segment that has just split holds about
+    /// Two buddies of which one has lost an entry merge when they hold no more than this together. A segment that has just split holds about
     /// twice as much, so that no entry that comes and goes makes it split and merge by turns.
     const MERGE_LEN: usize = Self::CAPACITY * 9 / 20;
 
@@ -65,6 +67,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
             len: 0,
             spill_bytes: 0,
             sweep_at: 0,
+            expected: 0,
         }
     }
 
@@ -107,6 +110,15 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         }
     }
 
+    /// Brings what inserting under this hash looks at towards the cache. Changes nothing that can be observed.
+    #[inline]
+    pub fn prefetch_to_insert(&self, hash: KeyHash) {
+        if let Some(segment) = self.segment(hash) {
+            segment.prefetch(Self::tag(hash));
+            segment.prefetch_accounts(Self::tag(hash));
+        }
+    }
+
     /// Brings the entry of a key towards the cache, if its home bucket is there already. Changes nothing that can be observed.
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
@@ -124,6 +136,10 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         }
         let mut entry = entry;
         while let Some(index) = self.directory.find(position(hash)) {
+            let is_early = self.expected > 0 && self.segments[index].len() == Self::EARLY_LEN;
+            if is_early && self.splits_anyway(index) && self.split(index) {
+                continue;
+            }
             match self.change(index, |segment| segment.insert(entry, Self::tag(hash))) {
                 Ok(()) => return,
                 Err(back) => entry = back,
@@ -152,7 +168,7 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
         self.segments = Vec::new();
         self.depths.fill(0);
         self.tournament = Tournament::default();
-        (self.len, self.spill_bytes, self.sweep_at) = (0, 0, 0);
+        (self.len, self.spill_bytes, self.sweep_at, self.expected) = (0, 0, 0, 0);
     }
 
     /// Takes out the entries of one segment, so that a big table can be freed in slices. What is left in the
@@ -343,10 +359,15 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     /// Merges a segment that has lost entries with its buddy if they have become few, and the outcome with its
     /// own buddy, and so on, as long as no more entries have to move than half a segment holds.
     /// Returns whether any did, for then segments have got other numbers.
-    pub(super) fn merge(&mut self, mut index: usize) -> bool {
+    pub(super) fn merge(&mut self, index: usize) -> bool {
+        self.merge_up_to(Self::MERGE_LEN, index)
+    }
+
+    /// The same for buddies that hold no more than so many entries together.
+    pub(super) fn merge_up_to(&mut self, most: usize, mut index: usize) -> bool {
         let segments = self.segments.len();
         let mut budget = Self::CAPACITY / 2;
-        while let Some(buddy) = self.buddy_to_merge(index) {
+        while let Some(buddy) = self.buddy_to_merge(most, index) {
             let (more, fewer) = match self.segments[index].len() < self.segments[buddy].len() {
                 true => (buddy, index),
                 false => (index, buddy),
@@ -361,16 +382,15 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize, H: Key
     }
 
     /// The buddy of a segment if both together are few enough and none of their entries is away from home.
-    fn buddy_to_merge(&self, index: usize) -> Option<usize> {
+    fn buddy_to_merge(&self, most: usize, index: usize) -> Option<usize> {
         let segment = &self.segments[index];
-        if segment.len() > Self::MERGE_LEN || segment.away() > 0 {
+        if segment.len() > most || segment.away() > 0 {
             return None;
         }
         let (_, stretch) = segment.stretch().parent_and_buddy()?;
         let number = self.directory.find(stretch.start)?;
         let buddy = &self.segments[number];
-        let merges =
-            buddy.stretch() == stretch && buddy.away() == 0 && segment.len() + buddy.len() <= Self::MERGE_LEN;
+        let merges = buddy.stretch() == stretch && buddy.away() == 0 && segment.len() + buddy.len() <= most;
         merges.then_some(number)
     }
 

@@ -13,7 +13,13 @@ use crate::hash::KeyHash;
 /// stands for the logarithm and is off by less than one percent.)
 #[inline]
 pub(super) fn position(hash: KeyHash) -> u32 {
-    let even = u64::from(hash.position());
+    bent(hash.position())
+}
+
+/// Where in the bent order a place of the even one is.
+#[inline]
+pub(super) fn bent(even: u32) -> u32 {
+    let even = u64::from(even);
     // x + c * x * (1 - x) with c = 11/32, in units of 2^-32.
     let slope = (1 << 32) + ((11 * ((1 << 32) - even)) >> 5);
     ((even * slope) >> 32) as u32

@@ -16,6 +16,7 @@ mod cursor;
 mod dashtable;
 mod deadlines;
 mod directory;
+mod expect;
 mod reshape;
 mod sample;
 mod segment;

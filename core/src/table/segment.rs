@@ -4,7 +4,7 @@
 //! not know the directory or other segments.
 
 use super::Entry;
-use super::bucket::{Bucket, equal_slots};
+use super::bucket::{Bucket, equal_slots, prefetch};
 use super::deadlines::Bound;
 use super::directory::Stretch;
 use crate::hash::KeyHash;
@@ -440,6 +440,13 @@ impl<E: Entry, const HOME: usize, const STASH: usize, const SLOTS: usize> Segmen
             Some(home) => home.prefetch(),
             None => self.stashes.get(bucket - HOME).into_iter().for_each(|stash| stash.prefetch()),
         }
+    }
+
+    /// Brings towards the cache what putting an entry in looks at besides its home bucket.
+    #[inline]
+    pub(super) fn prefetch_accounts(&self, tag: Tag) {
+        prefetch(&self.versions[Self::home(tag)]);
+        prefetch(&self.len);
     }
 
     /// Brings the entries of the home bucket towards the cache that may be the one.

@@ -67,10 +67,11 @@ pub fn carry_out(files: &mut Files, request: DiskRequest) -> DiskOutcome {
                 .get(&path)
                 .map_or(DiskOutcome::Missing, |file| DiskOutcome::Content(file.bytes.clone()));
         }
-        DiskRequest::ReadAt { path, at, len } => {
+        DiskRequest::ReadAt { path, at, len, mut into } => {
             let Some(file) = files.get(&path) else { return DiskOutcome::Missing };
             let rest = file.bytes.get(at as usize..).unwrap_or_default();
-            return DiskOutcome::Content(rest[..rest.len().min(len)].to_vec());
+            into.extend_from_slice(&rest[..rest.len().min(len)]);
+            return DiskOutcome::Content(into);
         }
     }
     DiskOutcome::Done

@@ -138,11 +138,11 @@ fn load(file: &[u8], databases: u16, unix_millis: u64) -> Result<Engine, String>
     while engine.node().status.is_loading {
         let mut asked: Vec<Effect> = effects.drain().collect();
         match asked.pop() {
-            Some(Effect::Disk { operation, request: DiskRequest::ReadAt { at, len, .. } }) => {
+            Some(Effect::Disk { operation, request: DiskRequest::ReadAt { at, len, mut into, .. } }) => {
                 let rest = file.get(at as usize..).unwrap_or_default();
                 // In pieces that cut things anywhere.
-                let piece = rest[..rest.len().min(len).min(997)].to_vec();
-                let outcome = DiskOutcome::Content(piece);
+                into.extend_from_slice(&rest[..rest.len().min(len).min(997)]);
+                let outcome = DiskOutcome::Content(into);
                 engine.handle(now, Event::Disk { operation, outcome }, &mut effects);
             }
             Some(Effect::Fail { text }) => return Err(text),
