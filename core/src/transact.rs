@@ -231,7 +231,7 @@ impl Engine {
         circumstances: Circumstances,
         now: Now,
         out: &mut Effects,
-    ) {
+    ) -> TxId {
         let me = self.node.core;
         let mut transaction = Transaction::new(token, circumstances, draft.cores.iter().copied());
         transaction.takes = std::mem::take(&mut draft.takes);
@@ -257,6 +257,7 @@ impl Engine {
             }
         }
         let _ = now;
+        tx
     }
 
     /// A participant has answered.

@@ -15,19 +15,15 @@ use crate::event::{ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, Lo
 use crate::files::Purpose;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
-use crate::protocol::reply::Resp;
 use crate::rdb::file::{sum_on, write_end, write_header};
 use crate::rdb::writer::Writer;
-use crate::session::ClientId;
 use crate::snapshot::load::Loader;
 use crate::snapshot::saving::Part;
 use crate::snapshot::status::{OfKeeper, Status};
 use crate::snapshot::timetable::Timetable;
 use crate::time::{Instant, Now};
-use crate::transact::Draft;
-use crate::txn::coordinator::Stage as TxStage;
 use crate::txn::intent::Mode;
-use crate::txn::work::{Body, Circumstances};
+use crate::txn::work::Body;
 
 /// Who keeps the file.
 pub const KEEPER: CoreId = CoreId(0);
@@ -260,35 +256,17 @@ impl Engine {
         let header = Part { bytes: writer.out, is_torn: false, is_last: false };
         self.keeper.parts.push_back((NO_CORE, header));
         self.keeper.torn = None;
-        let circumstances = Circumstances {
-            client: ClientId(0),
-            resp: Resp::V2,
-            no_touch: true,
-            unix_micros: now.unix_micros,
-            clock: self.node.clock,
-            round: 0,
-        };
-        let mut draft = Draft::default();
-        let (mut locks, mut bodies) = (Vec::new(), Vec::new());
         let page = self.keeper.base;
         let is_final = self.keeper.stops.is_some() && page.is_none();
-        for core in (0..self.node.cores).map(CoreId) {
-            let participant = draft.participant(core);
-            if !planted("the cut is made shard by shard") {
-                draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
-            }
-            locks.push((participant, Body::Lock));
-            bodies.push((participant, Body::Cut { is_final, page }));
-        }
+        let mode = (!planted("the cut is made shard by shard")).then_some(Mode::Shared);
+        let cut = Body::Cut { is_final, page };
         // What counts in the old files is written there before any of them ends: see the marks.
-        if page.is_some() && !planted("a mark is written before all shards are held") {
-            draft.stages.push_back(TxStage::Bodies(locks));
-        }
-        draft.stages.push_back(TxStage::Bodies(bodies));
+        let is_in_two = page.is_some() && !planted("a mark is written before all shards are held");
+        let steps = if is_in_two { vec![Body::Lock, cut] } else { vec![cut] };
         // Those of logs are told apart.
         let sequence = page.map_or(self.node.status.begun, |generation| u64::from(generation) << 32);
         let token = Token { conn: NOBODY, sequence };
-        self.launch(token, draft, circumstances, now, out);
+        self.launch_on_all(token, mode, &steps, now, out);
         self.write_parts(out);
     }
 
