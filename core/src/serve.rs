@@ -223,6 +223,8 @@ impl Engine {
             }
         }
     }
+            // What was spared for it may go now, if memory is short.
+            self.node.shortness.in_vain_at = 0;
 
     /// Runs everything whose turn has come, and what follows from it.
     pub(crate) fn pump(&mut self, now: Now, out: &mut Effects) {

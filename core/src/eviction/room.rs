@@ -234,7 +234,9 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use crate::session::ClientId;
     use crate::testing::{Client, World};
+    use crate::txn::intent::{Intents, Mode};
 
     /// A world of so many cores with a few megabytes, under a policy.
     fn world(cores: u16, policy: &str) -> (World, Client) {
@@ -281,6 +283,24 @@ mod tests {
                 assert!(info.contains(&format!("evicted_keys:{}", evicted(&world))), "{info}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_spared_for_a_transaction_goes_when_it_is_over() {
+        let (mut world, client) = world(1, "allkeys-lru");
+        for n in 0..1_000 {
+            world.call(client, &format!("SET key:{n} {}", "x".repeat(500)));
+        }
+        let all = Intents::whole(Mode::Shared);
+        let held = world.engines[0].node_mut().queue.hold(ClientId(0), all);
+        assert_eq!(world.say(client, "CONFIG SET maxmemory 600kb"), "OK");
+        world.work(10);
+        assert!(!world.engines[0].has_background(), "it has found nobody who may go");
+        assert_eq!(evicted(&world), 0);
+        world.engines[0].release_entry(held);
+        world.work(10_000);
+        assert!(evicted(&world) > 100);
+        check_bounds(&world);
     }
 
     #[test]
