@@ -303,7 +303,7 @@ impl Node {
     /// another.
     #[inline]
     pub(crate) fn may_sweep(&self) -> bool {
-        self.shard.active_expire && self.pause.is_none() && !self.status.is_loading
+        self.shard.active_expire && self.pause.is_none() && !self.is_loading()
     }
 
     /// Derives again what follows from the settings.
@@ -490,6 +490,8 @@ pub enum Deferred {
         /// At the latest.
         until: Instant,
     },
+    /// It comes when the log was read back.
+    Reloaded,
     /// The server stops when a snapshot is in the file; there is a reply only if it does not.
     Stopped {
         /// Even if the snapshot fails.

@@ -66,7 +66,7 @@ impl Node {
     #[inline]
     pub(crate) fn lacks_room(&mut self, need: usize) -> bool {
         // What is loaded was there before: as in Redis it is there again, whatever `maxmemory` says now.
-        if self.status.is_loading {
+        if self.is_loading() {
             return false;
         }
         if self.shard.crowd.is_some() {
@@ -110,7 +110,7 @@ impl Node {
 
     /// While clients are paused nothing changes by itself, as in Redis.
     pub(super) fn may_change_by_itself(&self) -> bool {
-        self.pause.is_none_or(|pause| pause.until <= self.now.mono) && !self.status.is_loading
+        self.pause.is_none_or(|pause| pause.until <= self.now.mono) && !self.is_loading()
     }
 
     /// Lets keys go until `enough`, up to so many; how many more might have gone.

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use crate::aof::manifest::Manifest;
 use crate::aof::marks::Marks;
+use crate::aof::reload::Reload;
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
@@ -17,7 +18,7 @@ use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::rdb::file::{sum_on, write_end, write_header};
 use crate::rdb::writer::Writer;
-use crate::snapshot::load::Loader;
+use crate::snapshot::load::{BATCHES_MAX, Loader};
 use crate::snapshot::saving::Part;
 use crate::snapshot::status::{OfKeeper, Status};
 use crate::snapshot::timetable::Timetable;
@@ -33,6 +34,9 @@ pub const NOBODY: ConnId = ConnId { index: u32::MAX, generation: u32::MAX };
 
 /// No client either: in its name moments are marked in the log.
 pub const MARKER: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 1 };
+
+/// Nor this: in its name all shards are held while the log is read back.
+pub const RELOADER: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 3 };
 
 /// After a snapshot has failed, the next one that is due by itself waits so long.
 const RETRY_MILLIS: u64 = 5_000;
@@ -81,6 +85,8 @@ pub struct Keeper {
     /// When the log was last begun to be written anew.
     pub(crate) rewrote: Instant,
     pub(crate) marks: Marks,
+    /// The log is read back.
+    pub(crate) reload: Reload,
     /// When a snapshot is due by itself, whatever has changed.
     pub(crate) timetable: Timetable,
     /// The number of the last snapshot that somebody was promised.
@@ -167,6 +173,10 @@ impl Engine {
         if node.shard.saving.is_some() || node.asks.has_words() {
             self.speak_to_keeper(now, out);
         }
+        // Its end is told, and lets what has waited for it begin.
+        if self.keeper.reload.is_wanted() {
+            self.reload_log(now, out);
+        }
         if self.keeper.is_busy() || self.keeper.wants_base || self.keeper.wanted > self.node.status.begun {
             self.keep(now, out);
         }
@@ -184,14 +194,15 @@ impl Engine {
 
     /// Begins to read a dump.
     pub(crate) fn load_file(&mut self, path: String, now: Now, out: &mut Effects) {
-        self.loader = Some(Box::new(Loader::new(path, self.node.cores)));
+        let batches_max = self.keeper.reload.batches_max(BATCHES_MAX);
+        self.loader = Some(Box::new(Loader::new(path, self.node.cores, batches_max)));
         self.read_dump(now, out);
     }
 
     /// Goes on with a snapshot, and says what there is to say.
     pub(crate) fn keep(&mut self, now: Now, out: &mut Effects) {
         let is_wanted = self.keeper.wanted > self.node.status.begun;
-        if self.keeper.stage == Stage::Idle && self.stopping.is_none() {
+        if self.keeper.stage == Stage::Idle && self.stopping.is_none() && !self.keeper.reload.is_active() {
             match is_wanted {
                 true => self.begin_snapshot(now, out),
                 false if self.keeper.wants_base => self.begin_base(now, out),

@@ -11,7 +11,6 @@ use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::hash::KeyHash;
-use crate::message::Message;
 use crate::rdb::file::{self, Item, Stop, sum_on};
 use crate::rdb::kind;
 use crate::rdb::reader::Reader;
@@ -28,7 +27,7 @@ const READ_BYTES: usize = 256 << 10;
 /// Bytes that were read and not looked at, above which reading pauses.
 const AHEAD_MAX: usize = 1 << 20;
 /// Batches that one shard may have unanswered.
-const BATCHES_MAX: usize = 4;
+pub(crate) const BATCHES_MAX: usize = 4;
 /// Keys of a batch whose buckets are on their way to the cache.
 const HASHES_AHEAD: usize = 16;
 /// Bytes that a step of background work looks at.
@@ -41,6 +40,8 @@ pub struct LoadReport {
     pub keys: u64,
     /// Keys whose time had come.
     pub expired: u64,
+    /// Of a shard that has set aside what it had: bytes in its log.
+    pub log_bytes: u64,
     /// What is wrong, and at which byte of the file.
     pub failure: Option<(u64, String)>,
 }
@@ -72,6 +73,8 @@ pub struct Loader {
     /// The end was seen.
     is_over: bool,
     batches: Vec<Batch>,
+    /// Batches that one shard may have unanswered.
+    batches_max: usize,
     /// By core.
     in_flight: Vec<usize>,
     skipped: u64,
@@ -80,7 +83,7 @@ pub struct Loader {
 
 impl Loader {
     /// Before anything was read.
-    pub fn new(path: String, cores: u16) -> Loader {
+    pub fn new(path: String, cores: u16, batches_max: usize) -> Loader {
         let cores = usize::from(cores);
         Loader {
             path,
@@ -98,6 +101,7 @@ impl Loader {
             summed: 0,
             is_over: false,
             batches: vec![Batch::default(); cores],
+            batches_max,
             in_flight: vec![0; cores],
             skipped: 0,
             began: Instant(0),
@@ -114,7 +118,7 @@ impl Loader {
             .batches
             .iter()
             .zip(&self.in_flight)
-            .any(|(batch, in_flight)| batch.len_bytes() >= BATCH_BYTES && *in_flight >= BATCHES_MAX);
+            .any(|(batch, in_flight)| batch.len_bytes() >= BATCH_BYTES && *in_flight >= self.batches_max);
         !self.is_over && !is_stuck && (self.left() >= self.needs || self.is_read)
     }
 
@@ -192,7 +196,7 @@ impl Engine {
     fn dump_is_wrong(&mut self, (at, why): Wrong, out: &mut Effects) {
         let Some(loader) = self.loader.take() else { return };
         let text = format!("The dump {} cannot be loaded: at byte {at}: {why}", loader.path);
-        out.push(Effect::Fail { text });
+        self.reading_fails(text, out);
     }
 
     /// Looks at so many steps' worth of what was read.
@@ -307,13 +311,13 @@ impl Engine {
             let report = self.load_batch(&batch);
             return self.reported(report);
         }
-        if loader.in_flight[place] >= BATCHES_MAX || !self.node.links.take(core) {
+        if loader.in_flight[place] >= loader.batches_max || !self.may_tell(core) {
             return Ok(());
         }
+        let Some(loader) = &mut self.loader else { return Ok(()) };
         loader.in_flight[place] += 1;
         let batch = std::mem::take(&mut loader.batches[place]);
-        let message = Message::OfKeeper(Box::new(OfKeeper::Load(batch)));
-        out.push(Effect::Send { to: core, message });
+        self.tell(core, OfKeeper::Load(batch), out);
         Ok(())
     }
 
@@ -376,7 +380,7 @@ impl Engine {
         let hasher = shard.hasher().clone();
         let forms = forms(&self.node.settings, &hasher);
         // What follows in a log may have given a key another deadline in time.
-        let drops_due = !self.node.settings.appendonly;
+        let drops_due = !self.node.settings.appendonly && shard.former.is_none();
         let mut ahead = batch.iter();
         let mut hashes: VecDeque<KeyHash> = VecDeque::with_capacity(HASHES_AHEAD);
         for loaded in batch.iter() {

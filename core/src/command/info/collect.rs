@@ -69,7 +69,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         share.paused_clients += u64::from(session.hold == Some(Hold::Pause));
         share.client_bytes += (session.held_bytes() + session.unconsumed) as u64;
     }
-    for (number, database) in node.shard.databases.iter().enumerate() {
+    for (number, database) in node.shard.databases().iter().enumerate() {
         share.table_bytes += database.table_bytes() as u64;
         if !database.is_empty() {
             share.databases.insert(number as u16, counts(database));
