@@ -68,6 +68,17 @@ impl World {
 
     /// The same with settings of the test's own.
     pub(crate) fn with(cores: u16, change: impl FnOnce(&mut Settings)) -> World {
+        World::made(cores, None, change)
+    }
+
+    /// The same, and its cores wait for what is read at the start.
+    pub(crate) fn starting(cores: u16, change: impl FnOnce(&mut Settings)) -> World {
+        let mut world = World::made(cores, Some(0), change);
+        world.give(CoreId(0), Event::Start);
+        world
+    }
+
+    fn made(cores: u16, load: Option<u64>, change: impl FnOnce(&mut Settings)) -> World {
         let mut settings = Settings::default();
         change(&mut settings);
         let process = Arc::new(Process {
@@ -90,7 +101,7 @@ impl World {
                 settings: settings.clone(),
                 process: Arc::clone(&process),
                 instruments: Instruments::still(),
-                load: None,
+                load,
                 persists: false,
             })
         };

@@ -79,6 +79,8 @@ pub struct Recovery {
     pub(super) in_flight: Vec<usize>,
     /// Batches that one shard may have unanswered.
     pub(super) batches_max: usize,
+    /// Cores that are not told yet to write.
+    unturned: Vec<CoreId>,
     /// Files to be made durable.
     pub(super) to_sync: Vec<String>,
     began: Instant,
@@ -116,6 +118,7 @@ impl Recovery {
             batches: vec![Lines::default(); cores],
             in_flight: vec![0; cores],
             batches_max,
+            unturned: Vec::new(),
             to_sync: Vec::new(),
             began,
             lines_read: 0,
@@ -318,12 +321,7 @@ impl Engine {
         if let Err(wrong) = self.lines_are_read(report) {
             return self.log_is_wrong(wrong, out);
         }
-        let is_turned = self.recovery.as_ref().is_some_and(|recovery| {
-            recovery.stage == Stage::Turning && recovery.in_flight.iter().all(|count| *count == 0)
-        });
-        if is_turned {
-            self.recovery_is_over(now, out);
-        }
+        self.turn_others(now, out);
     }
 
     fn end_recovery(&mut self, now: Now, out: &mut Effects) {
@@ -365,16 +363,29 @@ impl Engine {
         recovery.stage = Stage::Turning;
         let number = recovery.manifest.last_number();
         self.keeper.manifest = recovery.manifest.clone();
-        for core in (1..self.node.cores).map(CoreId) {
-            // While nothing is served there are credits.
-            if self.node.links.take(core) {
+        recovery.unturned = (1..self.node.cores).map(CoreId).collect();
+        self.node.turn_page_if_on(number);
+        self.turn_others(now, out);
+    }
+
+    /// Tells those who do not know yet, as far as there are credits: who asks how the cores are may have taken some.
+    pub(crate) fn turn_others(&mut self, now: Now, out: &mut Effects) {
+        let Some(recovery) = &mut self.recovery else { return };
+        if recovery.stage != Stage::Turning {
+            return;
+        }
+        let number = recovery.manifest.last_number();
+        let links = &mut self.node.links;
+        recovery.unturned.retain(|core| {
+            let is_told = links.take(*core);
+            if is_told {
                 recovery.in_flight[core.index()] += 1;
                 let message = Message::OfKeeper(Box::new(OfKeeper::Turn(number)));
-                out.push(Effect::Send { to: core, message });
+                out.push(Effect::Send { to: *core, message });
             }
-        }
-        self.node.turn_page(Some(number));
-        if self.node.cores == 1 {
+            !is_told
+        });
+        if recovery.unturned.is_empty() && recovery.in_flight.iter().all(|count| *count == 0) {
             self.recovery_is_over(now, out);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::aof::pen::SyncPolicy;
 use crate::config::Access;
-use crate::event::{DiskOutcome, DiskRequest, Effect};
+use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect};
 use crate::testing::{Client, World};
 
 fn with_log(cores: u16, policy: SyncPolicy) -> World {
@@ -319,4 +319,47 @@ fn it_needs_no_credits_of_those_who_wait() {
         assert!(world.receive(asker).starts_with(':'));
     }
     assert_eq!(look(&mut world, client), before);
+}
+
+#[test]
+fn who_has_no_credit_is_told_later_to_begin_its_log() {
+    let mut world = World::starting(3, |settings| settings.appendonly = true);
+    let is_manifest = |request: &DiskRequest| matches!(request, DiskRequest::Replace { .. });
+    // Until the new files are about to be named, whereupon all are told.
+    let (core, operation, request) = loop {
+        let mut requests = world.disk_requests();
+        match requests.pop() {
+            Some((core, operation, request)) if is_manifest(&request) => break (core, operation, request),
+            Some((core, operation, request)) => {
+                let outcome = world.touch_files(request);
+                world.end_disk(core, operation, outcome);
+            }
+            None => world.work(1),
+        }
+    };
+    // Who asks all cores how they are may do so while a log is read.
+    let links = &mut world.engines[0].node_mut().links;
+    let taken = (0..).take_while(|_| links.take(CoreId(1))).count();
+    let outcome = world.touch_files(request);
+    world.end_disk(core, operation, outcome);
+    let client = world.connect(0);
+    assert!(world.call(client, "SET a 1").starts_with("-LOADING"), "not all of them write");
+    world.engines[0].node_mut().links.give_back_several(CoreId(1), taken);
+    world.pass(1);
+    world.hang_up(client);
+    let client = world.connect(2);
+    assert!(world.engines.iter().all(|engine| engine.node().pen.is_on()));
+    assert_eq!(world.say(client, "MSET a 1 b 2 c 3 d 4"), "OK");
+    world.settle_files();
+    assert_eq!(world.unfinished(), [""; 0]);
+}
+
+#[test]
+fn who_switches_the_log_off_while_it_is_read_writes_none() {
+    let mut world = World::starting(2, |settings| settings.appendonly = true);
+    let client = world.connect(1);
+    assert_eq!(world.say(client, "CONFIG SET appendonly no"), "OK");
+    world.settle_files();
+    assert_eq!(world.say(client, "MSET a 1 b 2 c 3 d 4"), "OK");
+    assert!(world.engines.iter().all(|engine| !engine.node().pen.is_on()));
 }

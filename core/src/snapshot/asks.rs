@@ -183,7 +183,7 @@ impl Engine {
             OfKeeper::Load(batch) => return Some(self.load_batch(&batch)),
             OfKeeper::Replay(lines) => return Some(self.replay_lines(&lines)),
             OfKeeper::Turn(generation) => {
-                self.node.turn_page(Some(generation));
+                self.node.turn_page_if_on(generation);
                 return Some(LoadReport::default());
             }
             OfKeeper::SetAside => return Some(self.set_aside()),

@@ -173,6 +173,9 @@ impl Engine {
         if node.shard.saving.is_some() || node.asks.has_words() {
             self.speak_to_keeper(now, out);
         }
+        if self.recovery.is_some() {
+            self.turn_others(now, out);
+        }
         // Its end is told, and lets what has waited for it begin.
         if self.keeper.reload.is_wanted() {
             self.reload_log(now, out);

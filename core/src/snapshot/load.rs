@@ -122,6 +122,12 @@ impl Loader {
         !self.is_over && !is_stuck && (self.left() >= self.needs || self.is_read)
     }
 
+    /// True if its last batches wait for credits.
+    pub(crate) fn wants_credits(&self) -> bool {
+        let waits = |(batch, in_flight): (&Batch, &usize)| !batch.is_empty() && *in_flight < self.batches_max;
+        self.is_over && self.batches.iter().zip(&self.in_flight).any(waits)
+    }
+
     fn consume(&mut self, len: usize) {
         self.start += len;
         self.at += len as u64;
@@ -430,3 +436,39 @@ impl Engine {
 }
 
 const _: () = assert!(AHEAD_MAX > READ_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use crate::event::CoreId;
+    use crate::testing::World;
+
+    #[test]
+    fn the_last_keys_arrive_though_there_were_no_credits_for_them() {
+        let mut world = World::new(2);
+        let client = world.connect(0);
+        (0..50).for_each(|n| assert_eq!(world.call(client, &format!("SET key:{n} {n}")), "+OK\r\n"));
+        assert_eq!(world.call(client, "SAVE"), "");
+        for _ in 0..3 {
+            world.settle_files();
+            world.pass(10);
+        }
+        assert_eq!(world.receive(client), "+OK\r\n");
+        let files = world.files;
+        let mut world = World::starting(2, |_| {});
+        world.files = files;
+        let links = &mut world.engines[0].node_mut().links;
+        let taken = (0..).take_while(|_| links.take(CoreId(1))).count();
+        for _ in 0..100 {
+            for (core, operation, request) in world.disk_requests() {
+                let outcome = world.touch_files(request);
+                world.end_disk(core, operation, outcome);
+            }
+            world.work(1);
+        }
+        assert!(world.engines[0].node().status.is_loading);
+        world.engines[0].node_mut().links.give_back_several(CoreId(1), taken);
+        world.settle_files();
+        let client = world.connect(1);
+        assert_eq!(world.say(client, "DBSIZE"), "50");
+    }
+}
