@@ -383,11 +383,8 @@ impl Node {
 
     /// Removes keys whose time has come, in about `steps` steps, but those that a transaction may hold; true if more may be due now.
     pub(crate) fn expire_some(&mut self, unix: UnixMillis, steps: usize) -> bool {
-        let queue = &self.queue;
         let hasher = self.shard.hasher().clone();
-        let spared = |database: u16, key: &[u8]| {
-            !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
-        };
+        let spared = spared(&self.queue, &hasher);
         self.shard.expire_some(unix, steps, &spared)
     }
 
@@ -474,6 +471,14 @@ impl Node {
     pub fn uptime_seconds(&self) -> u64 {
         self.now.unix_seconds().saturating_sub(self.started_unix.unwrap_or_default())
     }
+}
+
+/// Which keys, each with its database, may not go by themselves: those that somebody in the queue has an intent on.
+pub(crate) fn spared<'a>(
+    queue: &'a Queue<Work>,
+    hasher: &'a KeyHasher,
+) -> impl Fn(u16, &[u8]) -> bool + 'a {
+    |database, key| !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
 }
 
 /// A reply that does not come from the command itself.

@@ -6,9 +6,8 @@ use super::budget::{Allowance, Report};
 use super::policy::Judge;
 use crate::args::Args;
 use crate::event::CoreId;
-use crate::node::{Applied, FIXED_BYTES, Node};
+use crate::node::{Applied, FIXED_BYTES, Node, spared};
 use crate::time::Instant;
-use crate::txn::intent::Fingerprint;
 
 /// Keys that go at the most before a command runs, besides those that its own length asks for.
 const KEYS_PER_COMMAND: usize = 128;
@@ -135,11 +134,8 @@ impl Node {
                 left = left.saturating_sub((FREE_STEPS - unused).div_ceil(4));
                 continue;
             }
-            let queue = &self.queue;
             let hasher = self.shard.hasher.clone();
-            let spared = |database: u16, key: &[u8]| {
-                !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
-            };
+            let spared = spared(&self.queue, &hasher);
             if !self.shard.evict_one(judge, &spared) {
                 self.shortness.in_vain_at = self.used_bytes();
                 break;
