@@ -412,7 +412,8 @@ impl Node {
         ClientId((self.clients_made - 1) * u64::from(self.cores) + u64::from(self.core.0) + 1)
     }
 
-    /// Bytes in use on this core, as `maxmemory` counts them.
+    /// Bytes in use on this core, as `maxmemory` counts them: as in Redis without what is on its way to files, or keys would go because others
+    /// went, which is written down. It is bounded, and it is resident, of which `maxmemory` takes account in the large.
     pub fn used_bytes(&self) -> usize {
         FIXED_BYTES + self.client_bytes + self.shard.used_bytes()
     }
@@ -474,10 +475,7 @@ impl Node {
 }
 
 /// Which keys, each with its database, may not go by themselves: those that somebody in the queue has an intent on.
-pub(crate) fn spared<'a>(
-    queue: &'a Queue<Work>,
-    hasher: &'a KeyHasher,
-) -> impl Fn(u16, &[u8]) -> bool + 'a {
+pub(crate) fn spared<'a>(queue: &'a Queue<Work>, hasher: &'a KeyHasher) -> impl Fn(u16, &[u8]) -> bool + 'a {
     |database, key| !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
 }
 

@@ -34,6 +34,11 @@ fn while_the_log_cannot_be_written_nothing_changes() {
     let refused = "MISCONF Errors writing to the AOF file: No space left on device";
     assert_eq!(world.say(client, "SET a 3"), refused);
     assert_eq!(world.say(client, "GET a"), "2");
+    // What waits for the file is told, and drives nothing out.
+    let waiting: usize = world.engines.iter().map(|engine| engine.node().pen.pending_bytes()).sum();
+    let memory = world.say(client, "INFO memory");
+    assert!(waiting > 0 && memory.contains(&format!("mem_aof_buffer:{waiting}")), "{memory}");
+    assert!(memory.contains(&format!("mem_not_counted_for_evict:{waiting}")), "{memory}");
     assert_eq!(world.say(client, "PING"), refused, "who asks how the server is hears of it");
     assert_eq!(world.say(client, "ECHO word"), "word");
     assert!(world.say(client, "INFO persistence").contains("aof_last_write_status:err"));

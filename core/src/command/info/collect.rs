@@ -40,6 +40,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         saved_keys: node.shard.saved_keys(),
         log_bytes: node.pen.size,
         log_pending_bytes: node.pen.pending_bytes() as u64,
+        saving_bytes: node.shard.saving_bytes() as u64,
         log_fails: node.pen.failure().is_some(),
         exceeded_millis: node.shortness.exceeded_millis(asked.now.mono),
         outstanding: node.links.outstanding() as u64,
