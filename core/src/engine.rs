@@ -278,7 +278,7 @@ impl Engine {
             || !self.node.shard.trash.is_empty()
             || self.node.is_behind()
             || self.walks_now()
-            || self.loader.as_ref().is_some_and(|loader| loader.wants_step())
+            || self.loader.as_ref().is_some_and(|loader| loader.wants_step() || loader.wants_credits())
             || self.recovery.as_ref().is_some_and(|recovery| recovery.wants_step())
     }
 

@@ -44,6 +44,11 @@ impl Files {
         self.purposes.is_empty()
     }
 
+    /// True if a dump or a log is being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.purposes.values().any(|purpose| matches!(purpose, Purpose::Load | Purpose::Recover))
+    }
+
     pub(crate) fn keep_reply(&mut self, token: Token, reply: Chunks) {
         self.replies.insert(token, reply);
     }
@@ -131,6 +136,7 @@ impl Engine {
             }
             Deferred::Stopped { force } => self.node.asks.ask(ToKeeper::Stop { force }, Some(token)),
             Deferred::Marked { until } => self.await_mark(token, until),
+            Deferred::Reloaded => self.node.asks.ask(ToKeeper::Reload, Some(token)),
             Deferred::Rewrite => self.files.begin_rewrite(token, reply, &self.node, out),
         }
     }

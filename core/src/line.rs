@@ -318,7 +318,7 @@ impl Node {
     /// True if there is something for somebody in line for a key, for drivers that check what they drive.
     pub fn could_serve(&self, key: &WaitedKey) -> bool {
         let place = Key { bytes: &key.1, hash: self.shard.hasher().hash(&key.1) };
-        let record = self.shard.databases()[usize::from(key.0)].get(place);
+        let record = self.shard.databases[usize::from(key.0)].get(place);
         let record = record.filter(|record| !record.is_due(self.shard.judged()));
         self.shard.waiters.line(key).any(|(_, waiter)| is_to_be_served(waiter, record, &key.1))
     }
@@ -331,7 +331,7 @@ impl Node {
             return;
         }
         let places: SmallVec<[usize; 4]> = row.keys.places(args).collect();
-        let table = &self.shard.databases()[usize::from(database)];
+        let table = &self.shard.databases[usize::from(database)];
         keys.retain(|key| {
             let place = key.place as usize;
             let bytes = args.at(place);

@@ -303,7 +303,7 @@ impl Node {
     /// another.
     #[inline]
     pub(crate) fn may_sweep(&self) -> bool {
-        self.shard.active_expire && self.pause.is_none() && !self.status.is_loading
+        self.shard.active_expire && self.pause.is_none() && !self.is_loading()
     }
 
     /// Derives again what follows from the settings.
@@ -383,11 +383,8 @@ impl Node {
 
     /// Removes keys whose time has come, in about `steps` steps, but those that a transaction may hold; true if more may be due now.
     pub(crate) fn expire_some(&mut self, unix: UnixMillis, steps: usize) -> bool {
-        let queue = &self.queue;
         let hasher = self.shard.hasher().clone();
-        let spared = |database: u16, key: &[u8]| {
-            !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
-        };
+        let spared = spared(&self.queue, &hasher);
         self.shard.expire_some(unix, steps, &spared)
     }
 
@@ -415,7 +412,8 @@ impl Node {
         ClientId((self.clients_made - 1) * u64::from(self.cores) + u64::from(self.core.0) + 1)
     }
 
-    /// Bytes in use on this core, as `maxmemory` counts them.
+    /// Bytes in use on this core, as `maxmemory` counts them: as in Redis without what is on its way to files, or keys would go because others
+    /// went, which is written down. It is bounded, and it is resident, of which `maxmemory` takes account in the large.
     pub fn used_bytes(&self) -> usize {
         FIXED_BYTES + self.client_bytes + self.shard.used_bytes()
     }
@@ -476,6 +474,11 @@ impl Node {
     }
 }
 
+/// Which keys, each with its database, may not go by themselves: those that somebody in the queue has an intent on.
+pub(crate) fn spared<'a>(queue: &'a Queue<Work>, hasher: &'a KeyHasher) -> impl Fn(u16, &[u8]) -> bool + 'a {
+    |database, key| !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
+}
+
 /// A reply that does not come from the command itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deferred {
@@ -490,6 +493,8 @@ pub enum Deferred {
         /// At the latest.
         until: Instant,
     },
+    /// It comes when the log was read back.
+    Reloaded,
     /// The server stops when a snapshot is in the file; there is a reply only if it does not.
     Stopped {
         /// Even if the snapshot fails.

@@ -29,7 +29,10 @@ impl Engine {
         let transactions = (queue.len(), queue.locks(), self.transactions.len(), rounds);
         let in_line = if may_wait { 0 } else { self.node.shard.waiters.len() };
         let waits = (in_line, self.node.leaving.len(), self.tries_later.len());
-        let saves = self.keeper.is_busy() || self.node.shard.saving.is_some() || !self.node.asks.is_empty();
+        let saves = self.keeper.is_busy()
+            || self.keeper.reload.is_wanted()
+            || self.node.shard.saving.is_some()
+            || !self.node.asks.is_empty();
         if saves {
             return Some("a snapshot is under way".into());
         }

@@ -203,6 +203,11 @@ impl Engine {
         );
         let is_let_go =
             matches!(body, Body::Wait(_)) && planted("locks are let go before everybody is in line");
+        if matches!(body, Body::Keeper(_)) {
+            // What is read back is judged by its own instants.
+            let ran = self.run_body(from, Some(tx), body, now, out);
+            return self.answer_part(from, tx, entry, ran, out);
+        }
         let before = self.node.instants[entry.index()];
         self.node.shard.pin(before);
         let ran = self.run_body(from, Some(tx), body, now, out);
@@ -218,6 +223,8 @@ impl Engine {
     pub(crate) fn release_entry(&mut self, entry: EntryId) {
         if self.node.queue.is_held(entry) {
             self.node.queue.release(entry);
+            // What was spared for it may go now, if memory is short.
+            self.node.shortness.in_vain_at = 0;
             if let Some(instant) = self.node.instants.get_mut(entry.index()) {
                 *instant = None;
             }
@@ -450,6 +457,10 @@ impl Engine {
                 self.node.pen.tx = None;
                 self.wait_in_line(from, wait.0, &wait.1);
                 return Ran::default();
+            }
+            Body::Keeper(word) => {
+                self.node.pen.tx = None;
+                return Ran::reported(self.obey(*word, now, out));
             }
             Body::Cut { is_final, page } => {
                 self.cut_here(is_final, page);

@@ -46,6 +46,8 @@ pub struct ShardCounters {
 pub struct Shard {
     pub(crate) hasher: KeyHasher,
     pub(crate) databases: Vec<Database>,
+    /// What they are to be again if the log cannot be read back, while it is.
+    pub(crate) former: Option<Vec<Database>>,
     /// What was removed and is freed in steps.
     pub(crate) trash: Trash,
     pub(crate) counters: ShardCounters,
@@ -94,6 +96,7 @@ impl Shard {
     pub fn new(hasher: KeyHasher, databases: u16, random: Random) -> Shard {
         Shard {
             databases: (0..databases).map(|_| Database::new(hasher.clone())).collect(),
+            former: None,
             hasher,
             trash: Trash::default(),
             counters: ShardCounters::default(),
@@ -144,7 +147,8 @@ impl Shard {
     /// Bytes of all tables, keys and values, those included that wait to be freed.
     #[inline]
     pub fn used_bytes(&self) -> usize {
-        self.in_use().iter().map(Database::used_bytes).sum::<usize>() + self.trash.used_bytes()
+        let used = self.in_use().iter().map(Database::used_bytes).sum::<usize>();
+        used + self.former_bytes() + self.trash.used_bytes()
     }
 
     /// Keys of all databases.
@@ -288,9 +292,10 @@ impl Shard {
         self.counters
     }
 
-    /// Its databases, for drivers that check what they drive.
+    /// Its databases as clients may be shown them: while the log is read back, those that were.
+    #[inline]
     pub fn databases(&self) -> &[Database] {
-        &self.databases
+        self.former.as_deref().unwrap_or(&self.databases)
     }
 
     /// True if the time of a key has come that this watcher watches, though nobody has removed it yet.

@@ -252,6 +252,8 @@ pub struct CoreStatistics {
     pub log_pending_bytes: u64,
     /// They cannot be.
     pub log_fails: bool,
+    /// Bytes of a snapshot on their way to its file.
+    pub saving_bytes: u64,
     /// Bytes of keys, values and tables.
     pub data_bytes: u64,
     /// Bytes of the tables alone.
@@ -323,6 +325,7 @@ impl CoreStatistics {
             (&mut self.saved_keys, other.saved_keys),
             (&mut self.log_bytes, other.log_bytes),
             (&mut self.log_pending_bytes, other.log_pending_bytes),
+            (&mut self.saving_bytes, other.saving_bytes),
         ] {
             *mine += theirs;
         }

@@ -3,9 +3,10 @@
 //! It carries out what the engines ask for that concerns clients, messages and time. Everything else (files, the log) it
 //! keeps, and a test may look at it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::aof::pen::LogFlush;
 use crate::config::Settings;
 use crate::engine::{Engine, EngineConfig};
 use crate::errand::LinkNews;
@@ -53,6 +54,8 @@ pub(crate) struct World {
     chance: Option<Random>,
     /// Bytes that are in logs.
     logged: usize,
+    /// Files, with what is in them, as far as a test carries out operations on them.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Why no more can be.
     pub(crate) log_failure: Option<String>,
 }
@@ -65,6 +68,17 @@ impl World {
 
     /// The same with settings of the test's own.
     pub(crate) fn with(cores: u16, change: impl FnOnce(&mut Settings)) -> World {
+        World::made(cores, None, change)
+    }
+
+    /// The same, and its cores wait for what is read at the start.
+    pub(crate) fn starting(cores: u16, change: impl FnOnce(&mut Settings)) -> World {
+        let mut world = World::made(cores, Some(0), change);
+        world.give(CoreId(0), Event::Start);
+        world
+    }
+
+    fn made(cores: u16, load: Option<u64>, change: impl FnOnce(&mut Settings)) -> World {
         let mut settings = Settings::default();
         change(&mut settings);
         let process = Arc::new(Process {
@@ -87,7 +101,7 @@ impl World {
                 settings: settings.clone(),
                 process: Arc::clone(&process),
                 instruments: Instruments::still(),
-                load: None,
+                load,
                 persists: false,
             })
         };
@@ -100,6 +114,7 @@ impl World {
             next_ticket: 1,
             chance: None,
             logged: 0,
+            files: BTreeMap::new(),
             log_failure: None,
         }
     }
@@ -296,6 +311,51 @@ impl World {
         found
     }
 
+    /// Carries out the operations on files that nobody has answered, one core after the other, until there is nothing to do.
+    pub(crate) fn settle_files(&mut self) {
+        for _ in 0..1_000 {
+            let requests = self.disk_requests();
+            if requests.is_empty() && !self.engines.iter().any(Engine::has_background) {
+                return;
+            }
+            if requests.is_empty() {
+                self.work(4);
+            }
+            for (core, operation, request) in requests {
+                let outcome = self.touch_files(request);
+                self.end_disk(core, operation, outcome);
+            }
+        }
+        panic!("the cores never have done with files");
+    }
+
+    /// Carries out one of them.
+    pub(crate) fn touch_files(&mut self, request: DiskRequest) -> DiskOutcome {
+        let content = |files: &BTreeMap<String, Vec<u8>>, path: &str, at: usize, len: usize| {
+            let Some(file) = files.get(path) else { return DiskOutcome::Missing };
+            let rest = file.get(at..).unwrap_or_default();
+            DiskOutcome::Content(rest[..len.min(rest.len())].to_vec())
+        };
+        match request {
+            DiskRequest::Read { path } => return content(&self.files, &path, 0, usize::MAX),
+            DiskRequest::ReadAt { path, at, len, .. } => {
+                return content(&self.files, &path, at as usize, len);
+            }
+            DiskRequest::Replace { path, bytes } => drop(self.files.insert(path, bytes)),
+            DiskRequest::Create { path, .. } => drop(self.files.insert(path, Vec::new())),
+            DiskRequest::Append { path, parts } => {
+                self.files.entry(path).or_default().extend_from_slice(&parts.concat());
+            }
+            DiskRequest::Publish { from, to } => {
+                let file = self.files.remove(&from).unwrap_or_default();
+                self.files.insert(to, file);
+            }
+            DiskRequest::Remove { path } => drop(self.files.remove(&path)),
+            DiskRequest::Sync { .. } => {}
+        }
+        DiskOutcome::Done
+    }
+
     /// The connection that was asked for last: to whom, and what is said.
     pub(crate) fn dialed(&mut self) -> Option<(String, Vec<u8>)> {
         self.kept.iter().rev().find_map(|(_, effect)| match effect {
@@ -340,19 +400,24 @@ impl World {
         let mut out = Effects::default();
         let engine = &mut self.engines[core.index()];
         let consumed = engine.handle(self.now, event, &mut out);
-        let (first, undrawn) = (self.next_ticket, engine.undrawn());
-        if undrawn > 0 {
-            self.next_ticket += undrawn;
-            engine.handle(self.now, Event::Tickets { first }, &mut out);
-        }
-        while let Some(bytes) = engine.log_flush().map(|flush| flush.bytes.len()) {
+        while let Some(LogFlush { path, bytes, .. }) = engine.log_flush() {
             let failure = self.log_failure.clone();
-            let (bytes, is_over) = if failure.is_some() { (0, true) } else { (bytes, false) };
+            let is_over = failure.is_some();
+            if !is_over {
+                self.files.entry(path.to_string()).or_default().extend_from_slice(bytes);
+            }
+            let bytes = if is_over { 0 } else { bytes.len() };
             self.logged += bytes;
             engine.handle(self.now, Event::LogWritten { bytes, failure }, &mut out);
             if is_over {
                 break;
             }
+        }
+        // As in production: what follows from the writing of the log may be a transaction, too.
+        let (first, undrawn) = (self.next_ticket, engine.undrawn());
+        if undrawn > 0 {
+            self.next_ticket += undrawn;
+            engine.handle(self.now, Event::Tickets { first }, &mut out);
         }
         for mut effect in out.drain() {
             if let Effect::Send { message, .. } = &mut effect {

@@ -22,6 +22,7 @@ use crate::part::Part;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply};
 use crate::session::{Hold, Session};
+use crate::snapshot::keeper::RELOADER;
 use crate::time::Now;
 use crate::txn::calls::{Calls, Shape};
 use crate::txn::coordinator::{Stage, Take, Transaction};
@@ -231,7 +232,7 @@ impl Engine {
         circumstances: Circumstances,
         now: Now,
         out: &mut Effects,
-    ) {
+    ) -> TxId {
         let me = self.node.core;
         let mut transaction = Transaction::new(token, circumstances, draft.cores.iter().copied());
         transaction.takes = std::mem::take(&mut draft.takes);
@@ -257,6 +258,7 @@ impl Engine {
             }
         }
         let _ = now;
+        tx
     }
 
     /// A participant has answered.
@@ -265,12 +267,18 @@ impl Engine {
         from: CoreId,
         tx: TxId,
         entry: EntryId,
-        ran: Ran,
+        mut ran: Ran,
         now: Now,
         out: &mut Effects,
     ) {
         let transaction = self.transactions.get_mut(tx).expect("a transaction ends after all answers");
-        if !transaction.heard(from, entry, ran) && !planted("a transaction ends before all have answered") {
+        let report = ran.more.as_mut().and_then(|more| more.report.take());
+        let is_whole = transaction.heard(from, entry, ran);
+        if transaction.token.conn == RELOADER {
+            // The keeper says what comes next, and when it is over.
+            return self.shard_has_answered(from, report, now, out);
+        }
+        if !is_whole && !planted("a transaction ends before all have answered") {
             return;
         }
         let Some(mut transaction) = self.transactions.take(tx) else { return };
@@ -381,7 +389,13 @@ impl Engine {
     }
 
     /// Everything is done: the reply, and everybody lets go.
-    fn finish(&mut self, tx: TxId, mut transaction: Box<Transaction>, now: Now, out: &mut Effects) {
+    pub(crate) fn finish(
+        &mut self,
+        tx: TxId,
+        mut transaction: Box<Transaction>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let token = transaction.token;
         self.commit(tx, &transaction);
         if transaction.in_vain {

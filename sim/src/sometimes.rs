@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 120] = [
+pub const ALL: [&str; 122] = [
     "a group could not be written",
     "a group was written in part",
     "the disk was full",
@@ -21,6 +21,8 @@ pub const ALL: [&str; 120] = [
     "it was noticed that a disk had lied",
     "what a lying disk had left was refused",
     "a lying disk cost the end of a log",
+    "the log was read back while it was written",
+    "the log could not be read back while it was written",
     "everything was there after a restart",
     "everything was there after a loss of power",
     "the world ended in the middle of a transaction",

@@ -114,6 +114,8 @@ pub struct Swarm {
     pub faults: Faults,
     /// Every second client speaks memcached's protocol.
     pub items: bool,
+    /// The log is read back now and then while it is written.
+    pub reloads: bool,
 }
 
 impl Swarm {
@@ -157,6 +159,7 @@ impl Swarm {
             faults,
             log: None,
             items: false,
+            reloads: false,
             tight: dice.chance(500),
             policy: dice.pick(Policy::NAMES).1,
             storms: dice.chance(300),
@@ -193,6 +196,9 @@ impl Swarm {
         // memcached's clients may hear of it though they want no answer.
         swarm.items &= !swarm.faults.log || swarm.log == Some(SyncPolicy::Always);
         swarm.faults.lies = swarm.log.is_some() && dice.chance(200);
+        // Neither stamps of memcached's items are written down, nor fields whose time has come, which a jump of the clock shows.
+        let is_told = !swarm.items && !swarm.faults.clock_jump;
+        swarm.reloads = swarm.log.is_some() && is_told && dice.chance(500);
         swarm
     }
 
@@ -206,6 +212,7 @@ impl Swarm {
         swarm.output_limit = 0;
         swarm.faults = Faults::NONE;
         (swarm.storms, swarm.room, swarm.items, swarm.log) = (false, 0, false, None);
+        swarm.reloads = false;
         swarm.families = Families::default();
         swarm
     }

@@ -81,6 +81,9 @@ impl World<'_> {
             let keys = self.schedule.between(1, 6) as usize;
             self.machines[core].engine.node_mut().storm(keys);
         }
+        if self.swarm.reloads && !self.calm && self.schedule.chance(2) {
+            self.machines[core].engine.node_mut().reload();
+        }
         if self.machines[core].engine.has_background() {
             if self.swarm.faults.no_slices && !self.calm {
                 self.sometimes.met("background work was withheld");
@@ -250,11 +253,14 @@ impl World<'_> {
         let is_torn = walks.clone().any(Walk::is_torn);
         let (is_saved, is_aside) = (walks.any(|walk| walk.saved() > 0), node.shard.aside() > 0);
         let has_failed = node.status.has_failed;
+        let (reloads, failed_reload) = (node.status.reloads, node.status.failed_reload);
         for (is_so, situation) in [
             (is_torn, "a part of a snapshot ended within a value"),
             (is_saved, "a key was saved before it was changed"),
             (is_aside, "a flushed database was walked through"),
             (has_failed, "a snapshot failed"),
+            (reloads > failed_reload, "the log was read back while it was written"),
+            (failed_reload > 0, "the log could not be read back while it was written"),
         ] {
             if is_so {
                 self.sometimes.met(situation);

@@ -49,40 +49,49 @@ const LINES: [&str; 22] = [
     "EXPIRE e 100000",
 ];
 
+fn keys() -> Vec<String> {
+    (0..60).map(|n| format!("key:{n}")).collect()
+}
+
+/// Something of every type, written in all ways.
+fn fill(client: &mut Connection) {
+    fill_all(client, &keys(), &mut Random::new(31));
+    run_all(client, &LINES);
+    let databases =
+        ["SELECT 2", "SET moved 1", "SELECT 0", "SWAPDB 2 3", "MULTI", "SET a 9", "INCR b", "EXEC"];
+    run_all(client, &databases);
+}
+
+/// All of it, as it is seen.
+fn all(client: &mut Connection) -> Vec<Vec<String>> {
+    let names =
+        ["text", "a", "b", "c", "d", "e", "f", "l", "m", "s", "t", "z", "u", "h", "renamed", "copied"];
+    let keys = keys();
+    let names = keys.iter().map(String::as_str).chain(names);
+    let mut all: Vec<Vec<String>> = names.map(|key| seen(client, key)).collect();
+    let lines = [
+        "DBSIZE",
+        "XRANGE x - +",
+        "XPENDING x g",
+        "PEXPIRETIME text",
+        "EXPIRETIME e",
+        "HPEXPIRETIME h FIELDS 1 f",
+        "GET number",
+        "SELECT 3",
+        "GET moved",
+        "SELECT 0",
+    ];
+    all.push(lines.iter().map(|line| format!("{:?}", run(client, line))).collect());
+    all
+}
+
 #[test]
 fn who_is_killed_has_everything_again_on_any_number_of_shards() {
     for (policy, shards) in [("always", [2, 1, 3]), ("everysec", [1, 2, 2]), ("no", [3, 2, 1])] {
         let directory = directory(&format!("log-{policy}"));
-        let mut random = Random::new(31);
-        let keys: Vec<String> = (0..60).map(|n| format!("key:{n}")).collect();
-        let all = |client: &mut Connection| -> Vec<Vec<String>> {
-            let names = [
-                "text", "a", "b", "c", "d", "e", "f", "l", "m", "s", "t", "z", "u", "h", "renamed", "copied",
-            ];
-            let names = keys.iter().map(String::as_str).chain(names);
-            let mut all: Vec<Vec<String>> = names.map(|key| seen(client, key)).collect();
-            let lines = [
-                "DBSIZE",
-                "XRANGE x - +",
-                "XPENDING x g",
-                "PEXPIRETIME text",
-                "EXPIRETIME e",
-                "HPEXPIRETIME h FIELDS 1 f",
-                "GET number",
-                "SELECT 3",
-                "GET moved",
-                "SELECT 0",
-            ];
-            all.push(lines.iter().map(|line| format!("{:?}", run(client, line))).collect());
-            all
-        };
         let mut server = start(&directory, shards[0], policy);
         let mut client = connect(server.port());
-        fill_all(&mut client, &keys, &mut random);
-        run_all(&mut client, &LINES);
-        let databases =
-            ["SELECT 2", "SET moved 1", "SELECT 0", "SWAPDB 2 3", "MULTI", "SET a 9", "INCR b", "EXEC"];
-        run_all(&mut client, &databases);
+        fill(&mut client);
         for (round, next) in shards[1..].iter().enumerate() {
             let expected = all(&mut client);
             server.kill();
@@ -99,6 +108,56 @@ fn who_is_killed_has_everything_again_on_any_number_of_shards() {
         }
         assert_eq!(info(&mut client, "aof_enabled"), "1");
         assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
+        server.kill();
+        std::fs::remove_dir_all(directory).expect("the directory goes");
+    }
+}
+
+#[test]
+fn the_log_is_read_back_by_a_server_that_goes_on_writing_it() {
+    for (policy, shards) in [("always", [2, 3]), ("everysec", [1, 2]), ("no", [3, 1])] {
+        let directory = directory(&format!("log-again-{policy}"));
+        let start = |shards: u16| {
+            let directory = directory.to_str().expect("text");
+            let log = ["--dir", directory, "--appendonly", "yes", "--appendfsync", policy];
+            Server::start_with(shards, &[&log[..], &["--enable-debug-command", "yes"]].concat())
+        };
+        let mut server = start(shards[0]);
+        let mut client = connect(server.port());
+        fill(&mut client);
+        let expected = all(&mut client);
+        assert_eq!(run(&mut client, "DEBUG LOADAOF").text(), Some("OK"));
+        assert_eq!(all(&mut client), expected, "{policy}");
+        // Behind a rewrite, and while others change things all the while: none of it is lost.
+        run(&mut client, "BGREWRITEAOF");
+        let port = server.port();
+        let counted = std::thread::scope(|scope| {
+            let busy = scope.spawn(move || {
+                let mut client = connect(port);
+                let mut pairs = 0;
+                while run(&mut client, "GET stop") == Reply::Nil {
+                    pairs += 1;
+                    let pair = format!("MSET left {pairs} right {pairs}");
+                    assert_eq!(run(&mut client, &pair).text(), Some("OK"));
+                }
+                pairs
+            });
+            for _ in 0..20 {
+                assert_eq!(run(&mut client, "DEBUG LOADAOF").text(), Some("OK"));
+                let Reply::Array(pair) = run(&mut client, "MGET left right") else { panic!("a pair") };
+                assert_eq!(pair[0], pair[1], "{policy}");
+            }
+            run(&mut client, "SET stop 1");
+            busy.join().expect("it counts")
+        });
+        let counted = Reply::Bulk(counted.to_string().into_bytes());
+        assert_eq!(run(&mut client, "MGET left right"), Reply::Array(vec![counted.clone(), counted]));
+        run_all(&mut client, &["DEL left right stop", "RPUSH l again", "SET a 10", "SPOP s"]);
+        let expected = all(&mut client);
+        server.kill();
+        server = start(shards[1]);
+        client = connect(server.port());
+        assert_eq!(all(&mut client), expected, "{policy}, {} shards", shards[1]);
         server.kill();
         std::fs::remove_dir_all(directory).expect("the directory goes");
     }

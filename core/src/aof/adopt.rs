@@ -127,6 +127,9 @@ impl Engine {
             }
         };
         let at = adoption.script.file.at();
+        if self.keeper.reload.is_active() {
+            return Err(adoption.wrong(at, "commands are read at the start only"));
+        }
         let args = adoption.script.args(len);
         let id = match use_of(args) {
             Ok(Use::Run(id)) => id,

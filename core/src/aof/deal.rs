@@ -7,21 +7,18 @@ use crate::aof::reader::{Next, Reader};
 use crate::aof::recover::{Recovery, Stage, Wrong};
 use crate::aof::replay::key_of;
 use crate::engine::Engine;
-use crate::event::{CoreId, Effect, Effects};
-use crate::message::Message;
+use crate::event::{CoreId, Effects};
 use crate::snapshot::load::LoadReport;
 use crate::snapshot::status::OfKeeper;
 use crate::time::{Now, UnixMillis};
 
 /// Lines are sent to a shard from this size on, bytes.
 const BATCH_BYTES: usize = 64 << 10;
-/// Batches that one shard may have unanswered.
-const BATCHES_MAX: usize = 4;
 
 impl Recovery {
     pub(super) fn is_stuck(&self) -> bool {
         let is_full = |(batch, in_flight): (&Lines, &usize)| {
-            batch.bytes.len() >= BATCH_BYTES && *in_flight >= BATCHES_MAX
+            batch.bytes.len() >= BATCH_BYTES && *in_flight >= self.batches_max
         };
         let is_behind = self.batches.iter().zip(&self.in_flight).any(is_full);
         is_behind || self.is_at_a_stop() && self.in_flight.iter().any(|count| *count > 0)
@@ -121,7 +118,7 @@ impl Engine {
                     recovery.lines_read += 1;
                     if batch.bytes.len() >= BATCH_BYTES {
                         full.push(CoreId(owner));
-                        if recovery.in_flight[usize::from(owner)] >= BATCHES_MAX {
+                        if recovery.in_flight[usize::from(owner)] >= recovery.batches_max {
                             break;
                         }
                     }
@@ -148,13 +145,13 @@ impl Engine {
             let report = self.replay_lines(&batch.bytes);
             return self.lines_are_read(report);
         }
-        if recovery.in_flight[place] >= BATCHES_MAX || !self.node.links.take(core) {
+        if recovery.in_flight[place] >= recovery.batches_max || !self.may_tell(core) {
             return Ok(());
         }
+        let Some(recovery) = &mut self.recovery else { return Ok(()) };
         recovery.in_flight[place] += 1;
         let batch = std::mem::take(&mut recovery.batches[place]);
-        let message = Message::OfKeeper(Box::new(OfKeeper::Replay(batch.bytes)));
-        out.push(Effect::Send { to: core, message });
+        self.tell(core, OfKeeper::Replay(batch.bytes), out);
         Ok(())
     }
 

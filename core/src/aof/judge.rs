@@ -2,7 +2,8 @@
 //!
 //! It knows what the manifest says of files, and what their surveys say of each other. It does not know what lines do.
 
-use crate::aof::manifest::Generation;
+use crate::aof::group::HEADER;
+use crate::aof::manifest::{Generation, LogFile};
 use crate::aof::reader::{Next, Reader};
 use crate::aof::recover::{Recovery, Stage, Wrong};
 use crate::aof::survey::{Survey, Verdicts, are_closed, ends, lacks_mark};
@@ -41,6 +42,7 @@ impl Engine {
     pub(super) fn survey_step(&mut self, now: Now, out: &mut Effects) -> Result<(), Wrong> {
         let (boot, truncates) = (&self.node.process.boot, self.node.settings.aof_load_truncated);
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
+        let truncates = truncates && !recovery.is_again;
         let current = recovery.current;
         let Some(reader) = recovery.readers.get_mut(current) else {
             self.judge(out)?;
@@ -75,7 +77,7 @@ impl Engine {
             Next::End(left) => {
                 let fixed = recovery.manifest.generations[generation].logs[log].size;
                 if left > 0 && fixed.is_none() {
-                    if !self.node.settings.aof_load_truncated {
+                    if !truncates {
                         let why = format!("its last {left} bytes are no whole group (`aof-load-truncated`)");
                         return Err((path, why));
                     }
@@ -95,9 +97,21 @@ impl Engine {
     /// All logs of a process are surveyed: how much of each counts.
     fn judge(&mut self, out: &mut Effects) -> Result<(), Wrong> {
         let boot = self.node.process.boot.clone();
+        let (reload, current) = (&self.keeper.reload, self.node.pen.generation);
         let directory = self.node.log_directory();
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
-        let Recovery { manifest, surveys, surveyed, verdicts, to_sync, counted, at, .. } = &mut **recovery;
+        let Recovery {
+            manifest,
+            surveys,
+            surveyed,
+            verdicts,
+            to_sync,
+            counted,
+            at,
+            is_again,
+            is_current_there,
+            ..
+        } = &mut **recovery;
         let oldest = manifest.generations.get(*at).map_or(0, |generation| generation.number);
         let (maimed, mut notes) = (verdicts.maimed(oldest), Vec::new());
         let last = surveyed.last().map_or(*at, |(generation, _)| *generation);
@@ -108,7 +122,7 @@ impl Engine {
             let (surveys, behind) = rest.split_at(logs.len());
             rest = behind;
             let runs_on = logs.iter().all(|log| !boot.is_empty() && log.boot == boot);
-            let is_same_start = runs_on || planted("nobody asks whether the machine went down");
+            let is_same_start = runs_on || *is_again || planted("nobody asks whether the machine went down");
             // All cores had turned to their next files before anything in those counts.
             let is_whole = are_closed(surveys) && !is_over;
             let mut counts: Vec<u64> = match is_over {
@@ -120,6 +134,19 @@ impl Engine {
                 (is_sure, lacks) = (true, lacks_mark(surveys));
             }
             is_over |= !is_whole;
+            if *is_again && generation.number == current {
+                // What is not there though it was written is no less lost because nobody has noticed.
+                let lacks = |(log, survey): &(&LogFile, &Survey)| {
+                    let written = reload.log_bytes(log.core);
+                    survey.whole != written && (survey.whole > 0 || written > HEADER.len() as u64)
+                };
+                if let Some((log, survey)) = logs.iter().zip(surveys).find(lacks) {
+                    let (whole, written) = (survey.whole, reload.log_bytes(log.core));
+                    let why = format!("{whole} bytes of it are whole, and {written} were written");
+                    return Err((format!("{directory}/{}", log.name), why));
+                }
+                *is_current_there = true;
+            }
             for ((log, survey), end) in logs.iter_mut().zip(surveys).zip(&mut counts) {
                 match log.size {
                     Some(size) if size > survey.whole => {
@@ -127,6 +154,10 @@ impl Engine {
                         return Err((format!("{directory}/{}", log.name), why));
                     }
                     Some(size) => *end = size,
+                    None if *end < survey.whole && *is_again => {
+                        let why = format!("only {end} of its {} bytes count", survey.whole);
+                        return Err((format!("{directory}/{}", log.name), why));
+                    }
                     None if *end < survey.whole => notes.push(format!(
                         "{}: {} bytes behind the last mark that all logs have are left out.",
                         log.name,

@@ -12,14 +12,11 @@ use crate::message::Token;
 use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Reply, Resp};
-use crate::session::ClientId;
 use crate::snapshot::keeper::MARKER;
 use crate::snapshot::status::ToKeeper;
 use crate::time::{Instant, Now};
-use crate::transact::Draft;
-use crate::txn::coordinator::Stage;
 use crate::txn::intent::Mode;
-use crate::txn::work::{Body, Circumstances};
+use crate::txn::work::Body;
 
 /// From one mark to the next.
 const MARK_MILLIS: u64 = 1_000;
@@ -163,28 +160,13 @@ impl Engine {
         marks.missing = (0..self.node.cores).map(CoreId).collect();
         marks.is_durable = true;
         let (number, is_wanted) = (marks.begun, marks.is_wanted);
-        let mut locks = Vec::new();
-        let mut draft = Draft::default();
-        let mut bodies = Vec::new();
-        for core in (0..self.node.cores).map(CoreId) {
-            let participant = draft.participant(core);
-            draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
-            locks.push((participant, Body::Lock));
-            bodies.push((participant, Body::Mark { number, is_wanted }));
-        }
-        if !planted("a mark is written before all shards are held") {
-            draft.stages.push_back(Stage::Bodies(locks));
-        }
-        draft.stages.push_back(Stage::Bodies(bodies));
-        let circumstances = Circumstances {
-            client: ClientId(0),
-            resp: Resp::V2,
-            no_touch: true,
-            unix_micros: now.unix_micros,
-            clock: self.node.clock,
-            round: 0,
+        let mark = Body::Mark { number, is_wanted };
+        let steps = match planted("a mark is written before all shards are held") {
+            true => vec![mark],
+            false => vec![Body::Lock, mark],
         };
-        self.launch(Token { conn: MARKER, sequence: number }, draft, circumstances, now, out);
+        let token = Token { conn: MARKER, sequence: number };
+        self.launch_on_all(token, Some(Mode::Shared), &steps, now, out);
     }
 
     /// A mark reaches this shard.

@@ -4,7 +4,8 @@
 //! key ([`line`]), so that logs of so many shards can be read back into any number. What a command has changed is gathered while it runs
 //! ([`changes`]) and turned into lines when it has ([`scribe`]). The keeper, core 0, knows which files there are ([`manifest`]), reads them at the
 //! start ([`recover`]: how much of them counts, [`survey`], `judge`; to the shards, `deal`, [`replay`]; what Redis has written, [`commands`],
-//! [`adopt`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a moment in all logs ([`marks`]).
+//! [`adopt`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a moment in all logs ([`marks`]). DEBUG LOADAOF
+//! has it read them back while they are written ([`reload`], `former`).
 //!
 //! See `docs/PERSISTENCE.md`.
 
@@ -13,6 +14,7 @@ pub mod changes;
 pub mod commands;
 mod data;
 mod deal;
+pub(crate) mod former;
 pub mod group;
 pub mod inflow;
 mod judge;
@@ -22,6 +24,7 @@ pub mod marks;
 pub mod pen;
 pub mod reader;
 pub mod recover;
+pub mod reload;
 pub mod replay;
 pub mod rewrite;
 pub mod scribe;

@@ -119,6 +119,16 @@ impl Pen {
         portions + self.lines.bytes.len()
     }
 
+    /// True if something of this turn or an earlier one is not in the file, and nothing says that it cannot be.
+    pub(crate) fn owes(&self) -> bool {
+        self.failure().is_none() && self.pending_bytes() > 0
+    }
+
+    /// True if all that was written down before this turn is in the file.
+    pub(crate) fn has_written_all(&self) -> bool {
+        self.is_on() && self.failure().is_none() && self.portions.is_empty()
+    }
+
     /// What is written from now on goes to another file, or nowhere.
     pub(crate) fn turn_page(&mut self, path: Option<String>, generation: u32) {
         if self.path.is_some() && path.is_some() {

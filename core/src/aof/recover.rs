@@ -26,6 +26,8 @@ use crate::time::{Instant, Now, UnixMillis};
 const STEP_GROUPS: usize = 1;
 /// From so many generations on the log is written anew after the start.
 const GENERATIONS_MAX: usize = 4;
+/// Batches that one shard may have unanswered.
+const BATCHES_MAX: usize = 4;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,12 +77,20 @@ pub struct Recovery {
     pub(super) is_over: Vec<bool>,
     pub(super) batches: Vec<Lines>,
     pub(super) in_flight: Vec<usize>,
+    /// Batches that one shard may have unanswered.
+    pub(super) batches_max: usize,
+    /// Cores that are not told yet to write.
+    unturned: Vec<CoreId>,
     /// Files to be made durable.
     pub(super) to_sync: Vec<String>,
     began: Instant,
     pub(super) lines_read: u64,
     /// There is no log yet.
     pub(super) is_new: bool,
+    /// It is read while it is written: nothing of it may be left out, and nothing is to be done with it.
+    pub(super) is_again: bool,
+    /// The files that are written now are among those that were read.
+    pub(super) is_current_there: bool,
     /// The file that is read, if it is no log of ours.
     pub(super) data: Option<(Place, DataFile)>,
     /// Its commands on their way.
@@ -88,7 +98,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    fn new(cores: u16, began: Instant) -> Recovery {
+    fn new(cores: u16, began: Instant, batches_max: usize, is_again: bool) -> Recovery {
         let cores = usize::from(cores);
         Recovery {
             stage: Stage::Manifest,
@@ -107,10 +117,14 @@ impl Recovery {
             is_over: Vec::new(),
             batches: vec![Lines::default(); cores],
             in_flight: vec![0; cores],
+            batches_max,
+            unturned: Vec::new(),
             to_sync: Vec::new(),
             began,
             lines_read: 0,
             is_new: false,
+            is_again,
+            is_current_there: false,
             data: None,
             adoption: None,
         }
@@ -124,6 +138,16 @@ impl Recovery {
         };
         let log = self.manifest.generations.get(generation).and_then(|generation| generation.logs.get(log));
         log.is_some_and(|log| log.size.is_none_or(|size| size == 0))
+    }
+
+    fn say_how_long(&self, now: Now, out: &mut Effects) {
+        let seconds = now.mono.millis_since(self.began) as f64 / 1_000.0;
+        for text in [
+            format!("Done loading the append only file: {} lines behind its snapshot", self.lines_read),
+            format!("DB loaded from append only file: {seconds:.3} seconds"),
+        ] {
+            out.push(Effect::Log { level: LogLevel::Notice, text });
+        }
     }
 
     pub(super) fn generation(&self) -> Option<&Generation> {
@@ -146,7 +170,12 @@ pub(crate) type Wrong = (String, String);
 impl Engine {
     /// Begins to read what was written down.
     pub(crate) fn recover(&mut self, now: Now, out: &mut Effects) {
-        self.recovery = Some(Box::new(Recovery::new(self.node.cores, now.mono)));
+        let reload = &self.keeper.reload;
+        let (batches_max, is_again) = (reload.batches_max(BATCHES_MAX), reload.is_active());
+        let recovery = Recovery::new(self.node.cores, now.mono, batches_max, is_again);
+        self.recovery = Some(Box::new(recovery));
+        (self.node.status.loaded_bytes, self.node.status.keys_loaded, self.node.status.keys_expired) =
+            (0, 0, 0);
         self.node.status.loading_began = now.unix_seconds();
         let path = self.node.manifest_path();
         self.files.begin(Purpose::Recover, DiskRequest::Read { path }, out);
@@ -155,7 +184,7 @@ impl Engine {
     pub(super) fn log_is_wrong(&mut self, (file, why): Wrong, out: &mut Effects) {
         self.recovery = None;
         let text = format!("The append only file {file} cannot be loaded: {why}");
-        out.push(Effect::Fail { text });
+        self.reading_fails(text, out);
     }
 
     /// A piece of a file was read, or an operation on one has ended.
@@ -169,6 +198,9 @@ impl Engine {
         let manifest_path = self.node.manifest_path();
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         match (recovery.stage, outcome) {
+            (Stage::Manifest, DiskOutcome::Missing) if recovery.is_again => {
+                return Err((manifest_path, "it is not there any more".into()));
+            }
             (Stage::Manifest, DiskOutcome::Missing) => {
                 // Before Redis 7 there was one file, and no directory.
                 let name = self.node.settings.append_filename.clone();
@@ -293,16 +325,21 @@ impl Engine {
         if let Err(wrong) = self.lines_are_read(report) {
             return self.log_is_wrong(wrong, out);
         }
-        let is_turned = self.recovery.as_ref().is_some_and(|recovery| {
-            recovery.stage == Stage::Turning && recovery.in_flight.iter().all(|count| *count == 0)
-        });
-        if is_turned {
-            self.recovery_is_over(now, out);
-        }
+        self.turn_others(now, out);
     }
 
     fn end_recovery(&mut self, now: Now, out: &mut Effects) {
         let Some(recovery) = &mut self.recovery else { return };
+        if recovery.is_again {
+            // The files go on as they are.
+            recovery.say_how_long(now, out);
+            if !recovery.is_current_there {
+                let why = "it does not name the files that are written now".to_string();
+                return self.log_is_wrong((self.node.manifest_path(), why), out);
+            }
+            self.recovery = None;
+            return;
+        }
         if recovery.is_new && self.node.status.keys_loaded > 0 {
             // Without the dump the log would be no whole: it begins with a snapshot.
             return self.recovery_is_over(now, out);
@@ -330,16 +367,29 @@ impl Engine {
         recovery.stage = Stage::Turning;
         let number = recovery.manifest.last_number();
         self.keeper.manifest = recovery.manifest.clone();
-        for core in (1..self.node.cores).map(CoreId) {
-            // While nothing is served there are credits.
-            if self.node.links.take(core) {
+        recovery.unturned = (1..self.node.cores).map(CoreId).collect();
+        self.node.turn_page_if_on(number);
+        self.turn_others(now, out);
+    }
+
+    /// Tells those who do not know yet, as far as there are credits: who asks how the cores are may have taken some.
+    pub(crate) fn turn_others(&mut self, now: Now, out: &mut Effects) {
+        let Some(recovery) = &mut self.recovery else { return };
+        if recovery.stage != Stage::Turning {
+            return;
+        }
+        let number = recovery.manifest.last_number();
+        let links = &mut self.node.links;
+        recovery.unturned.retain(|core| {
+            let is_told = links.take(*core);
+            if is_told {
                 recovery.in_flight[core.index()] += 1;
                 let message = Message::OfKeeper(Box::new(OfKeeper::Turn(number)));
-                out.push(Effect::Send { to: core, message });
+                out.push(Effect::Send { to: *core, message });
             }
-        }
-        self.node.turn_page(Some(number));
-        if self.node.cores == 1 {
+            !is_told
+        });
+        if recovery.unturned.is_empty() && recovery.in_flight.iter().all(|count| *count == 0) {
             self.recovery_is_over(now, out);
         }
     }
@@ -348,14 +398,9 @@ impl Engine {
         let Some(recovery) = self.recovery.take() else { return };
         let mut status = self.node.status.clone();
         status.is_loading = false;
-        let seconds = now.mono.millis_since(recovery.began) as f64 / 1_000.0;
-        for text in [
-            format!("Done loading the append only file: {} lines behind its snapshot", recovery.lines_read),
-            format!("DB loaded from append only file: {seconds:.3} seconds"),
-            "Ready to accept connections".into(),
-        ] {
-            out.push(Effect::Log { level: LogLevel::Notice, text });
-        }
+        recovery.say_how_long(now, out);
+        let text = "Ready to accept connections".into();
+        out.push(Effect::Log { level: LogLevel::Notice, text });
         self.tell_all(status, now, out);
         if recovery.manifest.generations.len() > GENERATIONS_MAX || recovery.manifest.has_commands() {
             self.want_base();

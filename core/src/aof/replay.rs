@@ -53,7 +53,14 @@ fn spread(words: Words<'_>) -> (&[u8], Vec<Span>) {
 
 impl Engine {
     /// Applies lines to this shard.
-    pub(crate) fn replay_lines(&mut self, mut bytes: &[u8]) -> LoadReport {
+    pub(crate) fn replay_lines(&mut self, bytes: &[u8]) -> LoadReport {
+        let onlookers = self.node.shard.look_away();
+        let report = self.replay_all(bytes);
+        self.node.shard.look_back(onlookers);
+        report
+    }
+
+    fn replay_all(&mut self, mut bytes: &[u8]) -> LoadReport {
         let mut report = LoadReport::default();
         let mut instant = UnixMillis(0);
         let mut reply = Chunks::default();

@@ -64,6 +64,11 @@ impl Node {
         self.note_policy();
     }
 
+    /// The log that was read goes on in the files of a generation, unless it was switched off meanwhile.
+    pub(crate) fn turn_page_if_on(&mut self, generation: u32) {
+        self.turn_page(Some(generation).filter(|_| self.settings.appendonly));
+    }
+
     /// From here on everything is synced before anybody hears of it, or not any more.
     pub(crate) fn note_policy(&mut self) {
         let is_always = self.settings.appendfsync == SyncPolicy::Always;

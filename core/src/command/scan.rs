@@ -126,7 +126,7 @@ fn scan(cx: &mut Cx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (mut found, mut keys) = (0usize, Chunks::default());
     let mut seen = 0;
     let now = cx.now;
-    let database = &cx.shard.databases[cx.database];
+    let database = &cx.shard.databases()[cx.database];
     let mut cursor = Cursor(given & ((1 << TABLE_BITS) - 1));
     let mut buckets = filter.count.saturating_mul(EMPTY_BUCKETS_PER_KEY);
     let ended = loop {

@@ -405,7 +405,7 @@ fn act(cx: &mut Cx<'_>, args: Args<'_>, order: Order, kind: Kind) -> Finding {
     let places: Vec<usize> = (0..cx.keys.len()).filter(|&n| is_source(cx, n)).collect();
     // A look at each decides whether it lives; then all are borrowed together.
     let lives: Vec<bool> = places.iter().map(|&n| cx.read(cx.key(args, n)).is_some()).collect();
-    let table = &cx.shard.databases()[cx.database];
+    let table = &cx.shard.databases[cx.database];
     let mut sources = Vec::new();
     for (&n, lives) in places.iter().zip(lives) {
         let record = table.get(cx.key(args, n)).filter(|_| lives);

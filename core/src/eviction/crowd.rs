@@ -4,8 +4,7 @@
 //! go, some at a time. So a shard that is too busy to sweep, and whose keys live shorter than that lasts, keeps its size. It knows where to look. When
 //! keys are due, and how they lie, the table knows.
 
-use crate::node::Node;
-use crate::txn::intent::Fingerprint;
+use crate::node::{Node, spared};
 
 /// Home buckets that are looked at before a command: a whole segment before four of them.
 const STEPS: usize = 16;
@@ -18,11 +17,8 @@ impl Node {
         if !self.shard.active_expire || !self.may_change_by_itself() {
             return;
         }
-        let queue = &self.queue;
         let hasher = self.shard.hasher().clone();
-        let spared = |database: u16, key: &[u8]| {
-            !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
-        };
+        let spared = spared(&self.queue, &hasher);
         let now = self.shard.judge(self.now.unix());
         if self.shard.expire_in((database, Some(hash)), now, STEPS, &spared) == STEPS {
             // There may be more of it, and home buckets that are passed over each time would be the ones that overflow.

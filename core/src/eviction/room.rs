@@ -6,9 +6,8 @@ use super::budget::{Allowance, Report};
 use super::policy::Judge;
 use crate::args::Args;
 use crate::event::CoreId;
-use crate::node::{Applied, FIXED_BYTES, Node};
+use crate::node::{Applied, FIXED_BYTES, Node, spared};
 use crate::time::Instant;
-use crate::txn::intent::Fingerprint;
 
 /// Keys that go at the most before a command runs, besides those that its own length asks for.
 const KEYS_PER_COMMAND: usize = 128;
@@ -66,7 +65,7 @@ impl Node {
     #[inline]
     pub(crate) fn lacks_room(&mut self, need: usize) -> bool {
         // What is loaded was there before: as in Redis it is there again, whatever `maxmemory` says now.
-        if self.status.is_loading {
+        if self.is_loading() {
             return false;
         }
         if self.shard.crowd.is_some() {
@@ -110,7 +109,7 @@ impl Node {
 
     /// While clients are paused nothing changes by itself, as in Redis.
     pub(super) fn may_change_by_itself(&self) -> bool {
-        self.pause.is_none_or(|pause| pause.until <= self.now.mono) && !self.status.is_loading
+        self.pause.is_none_or(|pause| pause.until <= self.now.mono) && !self.is_loading()
     }
 
     /// Lets keys go until `enough`, up to so many; how many more might have gone.
@@ -135,11 +134,8 @@ impl Node {
                 left = left.saturating_sub((FREE_STEPS - unused).div_ceil(4));
                 continue;
             }
-            let queue = &self.queue;
             let hasher = self.shard.hasher.clone();
-            let spared = |database: u16, key: &[u8]| {
-                !queue.is_empty() && queue.is_claimed(Fingerprint::new(database, hasher.hash(key)))
-            };
+            let spared = spared(&self.queue, &hasher);
             if !self.shard.evict_one(judge, &spared) {
                 self.shortness.in_vain_at = self.used_bytes();
                 break;
@@ -234,7 +230,9 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use crate::session::ClientId;
     use crate::testing::{Client, World};
+    use crate::txn::intent::{Intents, Mode};
 
     /// A world of so many cores with a few megabytes, under a policy.
     fn world(cores: u16, policy: &str) -> (World, Client) {
@@ -281,6 +279,24 @@ mod tests {
                 assert!(info.contains(&format!("evicted_keys:{}", evicted(&world))), "{info}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_spared_for_a_transaction_goes_when_it_is_over() {
+        let (mut world, client) = world(1, "allkeys-lru");
+        for n in 0..1_000 {
+            world.call(client, &format!("SET key:{n} {}", "x".repeat(500)));
+        }
+        let all = Intents::whole(Mode::Shared);
+        let held = world.engines[0].node_mut().queue.hold(ClientId(0), all);
+        assert_eq!(world.say(client, "CONFIG SET maxmemory 600kb"), "OK");
+        world.work(10);
+        assert!(!world.engines[0].has_background(), "it has found nobody who may go");
+        assert_eq!(evicted(&world), 0);
+        world.engines[0].release_entry(held);
+        world.work(10_000);
+        assert!(evicted(&world) > 100);
+        check_bounds(&world);
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
     let now = asked.now.unix();
     let (mut lines, mut cursor) = (Vec::new(), Cursor(place));
     for _ in 0..BUCKETS {
-        cursor = node.shard.databases[usize::from(DATABASE)].scan(cursor, &mut |record| {
+        cursor = node.shard.databases()[usize::from(DATABASE)].scan(cursor, &mut |record| {
             if !record.is_due(now) && record.container().is_none() {
                 match form {
                     Form::Facts => push_facts(&mut lines, record, now, counts_uses),

@@ -68,7 +68,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         [b"detail", b"off", ..] => shard.ledger.set_detailed(false),
         _ => {}
     }
-    let database = &shard.databases[usize::from(DATABASE)];
+    let database = &shard.databases()[usize::from(DATABASE)];
     let log = &shard.ledger.log;
     let mut share = Share {
         counts: shard.ledger.counts().to_vec(),

@@ -31,6 +31,8 @@ pub struct Asks {
     pub(crate) marks: Vec<Waiter>,
     /// Snapshots that somebody waits for the end of.
     numbered: Vec<(Token, u64)>,
+    /// Who waits for the log to be read back.
+    pub(crate) reloads: Vec<(Token, u64)>,
     told_changes: u64,
     next_look: Instant,
 }
@@ -40,13 +42,14 @@ pub struct Asks {
 enum Unnumbered {
     Snapshot(Option<Token>),
     Mark(Token),
+    Reload(Token),
 }
 
 impl Unnumbered {
     fn token(self) -> Option<Token> {
         match self {
             Unnumbered::Snapshot(token) => token,
-            Unnumbered::Mark(token) => Some(token),
+            Unnumbered::Mark(token) | Unnumbered::Reload(token) => Some(token),
         }
     }
 }
@@ -57,6 +60,7 @@ impl Asks {
         self.unsaid.is_empty()
             && self.unnumbered.is_empty()
             && self.numbered.is_empty()
+            && self.reloads.is_empty()
             && self.marks.is_empty()
     }
 
@@ -86,6 +90,10 @@ impl Engine {
                 }
                 (ToKeeper::Sync, Some(token)) => {
                     self.node.asks.unnumbered.push_back(Unnumbered::Mark(token));
+                }
+                (ToKeeper::Reload, token) => {
+                    let waits = token.map_or(Unnumbered::Snapshot(None), Unnumbered::Reload);
+                    self.node.asks.unnumbered.push_back(waits);
                 }
                 _ => {}
             }
@@ -135,6 +143,7 @@ impl Engine {
                 None
             }
             ToKeeper::Sync => Some(self.want_mark(now)),
+            ToKeeper::Reload => Some(self.keeper.reload.want()),
             ToKeeper::Synced { number, is_durable } => {
                 self.heard_of_sync(from, number, is_durable, now, out);
                 None
@@ -160,29 +169,28 @@ impl Engine {
 
     /// A word of the keeper has come.
     pub(crate) fn heard_of_keeper(&mut self, word: OfKeeper, now: Now, out: &mut Effects) {
-        let message = match word {
-            OfKeeper::Status(status) => {
-                self.learned(status, now, out);
-                Message::Received
-            }
-            OfKeeper::GiveUp => {
-                self.node.shard.give_up_saving();
-                Message::Received
-            }
-            OfKeeper::Load(batch) => {
-                let report = self.load_batch(&batch);
-                Message::Loaded { report }
-            }
-            OfKeeper::Replay(lines) => {
-                let report = self.replay_lines(&lines);
-                Message::Loaded { report }
-            }
-            OfKeeper::Turn(generation) => {
-                self.node.turn_page(Some(generation));
-                Message::Loaded { report: LoadReport::default() }
-            }
+        let message = match self.obey(word, now, out) {
+            Some(report) => Message::Loaded { report },
+            None => Message::Received,
         };
         out.push(Effect::Send { to: KEEPER, message });
+    }
+
+    /// Does what the keeper says; what became of it, if that is to be told.
+    pub(crate) fn obey(&mut self, word: OfKeeper, now: Now, out: &mut Effects) -> Option<LoadReport> {
+        match word {
+            OfKeeper::Status(status) => self.learned(status, now, out),
+            OfKeeper::GiveUp => self.node.shard.give_up_saving(),
+            OfKeeper::Load(batch) => return Some(self.load_batch(&batch)),
+            OfKeeper::Replay(lines) => return Some(self.replay_lines(&lines)),
+            OfKeeper::Turn(generation) => {
+                self.node.turn_page_if_on(generation);
+                return Some(LoadReport::default());
+            }
+            OfKeeper::SetAside => return Some(self.set_aside()),
+            OfKeeper::Settle { is_read } => return Some(self.settle_aside(is_read)),
+        }
+        None
     }
 
     /// What was asked for longest has got its number.
@@ -190,6 +198,7 @@ impl Engine {
         match self.node.asks.unnumbered.pop_front() {
             Some(Unnumbered::Snapshot(Some(token))) => self.node.asks.numbered.push((token, number)),
             Some(Unnumbered::Mark(token)) => self.mark_is_numbered(token, number),
+            Some(Unnumbered::Reload(token)) => self.node.asks.reloads.push((token, number)),
             Some(Unnumbered::Snapshot(None)) | None => {}
         }
     }
@@ -226,6 +235,7 @@ impl Engine {
             self.node.asks.told_changes = self.node.shard.counters.dirty;
         }
         self.end_mark_waits(now, out);
+        self.end_reload_waits(now, out);
         let (ended, ended_well) = (self.node.status.ended, self.node.status.ended_well);
         let numbered = std::mem::take(&mut self.node.asks.numbered);
         let (over, waiting) = numbered.into_iter().partition(|(_, number)| *number <= ended);
@@ -321,7 +331,7 @@ impl Engine {
         let unsaid = asks.unsaid.into_iter().filter_map(|(_, token)| token);
         let tokens = unsaid.chain(asks.unnumbered.into_iter().filter_map(Unnumbered::token));
         let tokens = tokens.chain(asks.marks.iter().map(Waiter::token));
-        for token in tokens.chain(asks.numbered.into_iter().map(|(token, _)| token)) {
+        for token in tokens.chain(asks.numbered.into_iter().chain(asks.reloads).map(|(token, _)| token)) {
             self.end_all(&[token.conn], Closing::Now, now, out);
         }
     }

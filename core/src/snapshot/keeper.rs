@@ -10,24 +10,21 @@ use std::collections::VecDeque;
 
 use crate::aof::manifest::Manifest;
 use crate::aof::marks::Marks;
+use crate::aof::reload::Reload;
 use crate::engine::Engine;
 use crate::event::{ConnId, CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
-use crate::protocol::reply::Resp;
 use crate::rdb::file::{sum_on, write_end, write_header};
 use crate::rdb::writer::Writer;
-use crate::session::ClientId;
-use crate::snapshot::load::Loader;
+use crate::snapshot::load::{BATCHES_MAX, Loader};
 use crate::snapshot::saving::Part;
 use crate::snapshot::status::{OfKeeper, Status};
 use crate::snapshot::timetable::Timetable;
 use crate::time::{Instant, Now};
-use crate::transact::Draft;
-use crate::txn::coordinator::Stage as TxStage;
 use crate::txn::intent::Mode;
-use crate::txn::work::{Body, Circumstances};
+use crate::txn::work::Body;
 
 /// Who keeps the file.
 pub const KEEPER: CoreId = CoreId(0);
@@ -37,6 +34,9 @@ pub const NOBODY: ConnId = ConnId { index: u32::MAX, generation: u32::MAX };
 
 /// No client either: in its name moments are marked in the log.
 pub const MARKER: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 1 };
+
+/// Nor this: in its name all shards are held while the log is read back.
+pub const RELOADER: ConnId = ConnId { index: u32::MAX, generation: u32::MAX - 3 };
 
 /// After a snapshot has failed, the next one that is due by itself waits so long.
 const RETRY_MILLIS: u64 = 5_000;
@@ -85,6 +85,8 @@ pub struct Keeper {
     /// When the log was last begun to be written anew.
     pub(crate) rewrote: Instant,
     pub(crate) marks: Marks,
+    /// The log is read back.
+    pub(crate) reload: Reload,
     /// When a snapshot is due by itself, whatever has changed.
     pub(crate) timetable: Timetable,
     /// The number of the last snapshot that somebody was promised.
@@ -171,6 +173,13 @@ impl Engine {
         if node.shard.saving.is_some() || node.asks.has_words() {
             self.speak_to_keeper(now, out);
         }
+        if self.recovery.is_some() {
+            self.turn_others(now, out);
+        }
+        // Its end is told, and lets what has waited for it begin.
+        if self.keeper.reload.is_wanted() {
+            self.reload_log(now, out);
+        }
         if self.keeper.is_busy() || self.keeper.wants_base || self.keeper.wanted > self.node.status.begun {
             self.keep(now, out);
         }
@@ -188,14 +197,15 @@ impl Engine {
 
     /// Begins to read a dump.
     pub(crate) fn load_file(&mut self, path: String, now: Now, out: &mut Effects) {
-        self.loader = Some(Box::new(Loader::new(path, self.node.cores)));
+        let batches_max = self.keeper.reload.batches_max(BATCHES_MAX);
+        self.loader = Some(Box::new(Loader::new(path, self.node.cores, batches_max)));
         self.read_dump(now, out);
     }
 
     /// Goes on with a snapshot, and says what there is to say.
     pub(crate) fn keep(&mut self, now: Now, out: &mut Effects) {
         let is_wanted = self.keeper.wanted > self.node.status.begun;
-        if self.keeper.stage == Stage::Idle && self.stopping.is_none() {
+        if self.keeper.stage == Stage::Idle && self.stopping.is_none() && !self.keeper.reload.is_active() {
             match is_wanted {
                 true => self.begin_snapshot(now, out),
                 false if self.keeper.wants_base => self.begin_base(now, out),
@@ -260,35 +270,17 @@ impl Engine {
         let header = Part { bytes: writer.out, is_torn: false, is_last: false };
         self.keeper.parts.push_back((NO_CORE, header));
         self.keeper.torn = None;
-        let circumstances = Circumstances {
-            client: ClientId(0),
-            resp: Resp::V2,
-            no_touch: true,
-            unix_micros: now.unix_micros,
-            clock: self.node.clock,
-            round: 0,
-        };
-        let mut draft = Draft::default();
-        let (mut locks, mut bodies) = (Vec::new(), Vec::new());
         let page = self.keeper.base;
         let is_final = self.keeper.stops.is_some() && page.is_none();
-        for core in (0..self.node.cores).map(CoreId) {
-            let participant = draft.participant(core);
-            if !planted("the cut is made shard by shard") {
-                draft.intents[usize::from(participant)].whole = Some(Mode::Shared);
-            }
-            locks.push((participant, Body::Lock));
-            bodies.push((participant, Body::Cut { is_final, page }));
-        }
+        let mode = (!planted("the cut is made shard by shard")).then_some(Mode::Shared);
+        let cut = Body::Cut { is_final, page };
         // What counts in the old files is written there before any of them ends: see the marks.
-        if page.is_some() && !planted("a mark is written before all shards are held") {
-            draft.stages.push_back(TxStage::Bodies(locks));
-        }
-        draft.stages.push_back(TxStage::Bodies(bodies));
+        let is_in_two = page.is_some() && !planted("a mark is written before all shards are held");
+        let steps = if is_in_two { vec![Body::Lock, cut] } else { vec![cut] };
         // Those of logs are told apart.
         let sequence = page.map_or(self.node.status.begun, |generation| u64::from(generation) << 32);
         let token = Token { conn: NOBODY, sequence };
-        self.launch(token, draft, circumstances, now, out);
+        self.launch_on_all(token, mode, &steps, now, out);
         self.write_parts(out);
     }
 

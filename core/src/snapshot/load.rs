@@ -10,7 +10,6 @@ use crate::database::Key;
 use crate::engine::Engine;
 use crate::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, LogLevel};
 use crate::files::Purpose;
-use crate::message::Message;
 use crate::rdb::file::{self, Item, Stop};
 use crate::rdb::kind;
 use crate::rdb::reader::Reader;
@@ -33,7 +32,7 @@ const READ_MAX: usize = 4 << 20;
 /// While so many times that was read and not looked at, reading pauses.
 const AHEAD: usize = 2;
 /// Batches that one shard may have unanswered.
-const BATCHES_MAX: usize = 4;
+pub(crate) const BATCHES_MAX: usize = 4;
 /// Keys of a batch whose buckets are on their way to the cache.
 const HASHES_AHEAD: usize = 16;
 /// Bytes that a step of background work looks at.
@@ -46,6 +45,8 @@ pub struct LoadReport {
     pub keys: u64,
     /// Keys whose time had come.
     pub expired: u64,
+    /// Of a shard that has set aside what it had: bytes in its log.
+    pub log_bytes: u64,
     /// What is wrong, and at which byte of the file.
     pub failure: Option<(u64, String)>,
 }
@@ -75,6 +76,8 @@ pub struct Loader {
     keys: Vec<Keys>,
     /// By core: those of the last piece, if they have not left yet.
     ready: Vec<Option<Batch>>,
+    /// Batches that one shard may have unanswered.
+    batches_max: usize,
     /// By core.
     in_flight: Vec<usize>,
     skipped: u64,
@@ -85,7 +88,7 @@ pub struct Loader {
 
 impl Loader {
     /// Before anything was read.
-    pub fn new(path: String, cores: u16) -> Loader {
+    pub fn new(path: String, cores: u16, batches_max: usize) -> Loader {
         let cores = usize::from(cores);
         Loader {
             path,
@@ -101,6 +104,7 @@ impl Loader {
             is_over: false,
             keys: vec![Keys::default(); cores],
             ready: vec![None; cores],
+            batches_max,
             in_flight: vec![0; cores],
             skipped: 0,
             expected: BTreeMap::new(),
@@ -112,9 +116,15 @@ impl Loader {
     pub(crate) fn wants_step(&self) -> bool {
         if self.has_ready() {
             let mut ready = self.ready.iter().zip(&self.in_flight);
-            return ready.any(|(batch, in_flight)| batch.is_some() && *in_flight < BATCHES_MAX);
+            return ready.any(|(batch, in_flight)| batch.is_some() && *in_flight < self.batches_max);
         }
         !self.is_over && (self.pieces.left() >= self.needs || self.is_read)
+    }
+
+    /// True if its last batches wait for credits.
+    pub(crate) fn wants_credits(&self) -> bool {
+        let mut ready = self.ready.iter().zip(&self.in_flight);
+        self.is_over && ready.any(|(batch, in_flight)| batch.is_some() && *in_flight < self.batches_max)
     }
 
     /// True if batches are to leave before more is looked at.
@@ -192,7 +202,7 @@ impl Engine {
     fn dump_is_wrong(&mut self, (at, why): Wrong, out: &mut Effects) {
         let Some(loader) = self.loader.take() else { return };
         let text = format!("The dump {} cannot be loaded: at byte {at}: {why}", loader.path);
-        out.push(Effect::Fail { text });
+        self.reading_fails(text, out);
     }
 
     /// Looks at so many steps' worth of what was read.
@@ -315,15 +325,21 @@ impl Engine {
         if !loader.has_ready() {
             return Ok(());
         }
+        let max = loader.batches_max;
         for core in (0..self.node.cores).map(CoreId).filter(|core| *core != me) {
-            let (ready, in_flight) = (&mut loader.ready[core.index()], &mut loader.in_flight[core.index()]);
-            if ready.is_some() && *in_flight < BATCHES_MAX && self.node.links.take(core) {
-                *in_flight += 1;
-                let batch = ready.take().map(OfKeeper::Load);
-                let message = batch.map(|word| Message::OfKeeper(Box::new(word)));
-                message.into_iter().for_each(|message| out.push(Effect::Send { to: core, message }));
+            let waits = |loader: &Loader| {
+                loader.ready[core.index()].is_some() && loader.in_flight[core.index()] < max
+            };
+            if !self.loader.as_deref().is_some_and(waits) || !self.may_tell(core) {
+                continue;
+            }
+            let Some(loader) = &mut self.loader else { return Ok(()) };
+            loader.in_flight[core.index()] += 1;
+            if let Some(batch) = loader.ready[core.index()].take() {
+                self.tell(core, OfKeeper::Load(batch), out);
             }
         }
+        let Some(loader) = &mut self.loader else { return Ok(()) };
         let Some(batch) = loader.ready[me.index()].take() else { return Ok(()) };
         let report = self.load_batch(&batch);
         self.reported(report)
@@ -386,7 +402,7 @@ impl Engine {
         let hasher = shard.hasher().clone();
         let forms = forms(&self.node.settings, &hasher);
         // What follows in a log may have given a key another deadline in time.
-        let drops_due = !self.node.settings.appendonly;
+        let drops_due = !self.node.settings.appendonly && shard.former.is_none();
         for &(database, keys) in batch.expected() {
             shard.reaches(usize::from(database));
             shard.databases[usize::from(database)].expect(keys);
@@ -449,6 +465,7 @@ mod tests {
     use crate::host::{Instruments, Process};
     use crate::rdb::file::{sum_on, write_end, write_entry, write_header, write_resize, write_select};
     use crate::rdb::writer::Writer;
+    use crate::testing::World;
     use crate::value::record::Access;
 
     /// Numbers, texts that are compressed, and now and then a value that takes several pieces.
@@ -543,5 +560,35 @@ mod tests {
         let last = file.len() - 20;
         file[last] ^= 1;
         assert!(load(&file, 50_000).is_err());
+    }
+
+    #[test]
+    fn the_last_keys_arrive_though_there_were_no_credits_for_them() {
+        let mut world = World::new(2);
+        let client = world.connect(0);
+        (0..50).for_each(|n| assert_eq!(world.call(client, &format!("SET key:{n} {n}")), "+OK\r\n"));
+        assert_eq!(world.call(client, "SAVE"), "");
+        for _ in 0..3 {
+            world.settle_files();
+            world.pass(10);
+        }
+        assert_eq!(world.receive(client), "+OK\r\n");
+        let files = world.files;
+        let mut world = World::starting(2, |_| {});
+        world.files = files;
+        let links = &mut world.engines[0].node_mut().links;
+        let taken = (0..).take_while(|_| links.take(CoreId(1))).count();
+        for _ in 0..100 {
+            for (core, operation, request) in world.disk_requests() {
+                let outcome = world.touch_files(request);
+                world.end_disk(core, operation, outcome);
+            }
+            world.work(1);
+        }
+        assert!(world.engines[0].node().status.is_loading);
+        world.engines[0].node_mut().links.give_back_several(CoreId(1), taken);
+        world.settle_files();
+        let client = world.connect(1);
+        assert_eq!(world.say(client, "DBSIZE"), "50");
     }
 }

@@ -11,6 +11,7 @@ pub mod asks;
 pub mod batch;
 pub mod keeper;
 pub mod load;
+pub mod moment;
 mod pace;
 mod pieces;
 mod progress;

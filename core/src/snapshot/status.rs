@@ -54,6 +54,10 @@ pub struct Status {
     pub base: u32,
     /// The last mark that somebody waited for and that is durable in all logs.
     pub marked: u64,
+    /// How often the log was read back, or was to be, since the start (DEBUG LOADAOF).
+    pub reloads: u64,
+    /// The number of the last time that this failed; 0: it never did.
+    pub failed_reload: u64,
     /// Keys in the dump that was loaded at the start.
     pub keys_loaded: u64,
     /// Keys in it whose time had come.
@@ -78,6 +82,8 @@ pub enum ToKeeper {
     Logged(u64),
     /// My log is marked; so many bytes were written down since the last time.
     Marked(u64),
+    /// Read the log back. Answered by a number.
+    Reload,
     /// Mark all logs and make them durable. Answered by the mark's number.
     Sync,
     /// My log is to be durable up to this mark.
@@ -106,4 +112,11 @@ pub enum OfKeeper {
     Replay(Vec<u8>),
     /// Write down what changes from now on, in the files of this generation. Answered likewise.
     Turn(u32),
+    /// Set aside what you have, if it is in the log: that is read back. Answered likewise.
+    SetAside,
+    /// The log was read back, or could not be. Answered likewise.
+    Settle {
+        /// What was read stays; else what was set aside comes back.
+        is_read: bool,
+    },
 }

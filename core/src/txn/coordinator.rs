@@ -161,6 +161,16 @@ impl Transaction {
         self.missing += 1;
     }
 
+    /// True if this core owes an answer.
+    pub fn awaits(&self, core: CoreId) -> bool {
+        self.participants.iter().any(|participant| participant.core == core && participant.awaited)
+    }
+
+    /// True if nobody owes an answer.
+    pub fn is_quiet(&self) -> bool {
+        self.missing == 0
+    }
+
     /// A participant has answered; true if all have.
     pub fn heard(&mut self, core: CoreId, entry: EntryId, ran: Ran) -> bool {
         let participant = self.participants.iter_mut().find(|participant| participant.core == core);

@@ -13,6 +13,8 @@ use crate::part::Part;
 use crate::protocol::reply::{Failure, Resp};
 use crate::session::ClientId;
 use crate::slowlog::SlowCall;
+use crate::snapshot::load::LoadReport;
+use crate::snapshot::status::OfKeeper;
 use crate::value::detached::Detached;
 
 /// Names a transaction on the core that coordinates it.
@@ -131,6 +133,8 @@ pub enum Body {
         /// Somebody waits until it is durable.
         is_wanted: bool,
     },
+    /// A word of the keeper, while it reads the log back. Answered by a report.
+    Keeper(Box<OfKeeper>),
 }
 
 /// What came of it.
@@ -155,9 +159,16 @@ pub struct More {
     pub findings: Vec<Finding>,
     /// Calls that took longer than `slowlog-log-slower-than`.
     pub slow: Vec<SlowCall>,
+    /// What became of a word of the keeper.
+    pub report: Option<LoadReport>,
 }
 
 impl Ran {
+    /// Of a word of the keeper.
+    pub fn reported(report: Option<LoadReport>) -> Ran {
+        Ran { more: Some(Box::new(More { report, ..More::default() })), ..Ran::default() }
+    }
+
     /// Of a plan's orders.
     pub fn found(findings: Vec<Finding>) -> Ran {
         Ran { more: Some(Box::new(More { findings, ..More::default() })), ..Ran::default() }

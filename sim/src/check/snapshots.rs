@@ -10,7 +10,7 @@ use darter_core::event::{CoreId, DiskOutcome, DiskRequest, Effect, Effects, Even
 use darter_core::host::{Instruments, Process};
 use darter_core::message::Token;
 use darter_core::node::Applied;
-use darter_core::snapshot::keeper::{MARKER, NOBODY};
+use darter_core::snapshot::keeper::{MARKER, NOBODY, RELOADER};
 use darter_core::time::{Instant, Now};
 use darter_core::txn::work::TxId;
 use darter_core::{Engine, EngineConfig};
@@ -69,8 +69,8 @@ impl Snapshots {
                     witness.replay.heard(op, Reply::ok(), turn.moment)?;
                 }
             }
-            // A mark in the log looks at nothing.
-            Applied::Began { tx, token: Token { conn: MARKER, .. } } => {
+            // A mark in the log looks at nothing, and when it is read back nobody sees a difference.
+            Applied::Began { tx, token: Token { conn: MARKER | RELOADER, .. } } => {
                 witness.snapshots.marks.insert((core, tx));
             }
             Applied::Part { from, tx, .. } if witness.snapshots.marks.contains(&(from.0, tx)) => {}

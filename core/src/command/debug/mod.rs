@@ -5,8 +5,11 @@
 //! | `mod.rs` | the container, and switches that are accepted without effect |
 //! | `sleep.rs` | stopping all cores for a while |
 //! | `populate.rs` | making many keys |
+//! | `reload.rs` | values written and read again in memory |
+//! | `loadaof.rs` | reading the log back |
 //! | `show.rs` | looking at a key, at a pattern, at each kind of reply |
 
+mod loadaof;
 mod populate;
 mod reload;
 mod show;
@@ -46,6 +49,7 @@ pub const COMMANDS: &[Command] = &[Command {
         show::OBJECT,
         populate::POPULATE,
         reload::RELOAD,
+        loadaof::LOADAOF,
         Command {
             name: "set-active-expire",
             arity: 3,

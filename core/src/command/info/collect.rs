@@ -40,6 +40,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         saved_keys: node.shard.saved_keys(),
         log_bytes: node.pen.size,
         log_pending_bytes: node.pen.pending_bytes() as u64,
+        saving_bytes: node.shard.saving_bytes() as u64,
         log_fails: node.pen.failure().is_some(),
         exceeded_millis: node.shortness.exceeded_millis(asked.now.mono),
         outstanding: node.links.outstanding() as u64,
@@ -69,7 +70,7 @@ pub fn part(asked: &mut Asked<'_>) -> Part {
         share.paused_clients += u64::from(session.hold == Some(Hold::Pause));
         share.client_bytes += (session.held_bytes() + session.unconsumed) as u64;
     }
-    for (number, database) in node.shard.databases.iter().enumerate() {
+    for (number, database) in node.shard.databases().iter().enumerate() {
         share.table_bytes += database.table_bytes() as u64;
         if !database.is_empty() {
             share.databases.insert(number as u16, counts(database));

@@ -40,7 +40,7 @@ pub(super) fn server(section: &mut Section<'_>) {
 pub(super) fn persistence(section: &mut Section<'_>) {
     let status = section.node.status.clone();
     let now = section.node.now.unix_seconds();
-    section.field("loading", u8::from(status.is_loading));
+    section.field("loading", u8::from(section.node.is_loading()));
     section.fixed(&[
         ("async_loading", "0"),
         ("current_cow_peak", "0"),
@@ -88,7 +88,7 @@ pub(super) fn persistence(section: &mut Section<'_>) {
         section.field("aof_pending_bio_fsync", 0);
         section.field("aof_delayed_fsync", 0);
     }
-    if status.is_loading {
+    if section.node.is_loading() {
         let percent = 100.0 * status.loaded_bytes as f64 / status.loading_bytes.max(1) as f64;
         let passed = now.saturating_sub(status.loading_began).max(1);
         let rate = (status.loaded_bytes / passed).max(1);
