@@ -331,15 +331,16 @@ impl World {
 
     /// Carries out one of them.
     pub(crate) fn touch_files(&mut self, request: DiskRequest) -> DiskOutcome {
-        let content = |files: &BTreeMap<String, Vec<u8>>, path: &str, at: usize, len: usize| {
-            let Some(file) = files.get(path) else { return DiskOutcome::Missing };
+        let content = |path: &str, at: usize, len: usize, mut into: Vec<u8>| {
+            let Some(file) = self.files.get(path) else { return DiskOutcome::Missing };
             let rest = file.get(at..).unwrap_or_default();
-            DiskOutcome::Content(rest[..len.min(rest.len())].to_vec())
+            into.extend_from_slice(&rest[..len.min(rest.len())]);
+            DiskOutcome::Content(into)
         };
         match request {
-            DiskRequest::Read { path } => return content(&self.files, &path, 0, usize::MAX),
-            DiskRequest::ReadAt { path, at, len, .. } => {
-                return content(&self.files, &path, at as usize, len);
+            DiskRequest::Read { path } => return content(&path, 0, usize::MAX, Vec::new()),
+            DiskRequest::ReadAt { path, at, len, into } => {
+                return content(&path, at as usize, len, into);
             }
             DiskRequest::Replace { path, bytes } => drop(self.files.insert(path, bytes)),
             DiskRequest::Create { path, .. } => drop(self.files.insert(path, Vec::new())),
