@@ -113,7 +113,7 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxzy EXEC{xz} GETx | MSETxy MSETzw",
-        still: 477853,
+        still: 441196,
         whole: 997441,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
@@ -125,8 +125,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxy | MSETxzw | MSETzw GETz",
-        still: 404263,
-        whole: 404263,
+        still: 369912,
+        whole: 369912,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
