@@ -277,11 +277,13 @@ impl<W> Queue<W> {
             entry.intents.keys().iter().for_each(|intent| self.locks.hold(intent.key, id));
             let work = entry.work.take();
             // Those of its own connection that only share a key with it wait no more.
-            let mut followers = std::mem::take(&mut entry.followers);
-            entry.followers = followers.iter().filter(|(_, until)| *until == Until::Gone).copied().collect();
-            followers.retain(|(_, until)| *until == Until::Held);
-            if !planted("who follows one of its own is not looked at when that is held") {
-                self.consider(followers);
+            if entry.followers.iter().any(|(_, until)| *until == Until::Held) {
+                let mut followers = entry.followers.clone();
+                followers.retain(|(_, until)| *until == Until::Held);
+                entry.followers.retain(|(_, until)| *until == Until::Gone);
+                if !planted("who follows one of its own is not looked at when that is held") {
+                    self.consider(followers);
+                }
             }
             return work.map(|work| Granted { entry: Some(id), work });
         }
@@ -456,7 +458,7 @@ impl<W> Queue<W> {
         self.wholes.retain(|whole| *whole != id);
         self.free.push(id);
         self.len -= 1;
-        if !planted("who waits for one that leaves is not looked at again") {
+        if !entry.followers.is_empty() && !planted("who waits for one that leaves is not looked at again") {
             self.consider(std::mem::take(&mut entry.followers));
         }
         entry
