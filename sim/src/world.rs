@@ -268,7 +268,9 @@ impl<'p> World<'p> {
             let same = match witness.replay.waiting() {
                 0 => {
                     let expected = &witness.replay.store().all.databases;
-                    content::check(engines, expected, databases, witness.placement(), false)
+                    // What was read back from the log (DEBUG LOADAOF) has lain in a file, too.
+                    let was_loaded = self.machines[0].engine.node().status.reloads > 0;
+                    content::check(engines, expected, databases, witness.placement(), was_loaded)
                 }
                 _ => witness
                     .replay
@@ -524,7 +526,7 @@ impl<'p> World<'p> {
             // What clients have sent before they vanished, and what came of it.
             && self.machines.iter().all(|machine| rest::is_quiet_beside_waits(&machine.engine).is_ok())
             && !self.heap.values().any(|happening| matches!(happening, Happening::Ready(..)))
-            && self.machines.iter().all(|machine| machine.engine.node().pen.failure().is_none())
+            && self.machines.iter().all(|machine| machine.engine.node().log_failure().is_none())
     }
 
     /// Why nothing goes on.

@@ -1,5 +1,6 @@
 //! Keys whatever lies under them, naively.
 
+use super::answer::NOT_ANSWERED;
 use super::{Line, NOT_INTEGER, SYNTAX, Shard, Value, Words, integer, is};
 use crate::abroad;
 use crate::decoder::Reply;
@@ -65,7 +66,7 @@ fn migrate(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
         abroad::FULL => {
             Ok(Reply::error(&format!("ERR Target instance replied with error: {}", abroad::NO_ROOM)))
         }
-        abroad::SILENT | abroad::CUT => Err("IOERR error or timeout reading to target instance"),
+        abroad::SILENT | abroad::CUT => Err(NOT_ANSWERED),
         _ => {
             for key in there.into_iter().filter(|_| !copies) {
                 shard.remove(db, key);
