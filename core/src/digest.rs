@@ -35,7 +35,7 @@ impl Engine {
         if let Some(saving) = &node.shard.saving {
             saving.digest(hasher);
         }
-        (&node.pen, &node.asks, &node.status, &self.keeper, &self.files).hash(hasher);
+        (&node.pen, &node.asks, &node.status, &self.keeper, &self.files, &self.held).hash(hasher);
         (node.shard.trash.len(), node.shard.judged()).hash(hasher);
     }
 }

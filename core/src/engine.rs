@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::ahead::{AHEAD_MAX, Ahead};
 use crate::aof::adopt::READER;
+use crate::aof::held::Held;
 use crate::aof::pen::LogFlush;
 use crate::aof::recover::Recovery;
 use crate::args::Span;
@@ -113,6 +114,8 @@ pub struct Engine {
     pub(crate) recovery: Option<Box<Recovery>>,
     /// What transactions of this core ask other servers.
     pub(crate) errands: Errands,
+    /// What is said when the log has it.
+    pub(crate) held: Held,
 }
 
 impl Engine {
@@ -147,6 +150,7 @@ impl Engine {
             loader: None,
             recovery: None,
             errands: Errands::default(),
+            held: Held::default(),
         }
     }
 

@@ -116,6 +116,8 @@ mod compiled {
         "the cut is made shard by shard",
         "a flushed database is forgotten by the walk",
         "a transaction ends without its line in the log",
+        "a transaction ends before its line is in the log",
+        "a part is answered before it is in the log",
         "a key that is gone is not written down",
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",

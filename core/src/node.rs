@@ -324,9 +324,10 @@ impl Node {
         self.shortness.in_vain_at = 0;
     }
 
-    /// Finds out whether commands are refused because a dump is being loaded or because snapshots fail.
+    /// Finds out whether commands are refused because a dump is being loaded, because snapshots fail, or because a log cannot be written.
     pub(crate) fn gate(&mut self) {
-        self.is_gated = self.status.is_loading || self.refuses_writes() || self.pen.failure().is_some();
+        self.asks.tell_of_log(self.pen.failure());
+        self.is_gated = self.status.is_loading || self.refuses_writes() || self.log_failure().is_some();
     }
 
     /// True while snapshots fail that are to be taken.

@@ -304,7 +304,7 @@ impl Engine {
         if from == self.node.core {
             self.own_answers.push_back((tx, entry, ran));
         } else {
-            out.push(Effect::Send { to: from, message: Message::Ran { tx, entry, ran } });
+            self.answer_when_written(from, tx, entry, ran, out);
         }
     }
 

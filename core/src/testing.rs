@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Why no more can be.
     pub(crate) log_failure: Option<String>,
+    /// It is so on one core only.
+    pub(crate) fails_on: Option<u16>,
 }
 
 impl World {
@@ -116,6 +118,7 @@ impl World {
             logged: 0,
             files: BTreeMap::new(),
             log_failure: None,
+            fails_on: None,
         }
     }
 
@@ -402,7 +405,8 @@ impl World {
         let engine = &mut self.engines[core.index()];
         let consumed = engine.handle(self.now, event, &mut out);
         while let Some(LogFlush { path, bytes, .. }) = engine.log_flush() {
-            let failure = self.log_failure.clone();
+            let fails = self.fails_on.is_none_or(|fails| fails == core.0);
+            let failure = self.log_failure.clone().filter(|_| fails);
             let is_over = failure.is_some();
             if !is_over {
                 self.files.entry(path.to_string()).or_default().extend_from_slice(bytes);

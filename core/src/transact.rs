@@ -326,7 +326,7 @@ impl Engine {
             self.transactions.put_back(tx, transaction);
             return;
         }
-        self.finish(tx, transaction, now, out);
+        self.end_when_written(tx, transaction, now, out);
     }
 
     /// All have answered: what follows from a plan's findings.
@@ -397,7 +397,6 @@ impl Engine {
         out: &mut Effects,
     ) {
         let token = transaction.token;
-        self.commit(tx, &transaction);
         if transaction.in_vain {
             self.tried_in_vain(token, now, out);
         } else if self.sessions.get_mut(token.conn).is_some_and(|session| session.awaits(token.sequence)) {
@@ -436,16 +435,17 @@ impl Engine {
         self.node.note_applied(Applied::Ended { tx, refused: transaction.touched });
     }
 
-    /// All parts are written down: from now on they count.
-    fn commit(&mut self, id: TxId, transaction: &Transaction) {
+    /// All parts are in the logs: that they count is written down. False if there are none.
+    pub(crate) fn commit(&mut self, id: TxId, transaction: &Transaction) -> bool {
         let generation = transaction.participants.iter().map(|participant| participant.logged).max();
-        let Some(generation @ 1..) = generation else { return };
+        let Some(generation @ 1..) = generation else { return false };
         if planted("a transaction ends without its line in the log") {
-            return;
+            return false;
         }
         let wrote = transaction.participants.iter().filter(|participant| participant.logged > 0);
         let cores: SmallVec<[CoreId; 8]> = wrote.map(|participant| participant.core).collect();
         self.node.pen.commit(TxName { core: self.node.core, id }, &cores, generation);
+        true
     }
 
     /// Makes one reply of all pieces.

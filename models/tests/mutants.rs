@@ -62,6 +62,13 @@ mod planted {
             "two cores flush between two reads of a third, and their rings are drained apart",
             &["the next ticket is read last", "the limit of tickets falls"],
         ),
+        (
+            "a log must fail in just the turn of a transaction, and everything must end before it can be written",
+            &[
+                "a transaction ends before its line is in the log",
+                "a part is answered before it is in the log",
+            ],
+        ),
         ("nobody's turn is late enough to be seen", &["a newcomer overtakes who waits for a credit"]),
         (
             "its answers do not depend on the last part, or come when their clients are there",
@@ -83,6 +90,8 @@ mod planted {
         "what is written meanwhile comes into the midst of a value",
         "a part comes into the midst of another shard's value",
         "a transaction ends without its line in the log",
+        "a transaction ends before its line is in the log",
+        "a part is answered before it is in the log",
         "a key that is gone is not written down",
         "what a command says in other words is forgotten",
         "that a key was evicted is not written down",

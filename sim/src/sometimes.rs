@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 122] = [
+pub const ALL: [&str; 123] = [
     "a group could not be written",
     "a group was written in part",
     "the disk was full",
@@ -25,6 +25,7 @@ pub const ALL: [&str; 122] = [
     "the log could not be read back while it was written",
     "everything was there after a restart",
     "everything was there after a loss of power",
+    "everything was there but on a core that could not write",
     "the world ended in the middle of a transaction",
     "a stamp named what was there",
     "a stamp named what had been",

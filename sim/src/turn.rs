@@ -98,8 +98,12 @@ impl World<'_> {
         for index in std::mem::take(&mut self.machines[core].outputs) {
             self.send_output(core, index);
         }
-        if self.swarm.log.is_some() && self.failure.is_none() && self.schedule.chance(4) {
-            self.ask_what_would_be_left();
+        if self.swarm.log.is_some() && self.failure.is_none() {
+            // Some say what they should not only while they cannot write.
+            let fails = self.machines.iter().any(|machine| machine.engine.node().pen.failure().is_some());
+            if self.schedule.chance(if fails { 100 } else { 4 }) {
+                self.ask_what_would_be_left();
+            }
         }
         let machine = &self.machines[core];
         if let Err(text) = self.witness.nobody_is_late(&machine.engine, machine.turn_began) {

@@ -309,6 +309,63 @@ fn on_a_full_disk_nothing_is_lost_and_service_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn who_is_killed_on_a_full_disk_has_every_transaction_whole() {
+    // So many that they lie on both shards, whose logs are not full at one time.
+    const KEYS: usize = 24;
+    const CLIENTS: usize = 4;
+    let directory = directory("log-full-killed");
+    let server = start_limited(&directory, "everysec", 200);
+    let port = server.port();
+    let mut client = connect(port);
+    let clients: Vec<Connection> = (0..CLIENTS).map(|_| connect(port)).collect();
+    let acknowledged: Vec<u64> = std::thread::scope(|scope| {
+        let busy = clients.into_iter().enumerate().map(|(n, mut client)| {
+            scope.spawn(move || {
+                for count in 1.. {
+                    let pairs: String = (0..KEYS).map(|key| format!(" {n}:{key} {count}")).collect();
+                    let words = format!("MSET{pairs}");
+                    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+                    match try_call(&mut client, &words) {
+                        Some(Reply::Simple(_)) => {}
+                        // Whose transaction was under way waits until there is room, here for ever.
+                        None => return count - 1,
+                        Some(Reply::Error(text)) if text.starts_with("MISCONF Errors writing") => {
+                            return count - 1;
+                        }
+                        Some(other) => panic!("{other:?}"),
+                    }
+                }
+                0
+            })
+        });
+        let busy: Vec<_> = busy.collect();
+        // Sooner or later all cores know that one of them cannot write.
+        while run(&mut client, "SET one 1").error().is_none() {}
+        let mut others: Vec<Connection> = (0..CLIENTS).map(|_| connect(port)).collect();
+        for other in &mut others {
+            while run(other, "SET other 1").error().is_none() {}
+            let text = run(other, "PING");
+            assert!(text.error().is_some_and(|text| text.starts_with("MISCONF")), "{text:?}");
+        }
+        server.signal(libc::SIGKILL);
+        busy.into_iter().map(|busy| busy.join().expect("a client ends")).collect()
+    });
+    server.kill();
+    assert!(acknowledged.iter().all(|count| *count > 0), "{acknowledged:?}");
+    let server = start(&directory, 3, "everysec");
+    let mut client = connect(server.port());
+    for (n, acknowledged) in acknowledged.iter().enumerate() {
+        let keys: String = (0..KEYS).map(|key| format!(" {n}:{key}")).collect();
+        let Reply::Array(values) = run(&mut client, &format!("MGET{keys}")) else { panic!("values") };
+        assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
+        let count: u64 = values[0].text().and_then(|text| text.parse().ok()).unwrap_or(0);
+        assert!(count >= *acknowledged, "{acknowledged} were acknowledged, there are {count}");
+    }
+    server.kill();
+    std::fs::remove_dir_all(directory).expect("the directory goes");
+}
+
+#[test]
 fn who_syncs_first_ends_on_a_full_disk_and_has_everything_again() {
     let directory = directory("log-full-always");
     let mut random = Random::new(6);

@@ -123,8 +123,10 @@ impl Engine {
             rest = behind;
             let runs_on = logs.iter().all(|log| !boot.is_empty() && log.boot == boot);
             let is_same_start = runs_on || *is_again || planted("nobody asks whether the machine went down");
-            // All cores had turned to their next files before anything in those counts.
-            let is_whole = are_closed(surveys) && !is_over;
+            // A process that was killed has left whatever it wrote, though one core could write no more and another has gone on.
+            let is_all_there = is_same_start && !*is_again && maimed == 0;
+            // After a loss of power, all cores had turned to their next files before anything in those counts.
+            let is_whole = (is_all_there || are_closed(surveys)) && !is_over;
             let mut counts: Vec<u64> = match is_over {
                 _ if is_whole => surveys.iter().map(|survey| survey.whole).collect(),
                 false => ends(surveys, maimed > 0, is_same_start),

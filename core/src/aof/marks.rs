@@ -13,7 +13,7 @@ use crate::mutant::planted;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Reply, Resp};
 use crate::snapshot::keeper::MARKER;
-use crate::snapshot::status::ToKeeper;
+use crate::snapshot::status::{Status, ToKeeper};
 use crate::time::{Instant, Now};
 use crate::txn::intent::Mode;
 use crate::txn::work::Body;
@@ -119,6 +119,7 @@ impl Engine {
             }
             _ => {}
         }
+        self.say_what_is_written(now, out);
     }
 
     /// A core has written so many bytes since the last time.
@@ -128,6 +129,25 @@ impl Engine {
         let next = marks.last.after_millis(MARK_MILLIS).max(now.mono);
         marks.due = Some(marks.due.unwrap_or(next).min(next));
         self.judge_log(now);
+    }
+
+    /// A core's log cannot be written, or can be again: all are told, and refuse what would change anything.
+    pub(crate) fn heard_of_log_failure(
+        &mut self,
+        from: CoreId,
+        failure: Option<String>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match failure {
+            Some(why) => self.keeper.log_failures.insert(from, why),
+            None => self.keeper.log_failures.remove(&from),
+        };
+        let log_failure = self.keeper.log_failures.values().next().cloned();
+        if log_failure != self.node.status.log_failure {
+            let status = Status { log_failure, ..self.node.status.clone() };
+            self.tell_all(status, now, out);
+        }
     }
 
     /// A core has marked its log, and had written so many bytes of which this core did not know.

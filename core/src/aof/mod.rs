@@ -16,6 +16,7 @@ mod data;
 mod deal;
 pub(crate) mod former;
 pub mod group;
+pub(crate) mod held;
 pub mod inflow;
 mod judge;
 pub mod line;

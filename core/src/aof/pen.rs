@@ -119,9 +119,15 @@ impl Pen {
         portions + self.lines.bytes.len()
     }
 
-    /// True if something of this turn or an earlier one is not in the file, and nothing says that it cannot be.
+    /// True if something of this turn or an earlier one is not in the file.
+    #[inline]
+    pub(crate) fn lacks(&self) -> bool {
+        self.pending_bytes() > 0
+    }
+
+    /// The same, and nothing says that it cannot be written.
     pub(crate) fn owes(&self) -> bool {
-        self.failure().is_none() && self.pending_bytes() > 0
+        self.failure().is_none() && self.lacks()
     }
 
     /// True if all that was written down before this turn is in the file.

@@ -62,6 +62,7 @@ impl Node {
         }
         self.pen.turn_page(path, generation.unwrap_or(0));
         self.note_policy();
+        self.gate();
     }
 
     /// The log that was read goes on in the files of a generation, unless it was switched off meanwhile.

@@ -31,9 +31,14 @@ fn is_told_by_its_words(changes: &Changes, hop: &Hop<'_>, args: Args<'_>, keys: 
 }
 
 impl Node {
-    /// Why nothing may change on this core, while its log cannot be written.
+    /// Why a log cannot be written, this core's or another's: what is to change on several shards must be written down on each.
+    pub fn log_failure(&self) -> Option<&str> {
+        self.pen.failure().or(self.status.log_failure.as_deref())
+    }
+
+    /// Why nothing may change, while a log cannot be written.
     pub(crate) fn log_refusal(&self) -> Option<Failure> {
-        let why = self.pen.failure()?;
+        let why = self.log_failure()?;
         Some(Failure::text(format!("MISCONF Errors writing to the AOF file: {why}")))
     }
 

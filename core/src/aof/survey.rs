@@ -7,7 +7,7 @@
 //!
 //! Logs also tell of each other, so that it is noticed if a disk has lost what it had said was safe: a part of a transaction that counts is not there;
 //! a part does not count, though something follows it that had to wait for the end of the transaction; a mark is not there, though another log has changes
-//! behind it, which had to wait until all had it. Then, too, the last mark that all have is what is gone back to.
+//! behind it, which had to wait until all had it (unless the process was killed: then one core may not have been able to write it). Then, too, the last mark that all have is what is gone back to.
 //!
 //! It knows lines. It does not know files.
 
@@ -130,8 +130,8 @@ pub fn lacks_mark(surveys: &[Survey]) -> bool {
 
 /// How many bytes of each log of a generation count that is not closed. `is_same_start`: the machine has run on since they were written.
 pub fn ends(surveys: &[Survey], is_maimed: bool, is_same_start: bool) -> Vec<u64> {
-    let is_sure = is_same_start || surveys.iter().all(|survey| survey.is_always);
-    if is_sure && !is_maimed && !lacks_mark(surveys) {
+    let is_sure = is_same_start || surveys.iter().all(|survey| survey.is_always) && !lacks_mark(surveys);
+    if is_sure && !is_maimed {
         return surveys.iter().map(|survey| survey.whole).collect();
     }
     if planted("each log goes back to its own last mark") {
@@ -210,6 +210,11 @@ mod tests {
         let (surveys, _) = surveyed(2, &[(0, &always), (1, &always), (1, &gone), (0, &next), (0, &gone)]);
         assert!(lacks_mark(&surveys));
         assert_eq!(ends(&surveys, false, false), [10, 10]);
+        assert_eq!(
+            ends(&surveys, false, true),
+            [30, 20],
+            "one core could not write its mark, and was killed"
+        );
         let (surveys, _) = surveyed(2, &[(0, &always), (1, &always), (1, &gone), (0, &next)]);
         assert!(!lacks_mark(&surveys), "the other has not come to it");
         assert_eq!(ends(&surveys, false, false), [20, 20]);

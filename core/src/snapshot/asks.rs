@@ -34,6 +34,8 @@ pub struct Asks {
     /// Who waits for the log to be read back.
     pub(crate) reloads: Vec<(Token, u64)>,
     told_changes: u64,
+    /// Why this core's log cannot be written, as far as the keeper was told.
+    told_failure: Option<String>,
     next_look: Instant,
 }
 
@@ -68,6 +70,14 @@ impl Asks {
     #[inline]
     pub(crate) fn has_words(&self) -> bool {
         !self.unsaid.is_empty()
+    }
+
+    /// The keeper is told if this core's log cannot be written, or can be again.
+    pub(crate) fn tell_of_log(&mut self, failure: Option<&str>) {
+        if self.told_failure.as_deref() != failure {
+            self.told_failure = failure.map(str::to_string);
+            self.ask(ToKeeper::LogFails(self.told_failure.clone()), None);
+        }
     }
 
     /// Something for the keeper; `token`: of whom the reply waits until it is done.
@@ -140,6 +150,10 @@ impl Engine {
             }
             ToKeeper::Marked(bytes) => {
                 self.heard_of_mark(bytes, now);
+                None
+            }
+            ToKeeper::LogFails(failure) => {
+                self.heard_of_log_failure(from, failure, now, out);
                 None
             }
             ToKeeper::Sync => Some(self.want_mark(now)),

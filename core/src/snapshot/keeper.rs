@@ -6,7 +6,7 @@
 //!
 //! It knows parts and the file. It does not know what is in them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::aof::manifest::Manifest;
 use crate::aof::marks::Marks;
@@ -82,6 +82,8 @@ pub struct Keeper {
     pub(crate) base_bytes: u64,
     /// Bytes of all logs since they were last written anew, as far as cores have told.
     pub(crate) log_bytes: u64,
+    /// Cores that cannot write their logs, and why.
+    pub(crate) log_failures: BTreeMap<CoreId, String>,
     /// When the log was last begun to be written anew.
     pub(crate) rewrote: Instant,
     pub(crate) marks: Marks,

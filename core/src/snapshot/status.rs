@@ -54,6 +54,8 @@ pub struct Status {
     pub base: u32,
     /// The last mark that somebody waited for and that is durable in all logs.
     pub marked: u64,
+    /// Why a core cannot write its log, if there is one that cannot.
+    pub log_failure: Option<String>,
     /// How often the log was read back, or was to be, since the start (DEBUG LOADAOF).
     pub reloads: u64,
     /// The number of the last time that this failed; 0: it never did.
@@ -80,6 +82,8 @@ pub enum ToKeeper {
     Rewrite,
     /// So many bytes were written down since the last time.
     Logged(u64),
+    /// My log cannot be written, and why; or it can be again.
+    LogFails(Option<String>),
     /// My log is marked; so many bytes were written down since the last time.
     Marked(u64),
     /// Read the log back. Answered by a number.

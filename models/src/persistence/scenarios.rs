@@ -5,7 +5,7 @@ use std::sync::Arc;
 use darter_core::aof::pen::SyncPolicy;
 use darter_core::hash::KeyHasher;
 
-use super::world::{Client, LOST, OVER, PARTIAL, Persistence, REWRITTEN, SAVED, SAVED_LATE};
+use super::world::{Client, HELD, LOST, OVER, PARTIAL, Persistence, REWRITTEN, SAVED, SAVED_LATE};
 use crate::state::HASH_SEEDS;
 
 /// A scenario.
@@ -53,9 +53,15 @@ fn model(
         policy,
         clients,
         is_marked,
+        fails: None,
         sometimes: sometimes.to_vec(),
         recoveries: Arc::default(),
     }
+}
+
+/// The same, with a core whose log cannot be written for a while, and no mark before there is room again.
+fn failing(core: u16, model: Persistence) -> Persistence {
+    Persistence { fails: Some(core), is_marked: false, ..model }
 }
 
 /// All scenarios.
@@ -104,6 +110,28 @@ pub fn all() -> Vec<Scenario> {
                 &[PARTIAL, REWRITTEN, OVER],
             ),
             states: 7_802,
+        },
+        Scenario {
+            name: "everysec: MSETxy; SETz, while another core's log has no room",
+            model: failing(
+                1,
+                model(2, second, (0, 1), &[(0, &["MSET x 1 y 1", "SET z 1"])], &[LOST, PARTIAL, HELD, OVER]),
+            ),
+            states: 6_070,
+        },
+        Scenario {
+            name: "everysec: MSETxy | COPYxz, while the first one's log has no room",
+            model: failing(
+                1,
+                model(
+                    2,
+                    second,
+                    (0, 1),
+                    &[(1, &["MSET x 1 y 1"]), (0, &["COPY x z"])],
+                    &[LOST, PARTIAL, HELD, OVER],
+                ),
+            ),
+            states: 31_885,
         },
         Scenario {
             name: "cut: MSETxy; BGSAVE | MSETxy; SETz",

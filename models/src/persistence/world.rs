@@ -27,6 +27,10 @@ use super::files::{self, Content, Files, Recoveries, Verdict};
 pub const BEFORE: Now = Now { mono: Instant(500_000_000), unix_micros: 1_700_000_000_000_000 };
 /// The only instant after that where one is due.
 pub const NOW: Now = Now { mono: Instant(1_000_000_000), unix_micros: 1_700_000_000_000_000 };
+/// When a core tries again what it could not write before.
+const LATER: Now = Now { mono: Instant(2_000_000_000), unix_micros: 1_700_000_001_000_000 };
+/// Why it could not.
+const FULL: &str = "No space left on device";
 /// How often a core looks because its deadline has come.
 const WAKES_MAX: u8 = 1;
 /// Buckets of a step of background work: a walk takes a few.
@@ -62,6 +66,8 @@ pub struct Persistence {
     pub clients: Vec<Client>,
     /// A mark is due from the beginning on.
     pub is_marked: bool,
+    /// A core whose log cannot be written for a while.
+    pub fails: Option<u16>,
     /// Situations that must be met.
     pub sometimes: Vec<&'static str>,
     /// What was read back before.
@@ -78,11 +84,24 @@ pub enum Step {
     /// A core learns what is stable.
     Settle(u8),
     /// A core's next operation on files is carried out.
-    Disk(u8),
+    Operate(u8),
     /// A step of background work.
     Slice(u8),
     /// A core's deadline has come.
     Wake(u8),
+    /// The log that may fail has no room any more, or has again, a second later.
+    Turn(Room),
+}
+
+/// Room for a core's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Room {
+    /// As much as is wanted, as yet.
+    Enough,
+    /// None.
+    None,
+    /// As much as is wanted again.
+    Again,
 }
 
 /// One state.
@@ -98,6 +117,8 @@ pub struct State {
     said: Vec<usize>,
     heard: Vec<Vec<Vec<u8>>>,
     wakes: Vec<u8>,
+    room: Room,
+    fails: Option<usize>,
     wrong: Option<String>,
 }
 
@@ -105,7 +126,7 @@ impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.engines.iter().for_each(|engine| engine.digest(hasher));
         (&self.rings, &self.tickets, &self.files, &self.operations).hash(hasher);
-        (&self.said, &self.heard, &self.wakes, &self.wrong).hash(hasher);
+        (&self.said, &self.heard, &self.wakes, &self.room, &self.wrong).hash(hasher);
     }
 }
 
@@ -125,12 +146,18 @@ impl State {
     fn handle(&mut self, core: usize, event: Event<'_>) {
         let now = self.now;
         let mut effects = Effects::default();
+        let is_full = self.room == Room::None && self.fails == Some(core);
         let engine = &mut self.engines[core];
         if catch_unwind(AssertUnwindSafe(|| engine.handle(now, event, &mut effects))).is_err() {
             self.wrong = Some("an assertion does not hold".into());
             return;
         }
         while let Some(LogFlush { path, bytes, durability }) = engine.log_flush() {
+            if is_full {
+                let failure = Some(FULL.to_string());
+                engine.handle(now, Event::LogWritten { bytes: 0, failure }, &mut effects);
+                break;
+            }
             files::add(&mut self.files, path, bytes, durability);
             let bytes = bytes.len();
             engine.handle(now, Event::LogWritten { bytes, failure: None }, &mut effects);
@@ -186,6 +213,8 @@ pub const LOST: &str = "a loss of power takes what was acknowledged";
 pub const REWRITTEN: &str = "the manifest names a snapshot";
 /// A part of a transaction is in a log, and does not count.
 pub const PARTIAL: &str = "a kill takes a transaction whose parts are written";
+/// A transaction is done, and nobody is told before the log has it.
+pub const HELD: &str = "a core keeps back what its log does not have";
 /// Everybody has heard everything and nothing is under way.
 pub const OVER: &str = "everybody is done";
 
@@ -220,7 +249,10 @@ impl Persistence {
             }
             let until =
                 says.iter().position(|says| durable && says.starts_with("WAITAOF")).unwrap_or(says.len());
-            for says in says[..until.min(state.heard[client].len())].iter() {
+            let heard = state.heard[client].iter();
+            // Who was told that there is no room was promised nothing.
+            let done = says[..until].iter().zip(heard).filter(|(_, reply)| !reply.starts_with(b"-MISCONF"));
+            for (says, _) in done {
                 let words: Vec<&str> = says.split(' ').collect();
                 for pair in words[1..].chunks(2).filter(|_| matches!(words[0], "SET" | "MSET")) {
                     content.insert(pair[0].into(), pair[1].into());
@@ -290,6 +322,8 @@ impl Model for Persistence {
             said: vec![0; self.clients.len()],
             heard: vec![Vec::new(); self.clients.len()],
             wakes: vec![0; cores],
+            room: Room::Enough,
+            fails: self.fails.map(usize::from),
             wrong,
         };
         for (n, client) in self.clients.iter().enumerate() {
@@ -322,10 +356,17 @@ impl Model for Persistence {
             steps.extend(ready.map(|from| Step::Receive(from, core)));
             let is_drained = state.rings[here].iter().all(VecDeque::is_empty);
             steps.extend((engine.has_unstable() && is_drained).then_some(Step::Settle(core)));
-            steps.extend((!state.operations[here].is_empty()).then_some(Step::Disk(core)));
+            steps.extend((!state.operations[here].is_empty()).then_some(Step::Operate(core)));
             steps.extend(engine.has_background().then_some(Step::Slice(core)));
             let is_due = engine.deadline() <= state.now.mono && state.wakes[here] < WAKES_MAX;
             steps.extend(is_due.then_some(Step::Wake(core)));
+        }
+        if self.fails.is_some() {
+            steps.extend(match state.room {
+                Room::Enough => Some(Step::Turn(Room::None)),
+                Room::None => Some(Step::Turn(Room::Again)),
+                Room::Again => None,
+            });
         }
     }
 
@@ -349,7 +390,7 @@ impl Model for Persistence {
                 let below = state.tickets.limit();
                 state.handle(usize::from(core), Event::Stable { below });
             }
-            Step::Disk(core) => {
+            Step::Operate(core) => {
                 let (operation, request) = state.operations[usize::from(core)].pop_front()?;
                 let outcome = files::carry_out(&mut state.files, request);
                 state.handle(usize::from(core), Event::Disk { operation, outcome });
@@ -358,6 +399,13 @@ impl Model for Persistence {
             Step::Wake(core) => {
                 state.wakes[usize::from(core)] += 1;
                 state.handle(usize::from(core), Event::Wake);
+            }
+            Step::Turn(room) => {
+                state.room = room;
+                if room == Room::Again {
+                    state.now = LATER;
+                    state.wakes.fill(0);
+                }
             }
         }
         Some(state)
@@ -392,7 +440,7 @@ impl Model for Persistence {
                 },
             ),
         ];
-        let sometimes: [Property<Persistence>; 6] = [
+        let sometimes: [Property<Persistence>; 7] = [
             Property::sometimes(SAVED, |model, state: &State| model.dump(state).is_some()),
             Property::sometimes(SAVED_LATE, |model, state: &State| {
                 model.dump(state).is_some_and(|dump| dump.is_ok_and(|dump| number(&dump, "x") > 1))
@@ -405,6 +453,9 @@ impl Model for Persistence {
                 let there = files::content(state.engines.iter());
                 let back = model.recoveries.of(&state.files, true, true);
                 model.policy.is_some() && back.is_ok_and(|back| number(&back, "x") < number(&there, "x"))
+            }),
+            Property::sometimes(HELD, |_, state: &State| {
+                state.engines.iter().any(Engine::holds_back) && state.room == Room::None
             }),
             Property::sometimes(OVER, |model, state: &State| {
                 let heard = state.heard.iter().zip(&model.clients);

@@ -233,7 +233,7 @@ impl Witness {
 
     /// While the log cannot be written a change is refused before it is looked at, though the replies before it may have yet to come.
     fn is_refused_at_once(&mut self, turn: &mut Turn<'_>, taking: Taking) -> bool {
-        let Some(op) = taking.op.filter(|_| turn.engine.node().pen.failure().is_some()) else { return false };
+        let Some(op) = taking.op.filter(|_| turn.engine.node().log_failure().is_some()) else { return false };
         if self.under_way.get(&op).is_none_or(|under_way| !under_way.ran.is_empty()) {
             return false;
         }

@@ -91,7 +91,7 @@ impl Turn<'_> {
 
     /// What the core says to changes while its log cannot be written.
     pub(super) fn refusal(&self) -> Option<Reply> {
-        let why = self.engine.node().pen.failure()?;
+        let why = self.engine.node().log_failure()?;
         Some(Reply::Error(format!("MISCONF Errors writing to the AOF file: {why}")))
     }
 }
