@@ -12,39 +12,121 @@ use super::packed::{Listpack, listpack};
 use super::reader::{Read, Reader};
 use super::writer::Writer;
 use crate::value::element::Element;
-use crate::value::stream::{Entry, Group, Limits, Pending, Stream, StreamId};
+use crate::value::stream::{Limits, Page, Pending, Stream, StreamId};
 
-/// Entries of a node that is written.
-const NODE_ENTRIES: usize = 100;
-/// Bytes of fields and values from which a node is full.
-const NODE_BYTES: usize = 4_096;
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
 /// As a length: it is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Writes a stream behind its kind.
-pub(super) fn write(stream: &Stream, writer: &mut Writer) {
-    let entries: Vec<Entry<'_>> = stream.range(StreamId::MIN, StreamId::MAX).collect();
-    let mut nodes: Vec<&[Entry<'_>]> = Vec::new();
-    let mut rest = &entries[..];
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = |entry: &&Entry<'_>| {
-            let fits = bytes < NODE_BYTES;
-            bytes += entry.size();
-            fits
-        };
-        let count = rest.iter().take(NODE_ENTRIES).take_while(fits).count();
-        let (node, behind) = rest.split_at(count.max(1));
-        nodes.push(node);
-        rest = behind;
+/// What of a stream is written next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Next {
+    /// How many pages it has.
+    #[default]
+    Head,
+    /// Pages from an id on.
+    Pages(StreamId),
+    /// Its past, and how many groups it has.
+    Past,
+    /// A group, up to what is pending in it.
+    Group(usize),
+    /// What is pending in a group, from an id on.
+    Pending(usize, StreamId),
+    /// A consumer of a group, up to what is pending with it.
+    Consumer(usize, usize),
+    /// What is pending with a consumer of a group, from an id on.
+    Held(usize, usize, StreamId),
+}
+
+/// Goes on to write a stream until the writer holds `enough` bytes; true if the end is written.
+pub(super) fn go_on(stream: &Stream, next: &mut Next, enough: usize, writer: &mut Writer) -> bool {
+    while let Some(then) = step(stream, *next, enough, writer) {
+        *next = then;
+        if writer.out.len() >= enough {
+            return false;
+        }
     }
-    writer.length(nodes.len() as u64);
-    for node in nodes {
-        writer.plain(&raw(node[0].id));
-        writer.plain(&packed(node));
+    true
+}
+
+/// Writes what is next, or some of it; what comes then.
+fn step(stream: &Stream, next: Next, enough: usize, writer: &mut Writer) -> Option<Next> {
+    Some(match next {
+        Next::Head => {
+            writer.length(stream.pages() as u64);
+            Next::Pages(StreamId::MIN)
+        }
+        Next::Pages(from) => {
+            let pages = stream.pages_from(from);
+            some(pages, enough, writer, write_page).map_or(Next::Past, Next::Pages)
+        }
+        Next::Past => {
+            write_past(stream, writer);
+            Next::Group(0)
+        }
+        Next::Group(at) => {
+            let group = stream.group_at(at)?;
+            writer.string(group.name());
+            writer.length(group.last_id.ms);
+            writer.length(group.last_id.seq);
+            writer.length(group.entries_read.unwrap_or(UNKNOWN));
+            writer.length(group.pending().len() as u64);
+            Next::Pending(at, StreamId::MIN)
+        }
+        Next::Pending(at, from) => {
+            let group = stream.group_at(at)?;
+            let left = some(group.pending().from(from), enough, writer, |id, pending, writer| {
+                writer.out.extend_from_slice(&raw(id));
+                writer.wide(pending.delivered);
+                writer.length(pending.times);
+            });
+            match left {
+                Some(from) => Next::Pending(at, from),
+                None => {
+                    writer.length(group.consumers().len() as u64);
+                    Next::Consumer(at, 0)
+                }
+            }
+        }
+        Next::Consumer(at, place) => match stream.group_at(at)?.consumer_at(place) {
+            Some(consumer) => {
+                writer.string(consumer.name());
+                writer.wide(consumer.seen);
+                writer.length(consumer.pending().len() as u64);
+                Next::Held(at, place, StreamId::MIN)
+            }
+            None => Next::Group(at + 1),
+        },
+        Next::Held(at, place, from) => {
+            let held = stream.group_at(at)?.consumer_at(place)?.pending().from(from);
+            let left = some(held, enough, writer, |id, (), writer| writer.out.extend_from_slice(&raw(id)));
+            left.map_or(Next::Consumer(at, place + 1), |from| Next::Held(at, place, from))
+        }
+    })
+}
+
+/// Writes items until it is enough; from which id on there may be more.
+fn some<T>(
+    items: impl Iterator<Item = (StreamId, T)>,
+    enough: usize,
+    writer: &mut Writer,
+    write: impl Fn(StreamId, T, &mut Writer),
+) -> Option<StreamId> {
+    for (id, item) in items {
+        write(id, item, writer);
+        if writer.out.len() >= enough {
+            return id.next();
+        }
     }
+    None
+}
+
+fn raw(id: StreamId) -> [u8; 16] {
+    (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()
+}
+
+fn write_past(stream: &Stream, writer: &mut Writer) {
     writer.length(stream.len());
     let past = stream.past();
     for id in [past.last, past.first, past.deleted] {
@@ -53,28 +135,24 @@ pub(super) fn write(stream: &Stream, writer: &mut Writer) {
     }
     writer.length(past.added);
     writer.length(stream.groups().len() as u64);
-    stream.groups().for_each(|group| write_group(group, writer));
 }
 
-fn raw(id: StreamId) -> [u8; 16] {
-    (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()
-}
-
-fn packed(entries: &[Entry<'_>]) -> Vec<u8> {
-    let (mut pack, first) = (Listpack::default(), entries[0]);
+/// A page is a node: so it is known how many there are before the first one is written.
+fn write_page(base: StreamId, page: &Page, writer: &mut Writer) {
+    let first = page.first(base).map_or(base, |entry| entry.id);
+    let mut pack = Listpack::default();
     let number = |number: usize| Element::Integer(number as i64);
-    pack.push(number(entries.len()));
+    pack.push(number(page.len()));
     pack.push(number(0));
-    pack.push(number(first.fields));
-    first.pairs().for_each(|(field, _)| pack.push(field));
+    pack.push(number(page.fields().len()));
+    page.fields().for_each(|field| pack.push(field));
     pack.push(number(0));
-    for entry in entries {
-        let is_same = entry.fields == first.fields
-            && entry.pairs().zip(first.pairs()).all(|((one, _), (other, _))| one == other);
-        pack.push(Element::Integer(if is_same { SAME_FIELDS } else { 0 }));
-        pack.push(Element::Integer(entry.id.ms.wrapping_sub(first.id.ms) as i64));
-        pack.push(Element::Integer(entry.id.seq.wrapping_sub(first.id.seq) as i64));
-        if is_same {
+    for entry in page.entries(base) {
+        let is_alike = entry.is_alike();
+        pack.push(Element::Integer(if is_alike { SAME_FIELDS } else { 0 }));
+        pack.push(Element::Integer(entry.id.ms.wrapping_sub(first.ms) as i64));
+        pack.push(Element::Integer(entry.id.seq.wrapping_sub(first.seq) as i64));
+        if is_alike {
             entry.pairs().for_each(|(_, value)| pack.push(value));
             pack.push(number(3 + entry.fields));
         } else {
@@ -86,29 +164,8 @@ fn packed(entries: &[Entry<'_>]) -> Vec<u8> {
             pack.push(number(4 + 2 * entry.fields));
         }
     }
-    pack.into_bytes()
-}
-
-fn write_group(group: &Group, writer: &mut Writer) {
-    writer.string(group.name());
-    writer.length(group.last_id.ms);
-    writer.length(group.last_id.seq);
-    writer.length(group.entries_read.unwrap_or(UNKNOWN));
-    writer.length(group.pending().len() as u64);
-    for (id, pending) in group.pending().from(StreamId::MIN) {
-        writer.out.extend_from_slice(&raw(id));
-        writer.wide(pending.delivered);
-        writer.length(pending.times);
-    }
-    writer.length(group.consumers().len() as u64);
-    for (_, consumer) in group.consumers() {
-        writer.string(consumer.name());
-        writer.wide(consumer.seen);
-        writer.length(consumer.pending().len() as u64);
-        for (id, ()) in consumer.pending().from(StreamId::MIN) {
-            writer.out.extend_from_slice(&raw(id));
-        }
-    }
+    writer.plain(&raw(first));
+    writer.plain(&pack.into_bytes());
 }
 
 fn id_of(bytes: &[u8], reader: &Reader<'_>) -> Read<StreamId> {

@@ -272,6 +272,7 @@ mod tests {
     use crate::value::pack::Side;
     use crate::value::record::Value;
     use crate::value::set::{Set, SetLimits};
+    use crate::value::stream::{Group, Limits as PageLimits, References, Stream, StreamId};
     use crate::value::zset::{Limits, SortedSet};
     use proptest::prelude::*;
 
@@ -303,6 +304,32 @@ mod tests {
     const LARGE_MIN: usize = 300;
     const PACKING: Packing = Packing { entries: 8, bytes: 64, seeds: [1, 2, 3, 4] };
     const SETS: SetLimits = SetLimits { ints: 8, packing: PACKING };
+    const PAGES: PageLimits = PageLimits { bytes: 120, entries: 8 };
+    const STREAM: u8 = 4;
+
+    /// Adds an entry, which both groups read; the second has many consumers.
+    fn add_to(stream: &mut Stream, text: &[u8]) {
+        let id = stream.next_id(0).expect("there are more ids");
+        stream.add(id, 1, [b"field", text].into_iter(), PAGES);
+        for (name, who) in [(b"one", id.seq % 2), (b"two", id.seq / 4)] {
+            stream.add_group(name, StreamId::MIN, Some(0));
+            let see = |group: &mut Group| group.see(&who.to_be_bytes(), id.seq).0;
+            let consumer = stream.change_group(name, see);
+            stream.deliver(name, &[id], consumer.map(|consumer| (consumer, id.seq)));
+        }
+    }
+
+    /// Changes all parts of a stream.
+    fn change_stream(stream: &mut Stream) {
+        add_to(stream, b"one more");
+        stream
+            .first()
+            .map(|entry| entry.id)
+            .into_iter()
+            .for_each(|id| _ = stream.remove(id, References::Drop));
+        drop(stream.remove_group(b"one"));
+        stream.change_group(b"two", |group| group.see(b"a new one", 7));
+    }
 
     fn collection(elements: Vec<Vec<u8>>, kind: u8) -> Container {
         match kind {
@@ -324,6 +351,11 @@ mod tests {
                 }
                 Container::Hash(hash)
             }
+            STREAM => {
+                let mut stream = Stream::default();
+                elements.iter().for_each(|element| add_to(&mut stream, element));
+                Container::Stream(stream)
+            }
             _ => {
                 let pairs: Vec<_> =
                     elements.iter().enumerate().map(|(n, element)| (element, n as f64)).collect();
@@ -340,7 +372,7 @@ mod tests {
         /// The same, so that they merge.
         RemoveAll(u16),
         Change(u16),
-        /// A list, hash, set or sorted set of so many elements, which takes more than one slice.
+        /// A list, hash, set, sorted set or stream of so many elements, which takes more than one slice.
         Collect(u16, u8, u8),
         Remove(u16),
         Expire(u64),
@@ -355,7 +387,7 @@ mod tests {
             (0..keys).prop_map(Act::Change),
             (0..keys).prop_map(Act::Remove),
             (0..1_000u64).prop_map(Act::Expire),
-            (0..60.min(keys), any::<u8>(), 0..4u8).prop_map(|(k, n, kind)| Act::Collect(k, n, kind)),
+            (0..60.min(keys), any::<u8>(), 0..5u8).prop_map(|(k, n, kind)| Act::Collect(k, n, kind)),
             (0..40usize, 1..2_000usize).prop_map(|(steps, bytes)| Act::Walk(steps, bytes)),
         ]
     }
@@ -382,6 +414,7 @@ mod tests {
                 database.change(key, |record| match record.container_mut() {
                     Some(Container::List(list)) => list.push(Side::Left, b"one more", Fill(8)),
                     Some(Container::Set(set)) => _ = set.add(b"one more", &SETS),
+                    Some(Container::Stream(stream)) => change_stream(stream),
                     _ => record.set_value(Value::Integer(7)),
                 });
             }
@@ -508,10 +541,10 @@ mod tests {
     #[test]
     fn a_large_value_is_written_in_slices_and_whole_when_it_is_about_to_change() {
         let hasher = KeyHasher::new([5, 6, 7, 8]);
-        for changes_at in 0..20 {
+        for (changes_at, kind) in (0..20).flat_map(|at| [(at, 0), (at, STREAM)]) {
             let mut database = Database::new(hasher.clone());
             let mut written = Vec::new();
-            apply(&mut database, &hasher, &Act::Collect(1, 200, 0), &mut written);
+            apply(&mut database, &hasher, &Act::Collect(1, 200, kind), &mut written);
             (2..40).for_each(|n| apply(&mut database, &hasher, &Act::Store(n, 1, None), &mut written));
             let cut = now(&database);
             database.begin_walk(0, false, LARGE_MIN);
@@ -531,8 +564,8 @@ mod tests {
                 let Some(walk) = database.walk() else { break };
                 torn += usize::from(walk.is_torn());
             }
-            assert!(torn > 0 || changes_at < 5, "{changes_at}");
-            assert_eq!(content(&written), cut, "{changes_at}");
+            assert!(torn > 0 || changes_at < 5, "{kind} {changes_at}");
+            assert_eq!(content(&written), cut, "{kind} {changes_at}");
         }
     }
 }

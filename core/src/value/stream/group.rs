@@ -129,6 +129,11 @@ impl Group {
         self.order.iter().map(|place| (ConsumerId(*place), self.consumer(ConsumerId(*place))))
     }
 
+    /// The consumer at this place in the order of names.
+    pub fn consumer_at(&self, at: usize) -> Option<&Consumer> {
+        self.order.get(at).map(|place| self.consumer(ConsumerId(*place)))
+    }
+
     fn place(&self, name: &[u8]) -> Result<usize, usize> {
         self.order.binary_search_by(|place| self.consumer(ConsumerId(*place)).name().cmp(name))
     }

@@ -63,6 +63,11 @@ impl Log {
         self.pages.len()
     }
 
+    /// Pages from an id on, each with its own.
+    pub fn pages_from(&self, id: StreamId) -> impl Iterator<Item = (StreamId, &Page)> {
+        self.pages.from(id)
+    }
+
     /// Bytes of the pages that are in use.
     pub fn used(&self) -> usize {
         self.pages.from(StreamId::MIN).map(|(_, page)| page.used()).sum()

@@ -15,7 +15,7 @@ mod tree;
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{StreamId, unsigned};
 pub use log::{Bound, Limits};
-pub use page::{Entry, Words};
+pub use page::{Entry, Page, Words};
 pub use past::Past;
 
 use super::block::block_size;
@@ -108,6 +108,11 @@ impl Stream {
     /// Blocks of entries.
     pub fn pages(&self) -> usize {
         self.0.log.pages()
+    }
+
+    /// Blocks of entries from an id on, each with its own.
+    pub fn pages_from(&self, id: StreamId) -> impl Iterator<Item = (StreamId, &Page)> {
+        self.0.log.pages_from(id)
     }
 
     /// About the bytes of all fields and values, names of groups and consumers, and ids, without what is around them.
@@ -288,6 +293,11 @@ impl Stream {
     /// Its groups, by name.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = &Group> {
         self.0.groups.iter().map(|group| &**group)
+    }
+
+    /// The group at this place in the order of names.
+    pub fn group_at(&self, at: usize) -> Option<&Group> {
+        self.0.groups.get(at).map(|group| &**group)
     }
 
     fn place(&self, name: &[u8]) -> Result<usize, usize> {

@@ -54,9 +54,9 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// About the bytes of its fields and values.
-    pub fn size(self) -> usize {
-        self.body.len() + self.shared.map_or(0, <[u8]>::len)
+    /// True if its fields are those that many entries of its page share.
+    pub fn is_alike(self) -> bool {
+        self.shared.is_some()
     }
 }
 
@@ -100,6 +100,13 @@ impl Page {
     /// Bytes of its block.
     pub fn owned_bytes(&self) -> usize {
         block_size(self.bytes.capacity())
+    }
+
+    /// The fields that many entries share.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = Element<'_>> {
+        let mut head = &self.bytes[..self.head as usize];
+        let count = take_count(&mut head) as usize;
+        (0..count).map(move |_| take(&mut head))
     }
 
     /// True if an id is near enough.
