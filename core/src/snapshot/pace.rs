@@ -84,11 +84,11 @@ mod tests {
     use crate::event::DiskOutcome;
     use crate::testing::World;
 
-    /// Each look is a tenth of a millisecond after the last.
+    /// Each look is a millisecond after the last.
     fn ticking() -> u64 {
         use std::cell::Cell;
         thread_local!(static NANOS: Cell<u64> = const { Cell::new(0) });
-        NANOS.replace(NANOS.get() + 100_000)
+        NANOS.replace(NANOS.get() + 1_000_000)
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
                 rests += 1;
                 assert!(!world.engines[0].has_background(), "a core that rests may sleep");
                 assert!(world.engines[0].deadline() <= world.engines[0].next_walk());
-                world.pass(2);
+                world.pass(1 + REST);
                 assert!(world.engines[0].has_background(), "it goes on");
             }
         }
