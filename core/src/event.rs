@@ -300,6 +300,8 @@ pub enum DiskRequest {
         path: String,
         /// And its directory, if that is not there.
         with_directory: bool,
+        /// The file whose place it will take, if it does: what the system has of that one in memory is not needed any more.
+        former: Option<String>,
     },
     /// Add bytes to the end of a file that was created.
     Append {

@@ -59,5 +59,19 @@ pub const SWEEP_PAUSE_MILLIS: u64 = 20;
 /// How long a stopping server waits for clients to take their last replies.
 pub const STOP_MILLIS: u64 = 3_000;
 
+/// Parts of a snapshot that each of so many shards may have on their way to the file. The file's thread may have to wait some milliseconds for a CPU that
+/// a shard has, in which each writes about as many; and all of them together lie with the keeper at worst.
+pub const fn snapshot_parts(cores: u16) -> usize {
+    let share = 32 / if cores == 0 { 1 } else { cores as usize };
+    if share < 2 {
+        2
+    } else if share > 16 {
+        16
+    } else {
+        share
+    }
+}
+
+const _: () = assert!(snapshot_parts(1_024) < credits(1_024));
 const _: () = assert!(credits(1) >= credits(1_024) && credits(1_024) >= 32);
 const _: () = assert!(OUTPUT_LOW < OUTPUT_HIGH);

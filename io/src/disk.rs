@@ -2,27 +2,44 @@
 //!
 //! It knows paths and bytes, not what files are for.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::directory;
+use crate::growing::Growing;
 use darter_core::event::{DiskOutcome, DiskRequest, OperationId};
 
-/// Files that are being written, by their paths.
-type Open = Arc<Mutex<HashMap<String, Arc<File>>>>;
+/// Files that are open, by their paths.
+#[derive(Default)]
+struct Files {
+    /// Being read.
+    read: HashMap<String, Arc<File>>,
+    /// Being written.
+    written: HashMap<String, Growing>,
+}
+
+/// What a core and its blocking thread share.
+#[derive(Default)]
+struct Shared {
+    files: Mutex<Files>,
+    ended: Mutex<Vec<(OperationId, DiskOutcome)>>,
+    has_ended: AtomicBool,
+}
 
 /// Operations that have begun and those that have ended.
 #[derive(Default)]
 pub struct Disk {
-    open: Open,
+    shared: Arc<Shared>,
     running: Rc<Cell<usize>>,
-    ended: Rc<RefCell<Vec<(OperationId, DiskOutcome)>>>,
+    /// Operations have begun of which glommio does not know yet.
+    has_begun: Cell<bool>,
 }
 
 impl Disk {
@@ -31,9 +48,9 @@ impl Disk {
     pub fn begin(&self, operation: OperationId, request: DiskRequest, wake: impl FnOnce() + 'static) {
         let request = match request {
             DiskRequest::ReadAt { path, at, len, mut into } => {
-                let read = read_at_once(&self.open, &path, at, len, &mut into);
+                let read = read_at_once(&self.shared.files, &path, at, len, &mut into);
                 if read == len {
-                    self.ended.borrow_mut().push((operation, DiskOutcome::Content(into)));
+                    self.shared.end(operation, DiskOutcome::Content(into));
                     return;
                 }
                 DiskRequest::ReadAt { path, at: at + read as u64, len: len - read, into }
@@ -41,16 +58,31 @@ impl Disk {
             other => other,
         };
         self.running.set(self.running.get() + 1);
-        let (running, ended) = (self.running.clone(), self.ended.clone());
-        let open = Arc::clone(&self.open);
+        self.has_begun.set(true);
+        let running = self.running.clone();
+        let shared = Arc::clone(&self.shared);
         let work = async move {
-            let outcome =
-                glommio::executor().spawn_blocking(move || carry_out(&open, operation, request)).await;
-            ended.borrow_mut().push((operation, outcome));
-            running.set(running.get() - 1);
+            let carry_out = move || {
+                let mut left = None;
+                let outcome = carry_out(&shared.files, operation, request, &mut left);
+                // Told from here: a core that has other work looks before glommio has the thread.
+                shared.end(operation, outcome);
+                left
+            };
+            let left = glommio::executor().spawn_blocking(carry_out).await;
             wake();
+            // The last handle of a file that has lost its name: to free what it had takes long, and nobody waits for it.
+            if left.is_some() {
+                glommio::executor().spawn_blocking(move || drop(left)).await;
+            }
+            running.set(running.get() - 1);
         };
         glommio::spawn_local(work).detach();
+    }
+
+    /// True once after operations have begun: they do not run before glommio has had the thread.
+    pub fn take_begun(&self) -> bool {
+        self.has_begun.take()
     }
 
     /// True while operations run: the core must then leave time to glommio.
@@ -60,24 +92,46 @@ impl Disk {
 
     /// True if operations have ended that nobody has taken.
     pub fn has_ended(&self) -> bool {
-        !self.ended.borrow().is_empty()
+        self.shared.has_ended.load(Ordering::Acquire)
     }
 
     /// Takes the operations that have ended.
     pub fn take_ended(&self) -> Vec<(OperationId, DiskOutcome)> {
-        self.ended.take()
+        if !self.has_ended() {
+            return Vec::new();
+        }
+        // Before it is taken: what comes later is looked for again.
+        self.shared.has_ended.store(false, Ordering::Release);
+        std::mem::take(&mut lock(&self.shared.ended))
     }
 }
 
-fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskOutcome {
+impl Shared {
+    fn end(&self, operation: OperationId, outcome: DiskOutcome) {
+        lock(&self.ended).push((operation, outcome));
+        self.has_ended.store(true, Ordering::Release);
+    }
+}
+
+/// What takes long to close, and has nothing to do with what came of the operation, is `left`.
+fn carry_out(
+    open: &Mutex<Files>,
+    operation: OperationId,
+    request: DiskRequest,
+    left: &mut Option<File>,
+) -> DiskOutcome {
     let done = |()| DiskOutcome::Done;
     let is_read = matches!(request, DiskRequest::Read { .. } | DiskRequest::ReadAt { .. });
     let outcome = match request {
-        DiskRequest::Create { path, with_directory } => create(open, path, with_directory).map(done),
-        DiskRequest::Append { path, parts } => append(open, &path, &parts).map(done),
-        DiskRequest::Publish { from, to } => publish(open, &from, &to).map(done),
+        DiskRequest::Create { path, with_directory, former } => {
+            create(open, path, with_directory, former.as_deref()).map(done)
+        }
+        DiskRequest::Append { path, parts } => append(open, path, parts).map(done),
+        DiskRequest::Publish { from, to } => publish(open, &from, &to).map(|former| *left = former).map(done),
         DiskRequest::Remove { path } => {
-            lock(open).remove(&path);
+            // What is closed here has a name yet, so that takes no time.
+            let Files { read, written } = &mut *lock(open);
+            drop((read.remove(&path), written.remove(&path)));
             fs::remove_file(path).map(done)
         }
         DiskRequest::ReadAt { path, at, len, into } => {
@@ -95,59 +149,61 @@ fn carry_out(open: &Open, operation: OperationId, request: DiskRequest) -> DiskO
     })
 }
 
-fn lock(open: &Open) -> MutexGuard<'_, HashMap<String, Arc<File>>> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing can panic while it is locked.
-    open.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn create(open: &Open, path: String, with_directory: bool) -> io::Result<()> {
+fn create(open: &Mutex<Files>, path: String, with_directory: bool, former: Option<&str>) -> io::Result<()> {
     if with_directory {
         directory::made(Path::new(&path))?;
     }
-    let file = File::create(&path)?;
-    lock(open).insert(path, Arc::new(file));
+    let file = Growing::create(&path, former)?;
+    lock(open).written.insert(path, file);
     Ok(())
 }
 
-/// The file, if it was created before.
-fn opened(open: &Open, path: &str) -> io::Result<Arc<File>> {
-    lock(open).get(path).cloned().ok_or_else(|| io::Error::other("the file is not open"))
+/// The file, if it was created before; nobody else has it meanwhile.
+fn take_created(open: &Mutex<Files>, path: &str) -> io::Result<Growing> {
+    lock(open).written.remove(path).ok_or_else(|| io::Error::other("the file is not open"))
 }
 
-fn append(open: &Open, path: &str, parts: &[Vec<u8>]) -> io::Result<()> {
-    let mut file = &*opened(open, path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))
+fn append(open: &Mutex<Files>, path: String, parts: Vec<Vec<u8>>) -> io::Result<()> {
+    let mut file = take_created(open, &path)?;
+    let written = parts.iter().try_for_each(|part| file.append(part));
+    lock(open).written.insert(path, file);
+    written
 }
 
-fn publish(open: &Open, from: &str, to: &str) -> io::Result<()> {
-    let file = opened(open, from)?;
-    file.sync_all()?;
-    lock(open).remove(from);
+/// The file that had the name, if it is still open.
+fn publish(open: &Mutex<Files>, from: &str, to: &str) -> io::Result<Option<File>> {
+    let former = take_created(open, from)?.finish()?;
     fs::rename(from, to)?;
-    directory::sync(directory::of(Path::new(to)))
+    directory::sync(directory::of(Path::new(to)))?;
+    Ok(former)
 }
 
 /// The file stays open until it was read to its end; who reads on there, or from the beginning, opens it again.
-fn read_at(open: &Open, path: String, at: u64, len: usize, mut into: Vec<u8>) -> io::Result<Vec<u8>> {
-    let is_open = lock(open).get(&path).cloned().filter(|_| at > 0);
+fn read_at(open: &Mutex<Files>, path: String, at: u64, len: usize, mut into: Vec<u8>) -> io::Result<Vec<u8>> {
+    let is_open = lock(open).read.get(&path).cloned().filter(|_| at > 0);
     let file = match is_open {
         Some(file) => file,
         None => {
             let file = Arc::new(File::open(&path)?);
-            lock(open).insert(path.clone(), Arc::clone(&file));
+            lock(open).read.insert(path.clone(), Arc::clone(&file));
             file
         }
     };
     let filled = read_on(&file, at, len, &mut into, Waits::Long)?;
     if filled == 0 {
-        lock(open).remove(&path);
+        lock(open).read.remove(&path);
     }
     Ok(into)
 }
 
 /// What of a file lies in memory, of one that is being read and not at its end; what is missing is to be read in the usual way, behind that.
-fn read_at_once(open: &Open, path: &str, at: u64, len: usize, into: &mut Vec<u8>) -> usize {
-    let Some(file) = lock(open).get(path).cloned().filter(|_| at > 0) else { return 0 };
+fn read_at_once(open: &Mutex<Files>, path: &str, at: u64, len: usize, into: &mut Vec<u8>) -> usize {
+    let Some(file) = lock(open).read.get(path).cloned().filter(|_| at > 0) else { return 0 };
     // What goes wrong here goes wrong there again.
     read_on(&file, at, len, into, Waits::Not).unwrap_or_default()
 }

@@ -424,7 +424,9 @@ impl Driver {
 
     /// Submits, and sleeps if nothing is ready.
     async fn wait(&mut self) {
-        if self.disk.is_busy() && self.now.mono.0.saturating_sub(self.left_at.0) >= GLOMMIO_NANOS {
+        // What has begun must not wait for that: whose file is being written waits for it.
+        let is_due = self.now.mono.0.saturating_sub(self.left_at.0) >= GLOMMIO_NANOS;
+        if self.disk.is_busy() && (self.disk.take_begun() || is_due) {
             // Rung before it sleeps, it sleeps only until glommio has looked at everything.
             self.parking.bell().ring();
             self.parking.sleep().await.expect("an eventfd can be read");

@@ -13,6 +13,7 @@ mod dialer;
 mod directory;
 mod disk;
 mod driver;
+mod growing;
 mod listener;
 mod mesh;
 mod network;

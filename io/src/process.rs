@@ -12,7 +12,7 @@ use darter_core::EngineConfig;
 use darter_core::config::Settings;
 use darter_core::event::{CoreId, LogLevel};
 use darter_core::host::{Instruments, Process};
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use glommio::{CpuSet, ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::clock::Clock;
 use crate::commons::Commons;
@@ -202,9 +202,14 @@ pub fn run(start: Start) -> Result<(), Failure> {
             Placing::Pinned(cpus) => Placement::Fixed(cpus[index % cpus.len()]),
             Placing::Free | Placing::Crowded => Placement::Unbound,
         };
+        // What waits for a disk runs wherever there is time: beside its core it would wait for that, and that for it.
+        let beside = match &start.placing {
+            Placing::Pinned(cpus) => PoolPlacement::Fenced(1, these(cpus)?),
+            Placing::Free | Placing::Crowded => PoolPlacement::Unbound(1),
+        };
         let (gate, opened) = mpsc::channel::<()>();
         gates.push(gate);
-        threads.push(spawn_core(index, placement, parts, started.clone(), opened)?);
+        threads.push(spawn_core(index, (placement, beside), parts, started.clone(), opened)?);
     }
     drop(started);
     // Every core says once that it has started; one that fails says nothing and lets go of its end.
@@ -226,16 +231,23 @@ pub fn run(start: Start) -> Result<(), Failure> {
     commons.failure().map_or(Ok(()), |words| Err(Failure::Data(words)))
 }
 
+/// Any of these CPUs.
+fn these(cpus: &[usize]) -> Result<CpuSet, Failure> {
+    let online = CpuSet::online().map_err(|error| Failure::Core(error.to_string()))?;
+    Ok(online.filter(|online| cpus.contains(&online.cpu)))
+}
+
 /// Starts a core that waits for `opened` before it serves anybody. A gate that goes away unopened ends it.
 fn spawn_core(
     index: usize,
-    placement: Placement,
+    (placement, beside): (Placement, PoolPlacement),
     parts: Parts,
     started: mpsc::Sender<()>,
     opened: mpsc::Receiver<()>,
 ) -> Result<ExecutorJoinHandle<io::Result<()>>, Failure> {
     let builder = LocalExecutorBuilder::new(placement)
         .name(&format!("shard-{index}"))
+        .blocking_thread_pool_placement(beside)
         .io_memory(FILE_MEMORY)
         .ring_depth(FILE_RING_DEPTH)
         .preempt_timer(PREEMPT_NEVER);

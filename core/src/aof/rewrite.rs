@@ -160,7 +160,8 @@ impl Engine {
         let Some(generation) = self.keeper.base else { return };
         self.keeper.stage = Stage::Creating;
         let (_, path) = self.base_paths(generation);
-        self.files.begin(Purpose::Snapshot, DiskRequest::Create { path, with_directory: true }, out);
+        let create = DiskRequest::Create { path, with_directory: true, former: None };
+        self.files.begin(Purpose::Snapshot, create, out);
     }
 
     fn write_manifest(&mut self, manifest: Manifest, out: &mut Effects) {

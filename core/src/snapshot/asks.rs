@@ -6,6 +6,7 @@ use crate::aof::marks::Waiter;
 use crate::database::Database;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
+use crate::limits;
 use crate::message::{Message, Token};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
@@ -293,7 +294,8 @@ impl Engine {
     /// The cut of a snapshot reaches this shard. If it is the last one, what waits behind the cut must not run: it would be lost.
     pub(crate) fn cut_here(&mut self, is_final: bool, page: Option<u32>) {
         self.node.shard.note_keys_at_cut();
-        self.node.shard.begin_saving(&self.node.settings, is_final, page.is_some());
+        let parts_max = limits::snapshot_parts(self.node.cores);
+        self.node.shard.begin_saving(&self.node.settings, parts_max, is_final, page.is_some());
         // A log that was switched off meanwhile stays so.
         if page.is_some() && self.node.settings.appendonly {
             self.node.turn_page(page);

@@ -250,8 +250,9 @@ impl Engine {
         (self.keeper.over, self.keeper.sum) = (0, 0);
         let text = "Background saving started".to_string();
         out.push(Effect::Log { level: LogLevel::Notice, text });
-        let (_, path) = self.dump_paths();
-        self.files.begin(Purpose::Snapshot, DiskRequest::Create { path, with_directory: false }, out);
+        let (former, path) = self.dump_paths();
+        let create = DiskRequest::Create { path, with_directory: false, former: Some(former) };
+        self.files.begin(Purpose::Snapshot, create, out);
         self.tell_all(status, now, out);
     }
 

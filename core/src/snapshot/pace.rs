@@ -7,10 +7,16 @@
 use crate::engine::Engine;
 use crate::time::Instant;
 
-/// After a step in whose time clients were served, the walk rests so many times as long: it takes a tenth of the core.
-const REST: u64 = 9;
+/// After a step in whose time clients were served, the walk rests so many times as long: it takes a fourteenth of the core.
+const REST: u64 = 13;
 /// It never rests longer, nanoseconds, however long a step took.
 const REST_MAX: u64 = 20_000_000;
+
+/// A core full of clients comes to a step some turns after its time: what was late by up to this, nanoseconds, is made up for by the next rest.
+const LATE_MAX: u64 = 2_000_000;
+
+/// Clients that say nothing for so long, nanoseconds, have no share of the core: between two steps that follow each other nobody has had time to speak.
+const SILENCE: u64 = 1_000_000;
 
 /// When a walk goes on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,14 +24,20 @@ pub(crate) struct Pace {
     resumes: Instant,
     /// What the core had served at the last step.
     served: u64,
+    /// When that was last seen to grow.
+    spoken: Instant,
 }
 
 impl Pace {
     /// A step has ended that began now and took so many nanoseconds; the core has served so much since it began to count.
     fn stepped(&mut self, now: Instant, nanos: u64, served: u64) {
-        let is_alone = std::mem::replace(&mut self.served, served) == served;
-        let rest = if is_alone { 0 } else { nanos.saturating_mul(REST).min(REST_MAX) + nanos };
-        self.resumes = Instant(now.0.saturating_add(rest));
+        if std::mem::replace(&mut self.served, served) != served {
+            self.spoken = now;
+        }
+        let is_alone = now.0.saturating_sub(self.spoken.0) >= SILENCE;
+        let rest = nanos.saturating_mul(REST).min(REST_MAX) + nanos;
+        let due = self.resumes.0.max(now.0.saturating_sub(LATE_MAX));
+        self.resumes = if is_alone { now } else { Instant(due.saturating_add(rest)) };
     }
 }
 
@@ -72,11 +84,11 @@ mod tests {
     use crate::event::DiskOutcome;
     use crate::testing::World;
 
-    /// Each look is a microsecond after the last.
+    /// Each look is a millisecond after the last.
     fn ticking() -> u64 {
         use std::cell::Cell;
         thread_local!(static NANOS: Cell<u64> = const { Cell::new(0) });
-        NANOS.replace(NANOS.get() + 1_000)
+        NANOS.replace(NANOS.get() + 1_000_000)
     }
 
     #[test]
@@ -97,7 +109,7 @@ mod tests {
                 rests += 1;
                 assert!(!world.engines[0].has_background(), "a core that rests may sleep");
                 assert!(world.engines[0].deadline() <= world.engines[0].next_walk());
-                world.pass(1);
+                world.pass(1 + REST);
                 assert!(world.engines[0].has_background(), "it goes on");
             }
         }
@@ -106,18 +118,30 @@ mod tests {
 
     #[test]
     fn who_is_alone_does_not_rest() {
-        let mut pace = Pace { resumes: Instant(0), served: 5 };
-        pace.stepped(Instant(1_000), 300, 5);
-        assert_eq!(pace.resumes, Instant(1_000));
+        let mut pace = Pace { served: 5, ..Pace::default() };
+        pace.stepped(Instant(SILENCE), 300, 5);
+        assert_eq!(pace.resumes, Instant(SILENCE));
     }
 
     #[test]
-    fn beside_clients_a_walk_takes_a_tenth_of_the_time() {
-        let mut pace = Pace::default();
+    fn beside_clients_a_walk_takes_a_fourteenth_of_the_time() {
+        let mut pace = Pace { resumes: Instant(1_000), ..Pace::default() };
         pace.stepped(Instant(1_000), 300, 1);
-        assert_eq!(pace.resumes, Instant(4_000));
-        pace.stepped(Instant(4_000), 300, 1);
-        assert_eq!(pace.resumes, Instant(4_000), "the clients have gone");
+        assert_eq!(pace.resumes, Instant(5_200));
+        pace.stepped(Instant(5_200), 300, 1);
+        assert_eq!(pace.resumes, Instant(9_400), "nobody has had time to speak");
+        pace.stepped(Instant(1_000 + SILENCE), 300, 1);
+        assert_eq!(pace.resumes, Instant(1_000 + SILENCE), "the clients have gone");
+    }
+
+    #[test]
+    fn a_step_that_comes_late_shortens_the_rest_behind_it_but_not_for_ever() {
+        let ms = 1_000_000;
+        let mut pace = Pace { resumes: Instant(10 * ms), ..Pace::default() };
+        pace.stepped(Instant(11 * ms), ms / 10, 1);
+        assert_eq!(pace.resumes, Instant(10 * ms + 14 * (ms / 10)), "from when it should have come");
+        pace.stepped(Instant(100 * ms), ms / 10, 2);
+        assert_eq!(pace.resumes, Instant(100 * ms - LATE_MAX + 14 * (ms / 10)));
     }
 
     #[test]

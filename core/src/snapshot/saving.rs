@@ -12,8 +12,6 @@ use crate::snapshot::pace::Pace;
 use crate::snapshot::walk::Walk;
 use crate::txn::queue::EntryId;
 
-/// Parts of one shard that may be under way to the file.
-const PARTS_MAX: usize = 2;
 /// The walk pauses while so many times the bytes of a part wait.
 const AHEAD_MAX: usize = 2;
 /// While more than this waits because clients change more than the disk takes, nobody changes anything: bytes.
@@ -39,6 +37,8 @@ pub struct Part {
 pub struct Saving {
     /// A part is sent from this size on, bytes.
     part_bytes: usize,
+    /// So many may be under way to the file.
+    parts_max: usize,
     /// Flushed meanwhile, but not walked through yet.
     aside: Vec<Database>,
     /// Written, not sent; oldest first. True: it ends within a value.
@@ -76,14 +76,20 @@ impl Saving {
 }
 
 impl Shard {
-    /// A snapshot begins: what there is now belongs to it.
-    pub(crate) fn begin_saving(&mut self, settings: &Settings, is_final: bool, of_log: bool) {
+    /// A snapshot begins: what there is now belongs to it. So many parts may be under way at a time.
+    pub(crate) fn begin_saving(
+        &mut self,
+        settings: &Settings,
+        parts_max: usize,
+        is_final: bool,
+        of_log: bool,
+    ) {
         debug_assert!(self.saving.is_none(), "one snapshot at a time");
         let (part_bytes, large_min) = (settings.snapshot_part_bytes, settings.snapshot_large_bytes);
         for (number, database) in self.databases.iter_mut().enumerate() {
             database.begin_walk(number as u16, settings.rdb_compression, large_min);
         }
-        self.saving = Some(Box::new(Saving { part_bytes, is_final, ..Saving::default() }));
+        self.saving = Some(Box::new(Saving { part_bytes, parts_max, is_final, ..Saving::default() }));
         if !of_log {
             self.dirty_at_cut = self.counters.dirty;
         }
@@ -178,7 +184,9 @@ impl Shard {
     /// True if there is a part to be sent.
     pub(crate) fn has_part(&self) -> bool {
         self.saving.as_ref().is_some_and(|saving| {
-            saving.sent < PARTS_MAX && !saving.last_is_sent && (!saving.ready.is_empty() || saving.is_walked)
+            saving.sent < saving.parts_max
+                && !saving.last_is_sent
+                && (!saving.ready.is_empty() || saving.is_walked)
         })
     }
 

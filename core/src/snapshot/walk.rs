@@ -136,7 +136,9 @@ impl Walk {
     /// Takes what was written. It stands for itself, but for a value that it ends within: the rest of that is what is taken next.
     pub fn take_written(&mut self) -> Vec<u8> {
         self.is_torn = self.is_within();
-        std::mem::take(&mut self.writer.out)
+        // What comes next is about as long: a buffer that grows to that is copied several times.
+        let len = if self.is_over() { 0 } else { self.writer.out.len() };
+        std::mem::replace(&mut self.writer.out, Vec::with_capacity(len + len / 16))
     }
 
     /// True if the walk has yet to come to this place.
