@@ -98,7 +98,7 @@ impl World<'_> {
         for index in std::mem::take(&mut self.machines[core].outputs) {
             self.send_output(core, index);
         }
-        if self.swarm.log.is_some() && self.failure.is_none() {
+        if self.swarm.log.is_some() && self.failure.is_none() && !self.is_dead {
             // Some say what they should not only while they cannot write.
             let fails = self.machines.iter().any(|machine| machine.engine.node().pen.failure().is_some());
             if self.schedule.chance(if fails { 100 } else { 4 }) {

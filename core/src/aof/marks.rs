@@ -34,8 +34,10 @@ pub struct Marks {
     /// When the next is due; `None`: when somebody has written something.
     due: Option<Instant>,
     last: Instant,
-    /// Somebody waits for one.
+    /// Somebody waits for the next one.
     is_wanted: bool,
+    /// Somebody waits for the last one.
+    is_awaited: bool,
     /// Of the last one: it is durable everywhere, as far as cores have told.
     is_durable: bool,
 }
@@ -179,7 +181,8 @@ impl Engine {
         marks.begun += 1;
         marks.missing = (0..self.node.cores).map(CoreId).collect();
         marks.is_durable = true;
-        let (number, is_wanted) = (marks.begun, marks.is_wanted);
+        marks.is_awaited = std::mem::take(&mut marks.is_wanted);
+        let (number, is_wanted) = (marks.begun, marks.is_awaited);
         let mark = Body::Mark { number, is_wanted };
         let steps = match planted("a mark is written before all shards are held") {
             true => vec![mark],
@@ -231,9 +234,10 @@ impl Engine {
         if number == marks.begun {
             marks.missing.retain(|core| *core != from);
             marks.is_durable &= is_durable;
-            if marks.missing.is_empty() && marks.is_wanted && !marks.is_durable {
+            if marks.missing.is_empty() && marks.is_awaited && !marks.is_durable {
+                marks.is_wanted = true;
                 marks.due = Some(now.mono.after_millis(MARK_MILLIS));
-            } else if marks.missing.is_empty() && std::mem::take(&mut marks.is_wanted) {
+            } else if marks.missing.is_empty() && std::mem::take(&mut marks.is_awaited) {
                 let mut status = self.node.status.clone();
                 status.marked = number;
                 self.tell_all(status, now, out);

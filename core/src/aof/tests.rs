@@ -95,6 +95,31 @@ fn what_a_core_cannot_write_down_it_does_not_tell_others() {
 }
 
 #[test]
+fn who_waits_while_others_wait_is_answered_by_the_next_mark() {
+    for policy in [SyncPolicy::EverySecond, SyncPolicy::No] {
+        let mut world = with_log(2, policy);
+        let [one, other] = [0, 1].map(|core| world.connect(core));
+        for round in 0..3 {
+            world.say(one, &format!("MSET a {round} b 2 c 3 d 4"));
+            assert_eq!(world.call(one, "WAITAOF 1 0 0"), "");
+            // Its mark is made, and the files are not synced yet.
+            world.say(other, "SET e 5");
+            assert_eq!(world.call(other, "WAITAOF 1 0 0"), "");
+            // One mark may be under way that nobody has waited for.
+            for _ in 0..2 {
+                world.settle_files();
+                world.pass(1_100);
+            }
+            world.settle_files();
+            for client in [one, other] {
+                assert_eq!(world.receive(client), "*2\r\n:1\r\n:0\r\n", "{policy:?} {round}");
+            }
+        }
+        assert_eq!(world.unfinished(), [""; 0]);
+    }
+}
+
+#[test]
 fn who_waits_for_the_log_waits_for_all_shards() {
     let mut world = with_log(3, SyncPolicy::EverySecond);
     let client = world.connect(1);
