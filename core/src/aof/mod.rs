@@ -2,7 +2,7 @@
 //!
 //! Each core writes a log of its own, one group of lines a turn, before any reply or message of that turn leaves ([`pen`]). A line is about one
 //! key ([`line`]), so that logs of so many shards can be read back into any number. What a command has changed is gathered while it runs
-//! ([`changes`]) and turned into lines when it has ([`scribe`]). The keeper, core 0, knows which files there are ([`manifest`]), reads them at the
+//! ([`changes`]) and turned into lines when it has ([`scribe`]). What others may hear of a transaction only when the log has it waits in `held`. The keeper, core 0, knows which files there are ([`manifest`]), reads them at the
 //! start ([`recover`]: how much of them counts, [`survey`], `judge`; to the shards, `deal`, [`replay`]; what Redis has written, [`commands`],
 //! [`adopt`]), and replaces them by a snapshot and new ones now and then ([`rewrite`]). Once a second it marks a moment in all logs ([`marks`]). DEBUG LOADAOF
 //! has it read them back while they are written ([`reload`], `former`).

@@ -82,7 +82,7 @@ pub fn all() -> Vec<Scenario> {
                 &[(1, &["MSET x 1 y 1", "SET z 1", "WAITAOF 1 0 0"])],
                 &[LOST, PARTIAL, OVER],
             ),
-            states: 7_060,
+            states: 6_964,
         },
         Scenario {
             name: "everysec, 3: MSETxy of a core that has neither; SETz, beside a mark",
