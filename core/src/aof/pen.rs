@@ -119,15 +119,15 @@ impl Pen {
         portions + self.lines.bytes.len()
     }
 
-    /// True if something of this turn or an earlier one is not in the file.
+    /// True if something of this turn or an earlier one is not in the file, and will be missed there: not once the log is switched off.
     #[inline]
     pub(crate) fn lacks(&self) -> bool {
-        self.pending_bytes() > 0
+        self.is_on() && self.pending_bytes() > 0
     }
 
-    /// The same, and nothing says that it cannot be written.
+    /// True if something of this turn or an earlier one is not in the file, and nothing says that it cannot be.
     pub(crate) fn owes(&self) -> bool {
-        self.failure().is_none() && self.lacks()
+        self.failure().is_none() && self.pending_bytes() > 0
     }
 
     /// True if all that was written down before this turn is in the file.
@@ -232,6 +232,11 @@ impl Pen {
 
     /// So many bytes of what was to be written are, and why not all, if not.
     pub(crate) fn written(&mut self, bytes: usize, failure: Option<String>, is_synced: bool, now: Now) {
+        if self.path.is_none() && failure.is_some() {
+            // The log was switched off: its end will not be missed.
+            self.portions.clear();
+            return;
+        }
         let Some(portion) = self.portions.first_mut() else { return };
         if failure.is_none() || !planted("a group that was written in part is written anew") {
             portion.written += bytes;

@@ -95,6 +95,18 @@ fn what_a_core_cannot_write_down_it_does_not_tell_others() {
 }
 
 #[test]
+fn who_switches_the_log_off_does_not_wait_for_it() {
+    let (mut world, [one, other]) = with_one_log_that_fails(1);
+    assert_eq!(world.call(one, ALL), "");
+    assert_eq!(world.say(other, "CONFIG SET appendonly no"), "OK");
+    world.pass(1_100);
+    assert_eq!(world.receive(one), "+OK\r\n");
+    assert_eq!(world.say(other, "MGET k0 k1 k7"), "2\n2\n2");
+    world.settle_files();
+    assert_eq!(world.say(other, "MSET x0 1 x1 1 x2 1 x3 1"), "OK", "nothing has to be written down");
+}
+
+#[test]
 fn who_waits_while_others_wait_is_answered_by_the_next_mark() {
     for policy in [SyncPolicy::EverySecond, SyncPolicy::No] {
         let mut world = with_log(2, policy);
