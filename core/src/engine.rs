@@ -5,31 +5,25 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::ahead::{AHEAD_MAX, Ahead};
-use crate::aof::adopt::READER;
 use crate::aof::held::Held;
 use crate::aof::pen::LogFlush;
 use crate::aof::recover::Recovery;
 use crate::args::Span;
 use crate::block::Lent;
+use crate::clients::release;
 use crate::config::Settings;
 use crate::directs::{Directs, Dones};
-use crate::dispatch::Verdict;
 use crate::errand::Errands;
-use crate::event::{ConnId, CoreId, Door, Effect, Effects, Event, LogLevel, Origin, Peer};
+use crate::event::{ConnId, CoreId, Effect, Effects, Event};
 use crate::eviction::room::BANK;
-use crate::feed::Topics;
 use crate::files::Files;
 use crate::gather::Gather;
 use crate::hash::KeyHash;
 use crate::host::{Instruments, Process};
-use crate::limits;
-use crate::memcached::watch::Ending;
 use crate::message::{Message, Token};
 use crate::mutant::planted;
 use crate::node::Node;
-use crate::protocol::reply::{Failure, Reply};
-use crate::protocol::request::{Parsed, RequestError, RequestLimits};
-use crate::session::{Closing, Hold, Session, Sessions};
+use crate::session::{Closing, Sessions};
 use crate::shard::KeyRef;
 use crate::snapshot::keeper::Keeper;
 use crate::snapshot::load::Loader;
@@ -75,17 +69,17 @@ pub struct Engine {
     pub(crate) files: Files,
     /// After [`Event::Stop`]: until when clients may take their last replies.
     pub(crate) stopping: Option<Instant>,
-    exit_said: bool,
-    next_cron: Instant,
+    pub(crate) exit_said: bool,
+    pub(crate) next_cron: Instant,
     /// The last sweep found more to do than it was allowed.
-    expiry_is_behind: bool,
-    next_sweep: Instant,
+    pub(crate) expiry_is_behind: bool,
+    pub(crate) next_sweep: Instant,
     /// Reply buffers to be used again.
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) spans: Vec<Span>,
     pub(crate) direct_spans: Vec<Span>,
     /// What is understood of the client that is served now.
-    ahead: Ahead,
+    pub(crate) ahead: Ahead,
     /// The hash of the running request's first argument, if it is known.
     pub(crate) known_hash: Option<KeyHash>,
     pub(crate) keys: Vec<KeyRef>,
@@ -232,60 +226,6 @@ impl Engine {
         }
     }
 
-    fn filled(&mut self, now: Now, conn: ConnId, bytes: usize) {
-        if let Some(session) = self.sessions.get_mut(conn) {
-            match &mut session.memcached {
-                Some(parser) => parser.filled(bytes),
-                None => session.parser.filled(bytes),
-            }
-            session.input_total += bytes as u64;
-            session.last_active = now.mono;
-            self.node.statistics.input_bytes += bytes as u64;
-        }
-    }
-
-    /// When to call with [`Event::Wake`].
-    pub fn deadline(&self) -> Instant {
-        let node = &self.node;
-        let mut next = Instant::NEVER;
-        next = next.min(node.pause.map_or(Instant::NEVER, |pause| pause.until));
-        next = next.min(self.sleepers.iter().map(|(at, _)| *at).min().unwrap_or(Instant::NEVER));
-        next = next.min(self.stopping.filter(|_| !self.exit_said).unwrap_or(Instant::NEVER));
-        if node.asleep_until > node.now.mono {
-            next = next.min(node.asleep_until);
-        }
-        if let Some((until, _)) = self.patience.first() {
-            next = next.min(*until);
-        }
-        if self.needs_cron() {
-            next = next.min(self.next_cron);
-        }
-        next = next.min(self.errands.deadline()).min(self.next_walk());
-        next = next.min(self.next_look()).min(self.next_log_deadline()).min(self.next_of_timetable());
-        if self.stopping.is_none() {
-            next = next.min(node.budget.deadline(node.used_bytes()));
-        }
-        if let Some(due) = self.flush_at() {
-            next = next.min(node.now.mono.after_millis(due.0.saturating_sub(node.now.unix().0)));
-        }
-        let sweeps = node.may_sweep();
-        if let (true, Some(due)) = (sweeps, node.shard.next_sweep()) {
-            let wait = due.0.saturating_sub(node.now.unix().0);
-            next = next.min(node.now.mono.after_millis(wait).max(self.next_sweep));
-        }
-        next
-    }
-
-    /// True while there is background work for [`Event::Slice`].
-    pub fn has_background(&self) -> bool {
-        self.expiry_is_behind
-            || !self.node.shard.trash.is_empty()
-            || self.node.is_behind()
-            || self.walks_now()
-            || self.loader.as_ref().is_some_and(|loader| loader.wants_step() || loader.wants_credits())
-            || self.recovery.as_ref().is_some_and(|recovery| recovery.wants_step())
-    }
-
     /// True while answers of other cores are outstanding: a driver may poll for them instead of sleeping.
     pub fn awaits_cores(&self) -> bool {
         self.node.links.outstanding() > 0
@@ -356,267 +296,6 @@ impl Engine {
         &self.sessions
     }
 
-    fn opened(&mut self, now: Now, conn: ConnId, peer: Peer, clients: usize, door: Door, out: &mut Effects) {
-        let settings = &self.node.settings;
-        let refusal = if clients as u64 > u64::from(settings.maxclients) {
-            self.node.statistics.refused_connections += 1;
-            Some(Failure::TOO_MANY_CLIENTS)
-        } else if settings.protected_mode
-            && !settings.bind_given
-            && settings.requirepass.is_empty()
-            && peer.origin == Origin::Remote
-        {
-            Some(Failure::new(PROTECTED))
-        } else {
-            None
-        };
-        let authenticated = settings.requirepass.is_empty();
-        let id = self.node.next_client();
-        let mut session = Session::new(conn, id, peer, now, authenticated);
-        if door == Door::Memcached {
-            session.memcached = Some(Box::default());
-            self.node.shard.ledger.log.opened(&session);
-        }
-        self.node.statistics.connections += 1;
-        if let Some(refusal) = refusal {
-            session.tell(&refusal);
-            session.close(Closing::AfterReplies);
-        }
-        if self.stopping.is_some() {
-            session.close(Closing::Now);
-        }
-        self.sessions.add(session);
-        self.settle(conn, now, out);
-    }
-
-    fn bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Effects) -> usize {
-        let Some(mut session) = self.sessions.take(conn) else { return bytes.len() };
-        if session.closing != Closing::No {
-            self.node.links.forget(conn);
-            self.sessions.put_back(session);
-            return bytes.len();
-        }
-        session.again = false;
-        let fresh = bytes.len().saturating_sub(session.unconsumed) as u64;
-        session.input_total += fresh;
-        self.node.statistics.input_bytes += fresh;
-        if fresh > 0 {
-            session.last_active = now.mono;
-        }
-        if session.memcached.is_some() {
-            return self.memcached_bytes(session, now, bytes, out);
-        }
-        // The parser is taken out because arguments are read from it while the session changes.
-        let mut parser = std::mem::take(&mut session.parser);
-        let mut consumed = 0;
-        let mut commands = 0;
-        let mut ahead = std::mem::take(&mut self.ahead);
-        ahead.clear();
-        while session.hold.is_none() && session.closing == Closing::No {
-            let limits = RequestLimits {
-                bulk_max: self.node.settings.proto_max_bulk_len,
-                authenticated: session.authenticated,
-            };
-            if ahead.is_over() && !parser.is_within_request() {
-                let database = self.node.shard.databases.get(usize::from(session.database));
-                let (cores, me) = (self.node.cores, self.node.core.0);
-                let is_own = |hash: KeyHash| hash.shard(cores) == me;
-                ahead.look(bytes, consumed, &limits, self.node.shard.hasher(), is_own, database);
-            }
-            let start = consumed;
-            let (args, end, hash) = if let Some(next) = ahead.next(bytes) {
-                (next.args, next.end, next.hash)
-            } else {
-                match parser.parse(&bytes[consumed..], &limits) {
-                    Parsed::Incomplete => break,
-                    Parsed::Error(error) => {
-                        self.misunderstood(&mut session, error, out);
-                        parser.reset();
-                        break;
-                    }
-                    Parsed::Taken { len } => {
-                        consumed += len;
-                        break;
-                    }
-                    Parsed::Request { len } => {
-                        // A request that the parser owns is kept there if it must wait.
-                        consumed += if parser.owns() { len } else { 0 };
-                        (parser.args(&bytes[start..]), start + len, None)
-                    }
-                }
-            };
-            if commands == limits::COMMANDS_PER_EVENT {
-                if !parser.owns() {
-                    parser.reset();
-                }
-                session.again = true;
-                out.push(Effect::ResumeRead { conn });
-                break;
-            }
-            session.unconsumed = bytes.len() - consumed;
-            self.known_hash = hash;
-            let verdict;
-            (session, verdict) = self.dispatch(session, args, now, out);
-            self.known_hash = None;
-            if verdict == Verdict::Done || !parser.owns() {
-                parser.reset();
-            }
-            if verdict != Verdict::Held(Hold::Credits) {
-                self.node.links.forget(conn);
-            }
-            match verdict {
-                Verdict::Done => {
-                    consumed = end;
-                    commands += 1;
-                }
-                Verdict::Held(hold) => session.hold = Some(hold),
-            }
-        }
-        session.parser = parser;
-        self.ahead = ahead;
-        if session.closing != Closing::No {
-            consumed = bytes.len();
-        }
-        session.unconsumed = bytes.len() - consumed;
-        self.judge_input(&mut session, out);
-        let waits = session.blocked.is_some();
-        self.sessions.put_back(session);
-        if waits {
-            self.give_up_if_ended(conn);
-        }
-        self.settle(conn, now, out);
-        consumed
-    }
-
-    /// A client is told what is wrong with its bytes, and closed.
-    fn misunderstood(&mut self, session: &mut Session, error: RequestError, out: &mut Effects) {
-        let failure = Failure::text(format!("ERR Protocol error: {}", error.text()));
-        self.node.statistics.error(failure.code());
-        let resp = session.resp;
-        Reply::new(session.reply_end(), resp).error(&failure);
-        out.push(Effect::Log {
-            level: LogLevel::Verbose,
-            text: format!("Protocol error ({}) from client {}", error.text(), session.peer.address),
-        });
-        session.close(Closing::AfterReplies);
-    }
-
-    /// Bounds what a client may send ahead.
-    pub(crate) fn judge_input(&mut self, session: &mut Session, out: &mut Effects) {
-        let limit = self.node.settings.client_query_buffer_limit;
-        let taken = match &session.memcached {
-            Some(parser) => parser.taken_bytes(),
-            None => session.parser.taken_bytes(),
-        };
-        if (session.unconsumed + taken) as u64 > limit {
-            self.node.statistics.query_limit_disconnections += 1;
-            out.push(Effect::Log {
-                level: LogLevel::Warning,
-                text: format!("Closing client {} that reached max query buffer length", session.peer.address),
-            });
-            session.close(Closing::Now);
-        } else if session.hold.is_some()
-            && session.unconsumed > limits::HELD_INPUT_MAX
-            && !session.read_paused
-        {
-            session.read_paused = true;
-            out.push(Effect::PauseRead { conn: session.conn });
-        }
-    }
-
-    fn sent(&mut self, now: Now, conn: ConnId, bytes: usize, out: &mut Effects) {
-        self.node.statistics.output_bytes += bytes as u64;
-        if let Some(session) = self.sessions.get_mut(conn) {
-            session.outbox.sent(bytes, &mut self.spare);
-            self.settle(conn, now, out);
-        }
-    }
-
-    fn ended(&mut self, now: Now, conn: ConnId, out: &mut Effects) {
-        if let Some(session) = self.sessions.get_mut(conn) {
-            session.ended = true;
-            self.give_up_if_ended(conn);
-            self.settle(conn, now, out);
-        }
-    }
-
-    fn closed(&mut self, conn: ConnId) {
-        if let Some(mut session) = self.sessions.take(conn) {
-            self.node.client_bytes -= session.counted_bytes();
-            if !planted("close forgets the parked entry") {
-                self.node.links.forget(conn);
-            }
-            self.end_listening(&session);
-            if !planted("close forgets what the client watches") {
-                self.node.unwatch(&mut session);
-            }
-            if !planted("close forgets that the client waits") {
-                self.abandon_wait(&mut session);
-            }
-            self.sessions.end(session);
-        }
-    }
-
-    /// After anything has happened to a client: tells the driver what follows.
-    pub(crate) fn settle(&mut self, conn: ConnId, now: Now, out: &mut Effects) {
-        if conn == READER {
-            return self.command_is_answered(out);
-        }
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        let (now_bytes, before) = session.recount();
-        self.node.client_bytes = self.node.client_bytes + now_bytes - before;
-        if session.close_said {
-            return;
-        }
-        let class = self.node.settings.client_output_buffer_limit[0];
-        let monitor_is_behind =
-            session.listens.meets(Topics::REQUESTS) && session.output_len() > limits::OUTPUT_HIGH;
-        if session.is_over(class, now.mono) || monitor_is_behind {
-            self.node.statistics.output_limit_disconnections += 1;
-            out.push(Effect::Log {
-                level: LogLevel::Warning,
-                text: format!(
-                    "Client {} scheduled to be closed ASAP for overcoming of output buffer limits",
-                    session.peer.address
-                ),
-            });
-            session.close(Closing::Now);
-        }
-        if session.ended && session.hold.is_none() && !session.again {
-            session.close(Closing::AfterReplies);
-        }
-        let loses = match session.ended {
-            true => planted("a half-closed client loses replies under way"),
-            false => planted("a client that quits loses replies under way"),
-        };
-        let is_awaiting = session.in_flight() > 0 && !loses;
-        match session.closing {
-            Closing::No => {}
-            Closing::AfterReplies if is_awaiting || !session.outbox.is_empty() => {}
-            Closing::AfterReplies | Closing::Now => {
-                session.close_said = true;
-                out.push(Effect::Close { conn });
-                return;
-            }
-        }
-        if session.outbox.announce() {
-            out.push(Effect::TakeOutput { conn });
-        }
-        let over = match session.hold {
-            Some(Hold::Output) => session.output_len() <= limits::OUTPUT_LOW,
-            Some(Hold::Order) => session.in_flight() == 0,
-            Some(Hold::Crawl) => {
-                let room = session.crawl.is_none() || session.output_len() <= limits::CRAWL_OUTPUT_MAX;
-                session.in_flight() == 0 && room
-            }
-            Some(Hold::InFlight) => session.in_flight() <= limits::IN_FLIGHT_MAX / 2,
-            _ => false,
-        };
-        if over {
-            release(session, out);
-        }
-    }
-
     /// Lets clients go on whose wait for a credit is over, and says to other cores what there is to say.
     fn speak(&mut self, now: Now, out: &mut Effects) {
         if self.node.links.may_resume() && !planted("a parked client is not resumed") {
@@ -652,150 +331,4 @@ impl Engine {
             out.push(Effect::Send { to: core, message: Message::Unwatch { watcher } });
         }
     }
-
-    fn wake(&mut self, now: Now, out: &mut Effects) {
-        if self.node.pause.is_some_and(|pause| pause.until <= now.mono) {
-            self.node.pause = None;
-        }
-        self.time_out_due(now, out);
-        self.flush_if_due(now, out);
-        self.release_held(now, out);
-        let due: Vec<Token> =
-            self.sleepers.iter().filter(|(at, _)| *at <= now.mono).map(|(_, t)| *t).collect();
-        self.sleepers.retain(|(at, _)| *at > now.mono);
-        for token in due {
-            self.wake_sleeper(token, now, out);
-        }
-        if now.mono >= self.next_cron {
-            self.cron(now, out);
-        }
-        self.time_out_errands(now, out);
-        self.look_at_changes(now, out);
-        self.look_at_timetable(now, out);
-        self.end_mark_waits(now, out);
-        self.judge_log(now);
-        if self.stopping.is_some_and(|until| until <= now.mono) {
-            let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
-            self.end_all(&conns, Closing::Now, now, out);
-        }
-        if self.node.may_sweep() && self.next_sweep <= now.mono {
-            self.next_sweep = now.mono.after_millis(limits::SWEEP_PAUSE_MILLIS);
-            self.sweep(now, limits::SWEEP_STEPS);
-        }
-    }
-
-    /// Clients whose pause or sleep is over.
-    pub(crate) fn release_held(&mut self, now: Now, out: &mut Effects) {
-        let (pause, asleep_until) = (self.node.pause, self.node.asleep_until);
-        for session in self.sessions.iter_mut() {
-            let over = match session.hold {
-                Some(Hold::Pause) => pause.is_none_or(|pause| !pause.all),
-                Some(Hold::Sleep(_)) => asleep_until <= now.mono,
-                _ => false,
-            };
-            if over {
-                release(session, out);
-            }
-        }
-    }
-
-    fn needs_cron(&self) -> bool {
-        !self.sessions.is_empty()
-            && (self.node.settings.timeout > 0 || self.node.settings.client_output_buffer_limit[0].soft > 0)
-    }
-
-    /// Idle clients, and those that stay above the soft limit.
-    fn cron(&mut self, now: Now, out: &mut Effects) {
-        self.next_cron = now.mono.after_millis(limits::CRON_MILLIS);
-        if !self.needs_cron() {
-            return;
-        }
-        let timeout = self.node.settings.timeout;
-        let mut idle = Vec::new();
-        let mut above = Vec::new();
-        for session in self.sessions.iter_mut() {
-            let quiet = now.mono.millis_since(session.last_active) >= timeout.saturating_mul(1_000);
-            let is_idle = quiet && session.listens.is_empty() && session.in_flight() == 0;
-            if timeout > 0 && is_idle && session.hold.is_none() {
-                session.ending = Ending::Idle;
-                idle.push(session.conn);
-            } else if session.above_soft_since.is_some() {
-                above.push(session.conn);
-            }
-        }
-        self.end_all(&idle, Closing::Now, now, out);
-        for conn in above {
-            self.settle(conn, now, out);
-        }
-    }
-
-    fn slice(&mut self, now: Now, steps: usize, out: &mut Effects) {
-        self.load_some(steps, now, out);
-        self.recover_some(steps, now, out);
-        self.walk_on(steps, now.mono);
-        let left = self.node.shard.free_some(steps);
-        if self.expiry_is_behind && left > 0 {
-            self.sweep(now, left);
-        }
-        self.node.let_some_go(left);
-    }
-
-    fn sweep(&mut self, now: Now, steps: usize) {
-        let started = (self.node.instruments.stopwatch)();
-        self.expiry_is_behind = self.node.shard.active_expire && self.node.expire_some(now.unix(), steps);
-        let millis = (self.node.instruments.stopwatch)().saturating_sub(started) / 1_000_000;
-        let threshold = self.node.settings.latency_monitor_threshold;
-        self.node.latency.note("expire-cycle", now.unix_seconds(), millis, threshold);
-    }
-
-    fn stop(&mut self, now: Now, out: &mut Effects) {
-        if self.stopping.is_some() {
-            return;
-        }
-        self.stopping = Some(now.mono.after_millis(limits::STOP_MILLIS));
-        let conns: Vec<ConnId> = self.sessions.iter().map(|session| session.conn).collect();
-        for &conn in &conns {
-            // Who has sent something that is not answered is told; everybody else sees the end of the stream.
-            if let Some(session) = self.sessions.get_mut(conn)
-                && session.unconsumed > 0
-                && session.closing == Closing::No
-            {
-                session.tell(&Failure::new("ERR the server is shutting down"));
-            }
-        }
-        self.node.pen.is_ending = true;
-        self.end_waits();
-        self.end_asks(now, out);
-        self.stop_keeping(out);
-        self.end_all(&conns, Closing::AfterReplies, now, out);
-    }
-
-    pub(crate) fn end_all(&mut self, conns: &[ConnId], how: Closing, now: Now, out: &mut Effects) {
-        for &conn in conns {
-            if let Some(session) = self.sessions.get_mut(conn) {
-                session.close(how);
-                self.settle(conn, now, out);
-            }
-        }
-    }
 }
-
-/// Lets a client's held request be looked at again.
-pub(crate) fn release(session: &mut Session, out: &mut Effects) {
-    if planted("a resumed client stays held") {
-        return;
-    }
-    session.hold = None;
-    session.read_paused = false;
-    session.again = true;
-    if planted("a resumed client is not fed again") || session.conn == READER {
-        return;
-    }
-    out.push(Effect::ResumeRead { conn: session.conn });
-}
-
-const PROTECTED: &str = "DENIED Darter is running in protected mode because protected mode is enabled and no password is set for \
-the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external \
-computers, do one of these: 1) send 'CONFIG SET protected-mode no' from the loopback interface, and CONFIG REWRITE to make it \
-permanent, but make sure that the server cannot be reached from the internet; 2) set protected-mode to 'no' in the configuration \
-file and restart; 3) start the server with '--protected-mode no'; 4) set a password with requirepass, or an address with bind.";

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::args::Args;
+use crate::clients::release;
 use crate::command::row::Plan;
 use crate::command::table::CommandId;
 use crate::dispatch::Verdict;
-use crate::engine::{Engine, release};
+use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::limits;
 use crate::mutant::planted;

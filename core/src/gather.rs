@@ -1,10 +1,11 @@
 //! Messages of other cores, and answers that all cores give together.
 
 use crate::args::{Args, Packed};
+use crate::clients::release;
 use crate::command::row::Run;
 use crate::command::table::CommandId;
 use crate::dispatch::{Verdict, request};
-use crate::engine::{Engine, release};
+use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
 use crate::hash::KeyHash;
 use crate::message::{Message, Request, Stamp, Token};

@@ -8,6 +8,7 @@ mod ahead;
 pub mod aof;
 pub mod args;
 mod block;
+mod clients;
 pub mod command;
 pub mod config;
 pub mod database;
@@ -58,6 +59,7 @@ mod transact;
 pub mod trash;
 pub mod txn;
 mod typed;
+mod upkeep;
 pub mod value;
 
 pub use engine::{Engine, EngineConfig};
