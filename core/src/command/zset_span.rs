@@ -87,11 +87,12 @@ impl<'a> Span<'a> {
                 if is_back { (set.len() - to, set.len() - from) } else { (from, to) }
             }
             Span::Scores(min, max) => {
-                let before = |end: ScoreEnd, closed: bool| {
-                    set.partition(move |score, _| match closed {
-                        true => score <= end.score,
-                        false => score < end.score,
-                    })
+                let before = |end: ScoreEnd, closed: bool| match (end.score, closed) {
+                    // The most usual ends need no look at a pack from its beginning to its end.
+                    (f64::INFINITY, true) => set.len(),
+                    (f64::NEG_INFINITY, false) => 0,
+                    (end, true) => set.partition(move |score, _| score <= end),
+                    (end, false) => set.partition(move |score, _| score < end),
                 };
                 (before(min, min.is_open), before(max, !max.is_open))
             }
