@@ -39,7 +39,7 @@ pub fn measure() {
             let mut client = server.client();
             fill(&mut client, command, element);
             let mut longest: Vec<f64> =
-                (0..ROUNDS).map(|_| probe(&server, &mut client)[0].max / 1_000.0).collect();
+                (0..ROUNDS).map(|_| probe(&server, &mut client)[0].latency.max / 1_000.0).collect();
             longest.sort_by(f64::total_cmp);
             longest[ROUNDS / 2]
         });

@@ -9,6 +9,7 @@
 
 mod blocking;
 mod budget;
+mod delay;
 mod elements;
 mod large;
 mod load;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use darter_tests::bench::latency::{Latency, Percentiles};
 use darter_tests::{Client, Server};
 
+use super::delay::Delays;
 use super::overwrite::{Control, Data, Requests, run};
 use super::process::{cpu, has_child, memory};
 use super::{SERVERS, name};
@@ -41,10 +42,22 @@ struct Figures {
     saved: f64,
     saved_cpu: f64,
     /// A single client's requests meanwhile and without.
-    probe: [Percentiles; 2],
+    probe: [Probe; 2],
     /// Seconds of a start with that dump.
     loaded: f64,
     loaded_cpu: f64,
+}
+
+/// A wait that the server has made a client wait, and that counts.
+const STOP: Duration = Duration::from_millis(2);
+
+/// What one client met.
+pub struct Probe {
+    pub latency: Percentiles,
+    /// The same without what the threads waited for a CPU.
+    own: Percentiles,
+    /// How many of those were longer than [`STOP`], for each second.
+    stops: f64,
 }
 
 /// `rows` is `KEYSxBYTES`: so many keys with values of so many bytes.
@@ -144,17 +157,23 @@ fn save(server: &Server, client: &mut Client, look: &mut dyn FnMut()) {
 }
 
 /// One client alone that asks again as soon as it is answered, during a snapshot and, as long, without.
-pub fn probe(server: &Server, client: &mut Client) -> [Percentiles; 2] {
+pub fn probe(server: &Server, client: &mut Client) -> [Probe; 2] {
+    let mut lasts = QUIET;
     [true, false].map(|saves| {
-        let mut latency = Latency::new();
+        let (mut latency, mut own, mut stops) = (Latency::new(), Latency::new(), 0);
         let mut asking = server.client();
+        let delays = Delays::of(server.pid());
         let mut ask = || {
-            let began = Instant::now();
+            let (kept, began) = (delays.kept(), Instant::now());
             assert_eq!(asking.run("PING"), "+PONG");
-            latency.record(began.elapsed().as_nanos() as u64, 1);
+            let waited = began.elapsed();
+            let without = waited.saturating_sub(delays.kept().since(&kept));
+            latency.record(waited.as_nanos() as u64, 1);
+            own.record(without.as_nanos() as u64, 1);
+            stops += u32::from(without > STOP);
         };
+        let began = Instant::now();
         if saves {
-            let began = Instant::now();
             assert_eq!(client.run("BGSAVE"), "+Background saving started");
             let mut asked = began;
             loop {
@@ -166,13 +185,14 @@ pub fn probe(server: &Server, client: &mut Client) -> [Percentiles; 2] {
                     }
                 }
             }
+            lasts = began.elapsed();
         } else {
-            let began = Instant::now();
-            while began.elapsed() < QUIET {
+            while began.elapsed() < lasts {
                 ask();
             }
         }
-        latency.percentiles()
+        let stops = f64::from(stops) / began.elapsed().as_secs_f64();
+        Probe { latency: latency.percentiles(), own: own.percentiles(), stops }
     })
 }
 
@@ -189,7 +209,7 @@ type Row = (&'static str, usize, fn(&Figures) -> f64);
 
 fn print(found: &[Figures; 3]) {
     const GB: f64 = 1e9;
-    let rows: [Row; 20] = [
+    let rows: [Row; 24] = [
         ("dump, MB", 0, |found| found.dump / 1e6),
         ("resident before, MB", 0, |found| found.before / 1e6),
         ("most during BGSAVE, of before", 3, |found| found.peak / found.before),
@@ -204,10 +224,14 @@ fn print(found: &[Figures; 3]) {
         ("BGSAVE under load, s", 2, |found| found.saved_under_load),
         ("BGSAVE without load, s per GB", 2, |found| found.saved / (found.dump / GB)),
         ("  CPU s per GB", 2, |found| found.saved_cpu / (found.dump / GB)),
-        ("  one client's PING, p99.99, us", 0, |found| found.probe[0].p9999),
-        ("  longest, us", 0, |found| found.probe[0].max),
-        ("  p99.99 without BGSAVE, us", 0, |found| found.probe[1].p9999),
-        ("  longest without BGSAVE, us", 0, |found| found.probe[1].max),
+        ("  one client's PING, p99.99, us", 0, |found| found.probe[0].latency.p9999),
+        ("    without BGSAVE", 0, |found| found.probe[1].latency.p9999),
+        ("  without waits for a CPU, us", 0, |found| found.probe[0].own.p9999),
+        ("    without BGSAVE", 0, |found| found.probe[1].own.p9999),
+        ("    longest, us", 0, |found| found.probe[0].own.max),
+        ("    longest without BGSAVE, us", 0, |found| found.probe[1].own.max),
+        ("    above 2 ms, each second", 3, |found| found.probe[0].stops),
+        ("    the same without BGSAVE", 3, |found| found.probe[1].stops),
         ("start with the dump, s per GB", 2, |found| found.loaded / (found.dump / GB)),
         ("  CPU s per GB", 2, |found| found.loaded_cpu / (found.dump / GB)),
     ];
