@@ -12,7 +12,7 @@ use darter_core::host::{Instruments, Process, Usage};
 /// The readings that engines get. Calibrates the stopwatch, which takes a few milliseconds.
 pub fn instruments() -> Instruments {
     stopwatch();
-    Instruments { stopwatch, usage, purge }
+    Instruments { stopwatch, usage, purge: crate::allocator::purge }
 }
 
 /// Facts of this process. `config_file` is absolute or empty.
@@ -117,12 +117,6 @@ fn cpu(whose: libc::c_int) -> (u64, u64) {
     };
     let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
     (micros(used.ru_utime), micros(used.ru_stime))
-}
-
-/// Gives unused memory back to the system.
-fn purge() {
-    // SAFETY: may be called at any time from any thread.
-    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// A clock for durations: the processor's counter where that runs evenly, else the system's.

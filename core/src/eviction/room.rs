@@ -303,7 +303,7 @@ mod tests {
     fn volatile_policies_take_what_has_a_deadline_and_nothing_else() {
         for policy in ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] {
             let (mut world, client) = world(1, policy);
-            let value = "x".repeat(500);
+            let value = "x".repeat(590);
             for n in 0..1_000 {
                 world.call(client, &format!("SET stays:{n} {value}"));
             }

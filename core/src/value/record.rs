@@ -710,12 +710,12 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_costs_eight_bytes_and_no_block() {
+    fn a_deadline_costs_eight_bytes() {
         let value = [b'v'; 32];
         let plain = Record::new(&[b'k'; 16], Value::Bytes(&value), None, Access(0));
         let timed = Record::new(&[b'k'; 16], Value::Bytes(&value), Some(UnixMillis(1)), Access(0));
         assert_eq!((plain.used(), timed.used()), (54, 62));
-        assert_eq!((plain.owned_bytes(), timed.owned_bytes()), (64, 64));
+        assert_eq!((plain.owned_bytes(), timed.owned_bytes()), (56, 64));
         assert_eq!(size_of::<Option<Record>>(), 8);
     }
 

@@ -1,7 +1,7 @@
 //! Bytes in a block of memory that knows its own size, so that who owns it holds eight bytes and not sixteen.
 //!
 //! ```text
-//! size of the block in units of 16 bytes: 4 | bytes
+//! size of the block in units of 8 bytes: 4 | bytes
 //! ```
 //!
 //! What is small is mostly overhead: a hash of three fields has a pointer for every few bytes. It knows memory. It does not know what lies in it.
@@ -13,9 +13,7 @@ use std::ptr::NonNull;
 use super::block::block_size;
 
 /// Blocks are multiples of it.
-const UNIT: usize = 16;
-/// The size.
-const HEAD: usize = 4;
+const UNIT: usize = 8;
 #[cfg(target_arch = "x86_64")]
 const CACHE_LINE: usize = 64;
 /// As many as most buckets' blocks have.
@@ -40,17 +38,20 @@ impl Default for Thin {
 }
 
 fn layout(size: usize) -> Layout {
-    Layout::from_size_align(size, UNIT / 2).expect("a block is far smaller than the address space")
+    Layout::from_size_align(size, UNIT).expect("a block is far smaller than the address space")
 }
 
 impl Thin {
+    /// Bytes of the size.
+    pub(super) const HEAD: usize = 4;
+
     /// At least so many zeros: as many as the block's class has room for.
     pub(super) fn zeros(len: usize) -> Thin {
         if len == 0 {
             return Thin::default();
         }
-        let size = block_size(len + HEAD);
-        let units = u32::try_from(size / UNIT).expect("a block is below 64 gigabytes");
+        let size = block_size(len + Thin::HEAD);
+        let units = u32::try_from(size / UNIT).expect("a block is below 32 gigabytes");
         let layout = layout(size);
         // SAFETY: the layout's size is not zero: there is a head.
         let block = unsafe { alloc_zeroed(layout) };
@@ -62,7 +63,7 @@ impl Thin {
 
     /// How many bytes one has that was made for `len`.
     pub(super) fn room(len: usize) -> usize {
-        if len == 0 { 0 } else { block_size(len + HEAD) - HEAD }
+        if len == 0 { 0 } else { block_size(len + Thin::HEAD) - Thin::HEAD }
     }
 
     /// Brings the first lines of the block towards the cache: of a block that is not, its size would be waited for, then its end, then what
@@ -94,18 +95,18 @@ impl Deref for Thin {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        let len = self.owned_bytes().saturating_sub(HEAD);
+        let len = self.owned_bytes().saturating_sub(Thin::HEAD);
         // SAFETY: behind the head lie as many bytes, all initialised by `zeros`; none if it is empty. `&self` excludes changes.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>().add(HEAD), len) }
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>().add(Thin::HEAD), len) }
     }
 }
 
 impl DerefMut for Thin {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        let len = self.owned_bytes().saturating_sub(HEAD);
+        let len = self.owned_bytes().saturating_sub(Thin::HEAD);
         // SAFETY: as in `deref`; `&mut self` makes this the only reference.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().cast::<u8>().add(HEAD), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().cast::<u8>().add(Thin::HEAD), len) }
     }
 }
 

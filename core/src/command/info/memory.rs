@@ -132,7 +132,7 @@ pub(super) fn section(section: &mut Section<'_>) {
     section.field("mem_clients_normal", figures.clients);
     section.field("mem_cluster_links", 0);
     section.field("mem_aof_buffer", log);
-    section.fixed(&[("mem_allocator", "mimalloc"), ("active_defrag_running", "0")]);
+    section.fixed(&[("mem_allocator", "slabs, mimalloc"), ("active_defrag_running", "0")]);
     section.field("lazyfree_pending_objects", section.sum.trash_keys);
     section.field("lazyfreed_objects", 0);
 }

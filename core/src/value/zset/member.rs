@@ -180,7 +180,7 @@ mod tests {
             assert_eq!((copy.score(), copy.bytes(), copy.handle().score()), (-2.5, &bytes[..], -2.5));
             assert_eq!(copy.owned_bytes(), member.owned_bytes());
         }
-        assert_eq!(Member::new(0.0, b"member:123456").owned_bytes(), 32);
+        assert_eq!(Member::new(0.0, b"member:123456").owned_bytes(), 24);
         assert_eq!(size_of::<Option<Member>>(), 8);
     }
 }
