@@ -327,6 +327,14 @@ impl Pack {
         self.set_start(start);
     }
 
+    /// Takes the smallest block that is large enough: nothing will be added.
+    pub(super) fn fit(&mut self) {
+        let used = self.used();
+        if used > 0 && Thin::room(HEAD + used) < self.block.len() {
+            self.move_to(Pack::block_for(used), 0);
+        }
+    }
+
     /// Takes a smaller block when most of this one is free.
     fn give_back(&mut self) {
         let used = self.used();

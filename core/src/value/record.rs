@@ -259,7 +259,8 @@ impl Record {
             (Value::Integer(number), INTEGER) => return self.write(at, &number.to_le_bytes()),
             (Value::Bytes(bytes) | Value::Raw(bytes), EMBEDDED) if bytes.len() <= EMBEDDED_MAX => {
                 let len = at + length_len(bytes.len()) + bytes.len();
-                if block_size(len) == block_size(self.used()) {
+                let used = self.used();
+                if len == used || block_size(len) == block_size(used) {
                     let raw = if matches!(value, Value::Raw(_)) { RAW } else { 0 };
                     self.write(0, &[self.tag() & !RAW | raw]);
                     self.write_string(at, bytes);

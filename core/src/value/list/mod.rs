@@ -88,6 +88,9 @@ impl List {
             self.edit(end, |pack| pack.push(side, bytes));
             return;
         }
+        if self.pack(end).is_some() {
+            self.edit(end, Pack::fit);
+        }
         self.add_pack(if side == Side::Left { 0 } else { self.packs() }, bytes);
     }
 
