@@ -5,7 +5,7 @@
 
 use crate::args::Args;
 use crate::block::settled;
-use crate::command::row::{Block, Run};
+use crate::command::row::{Block, Run, Sight};
 use crate::database::Key;
 use crate::engine::Engine;
 use crate::event::{CoreId, Effect, Effects};
@@ -15,7 +15,7 @@ use crate::mutant::planted;
 use crate::node::{Applied, Node, Unserved};
 use crate::protocol::chunks::Chunks;
 use crate::shard::KeyRef;
-use crate::time::Now;
+use crate::time::{Now, UnixMillis};
 use crate::txn::intent::{Fingerprint, Intent, Intents, Mode};
 use crate::txn::queue::EntryId;
 use crate::txn::waiters::{Kind, Progress, WaitId, WaitedKey, Waiter};
@@ -167,8 +167,20 @@ impl Engine {
                 .get(Key { bytes: &key.1, hash })
                 .filter(|record| !record.is_due(unix));
             // Whoever is ahead decides first; its end makes the key ready again. Readers stand in nobody's way.
-            let ready = |(_, waiter): &(WaitId, &Waiter)| is_to_be_served(waiter, record, &key.1);
+            let mut again: Option<UnixMillis> = None;
+            let ready = |(_, waiter): &(WaitId, &Waiter)| match seen_by(waiter, record, &key.1, unix) {
+                Sight::Something => true,
+                Sight::NothingBefore(at) => {
+                    again = Some(again.map_or(at, |other| other.min(at)));
+                    false
+                }
+                Sight::Nothing => false,
+            };
             let Some((id, waiter)) = shard.waiters.line(key).take_while(is_waiting).find(ready) else {
+                if let Some(at) = again {
+                    let wait = at.0.saturating_sub(unix.0).max(1);
+                    self.node.shard.waiters.look_again(key, now.mono.after_millis(wait));
+                }
                 return true;
             };
             let (tries, client, request) = (waiter.tries, waiter.request.client, waiter.request.clone());
@@ -304,14 +316,25 @@ fn is_waiting((_, waiter): &(WaitId, &Waiter)) -> bool {
     waiter.progress == Progress::Waiting
 }
 
-/// True if there is something for somebody in line for a key.
-fn is_to_be_served(waiter: &Waiter, record: Option<&Record>, key: &[u8]) -> bool {
-    let Run::Block(block) = waiter.request.command.row().run else { return false };
-    let Some(reader) = block.reader else { return record.is_some_and(block.is_ready) };
+/// What somebody in line for a key sees there.
+fn seen_by(waiter: &Waiter, record: Option<&Record>, key: &[u8], now: UnixMillis) -> Sight {
+    let Run::Block(block) = waiter.request.command.row().run else { return Sight::Nothing };
+    let Some(reader) = block.reader else { return Sight::of(record.is_some_and(block.is_ready)) };
     let mut spans = Vec::new();
     let args = waiter.request.args.unpack(&mut spans);
-    let mut places = waiter.request.command.row().keys.places(args).filter(|place| args.at(*place) == key);
-    places.any(|place| (reader.sees)(record, args, place))
+    let places = waiter.request.command.row().keys.places(args).filter(|place| args.at(*place) == key);
+    let mut seen = Sight::Nothing;
+    for place in places {
+        match ((reader.sees)(record, args, place, now), seen) {
+            (Sight::Something, _) => return Sight::Something,
+            (Sight::NothingBefore(at), Sight::NothingBefore(other)) => {
+                seen = Sight::NothingBefore(at.min(other));
+            }
+            (sight @ Sight::NothingBefore(_), _) => seen = sight,
+            (Sight::Nothing, _) => {}
+        }
+    }
+    seen
 }
 
 impl Node {
@@ -319,8 +342,10 @@ impl Node {
     pub fn could_serve(&self, key: &WaitedKey) -> bool {
         let place = Key { bytes: &key.1, hash: self.shard.hasher().hash(&key.1) };
         let record = self.shard.databases[usize::from(key.0)].get(place);
-        let record = record.filter(|record| !record.is_due(self.shard.judged()));
-        self.shard.waiters.line(key).any(|(_, waiter)| is_to_be_served(waiter, record, &key.1))
+        let now = self.shard.judged();
+        let record = record.filter(|record| !record.is_due(now));
+        let sees = |waiter| seen_by(waiter, record, &key.1, now) == Sight::Something;
+        self.shard.waiters.line(key).any(|(_, waiter)| sees(waiter))
     }
 
     /// Of the keys of a command that waits, those where something lies for which others have waited longer are none of its business.

@@ -26,6 +26,7 @@ impl Engine {
         if let Some((until, _)) = self.patience.first() {
             next = next.min(*until);
         }
+        next = next.min(node.shard.waiters.next_look());
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
@@ -60,6 +61,7 @@ impl Engine {
             self.node.pause = None;
         }
         self.time_out_due(now, out);
+        self.node.shard.waiters.look_at_due(now.mono);
         self.flush_if_due(now, out);
         self.release_held(now, out);
         let due: Vec<Token> =

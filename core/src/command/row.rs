@@ -8,6 +8,7 @@ use crate::node::{Asked, Local};
 use crate::part::Part;
 use crate::protocol::reply::{Failure, Outcome, Reply};
 use crate::shard::Cx;
+use crate::time::UnixMillis;
 use crate::txn::intent::Mode;
 use crate::txn::work::{Finding, Order};
 use crate::value::record::Record;
@@ -474,10 +475,28 @@ pub struct Block {
 /// A command that waits to read: who waited first does not stand in the way of others.
 #[derive(Clone, Copy)]
 pub struct Reader {
-    /// True if under the key at this place there is something to be told, be it that there is none any more.
-    pub sees: fn(Option<&Record>, Args<'_>, usize) -> bool,
+    /// Whether at this instant there is something to be told under the key at this place, be it that there is none any more.
+    pub sees: fn(Option<&Record>, Args<'_>, usize, UnixMillis) -> Sight,
     /// The request that is waited with, if what is there at the beginning decides what it waits for.
     pub settle: Option<fn(Args<'_>, &[Finding]) -> OwnedArgs>,
+}
+
+/// What somebody who waits to read sees under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Nothing, until the key changes.
+    Nothing,
+    /// Nothing, until the key changes or this moment has come: then it is to be looked at again.
+    NothingBefore(UnixMillis),
+    /// Something.
+    Something,
+}
+
+impl Sight {
+    /// Something, or nothing.
+    pub fn of(is_something: bool) -> Sight {
+        if is_something { Sight::Something } else { Sight::Nothing }
+    }
 }
 
 /// How a command runs.

@@ -185,6 +185,18 @@ pub(super) fn reply_id(id: StreamId, reply: &mut Reply<'_>) {
 /// Writes an entry: its id, and its fields and values by turns.
 pub(super) fn reply_entry(entry: Entry<'_>, reply: &mut Reply<'_>) {
     reply.array(2);
+    reply_content(entry, reply);
+}
+
+/// Writes an entry, for how many milliseconds it has been pending, and how often it was delivered.
+pub(super) fn reply_delivered(entry: Entry<'_>, idle: u64, times: u64, reply: &mut Reply<'_>) {
+    reply.array(4);
+    reply_content(entry, reply);
+    reply.integer(idle as i64);
+    reply.integer(times as i64);
+}
+
+fn reply_content(entry: Entry<'_>, reply: &mut Reply<'_>) {
     reply_id(entry.id, reply);
     reply.array(2 * entry.fields);
     for (field, value) in entry.pairs() {

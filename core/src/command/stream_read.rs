@@ -2,18 +2,19 @@
 //!
 //! Over several shards each looks at its own streams, all under locks; a group's streams are read only if all are there.
 
-use super::row::{Block, Command, Example, Flags, Keys, Next, Plan, Reader, Run, Touch};
-use super::stream::{ROW, change_stream, reply_entry, reply_id};
+use super::row::{Block, Command, Example, Flags, Keys, Next, Plan, Reader, Run, Sight, Touch};
+use super::stream::{ROW, change_stream, reply_delivered, reply_entry, reply_id};
 use super::stream_words::{From, OPTIONS, Reading, STREAMS};
 use crate::args::{Args, OwnedArgs};
 use crate::database::Key;
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::{Failure, Reply, Resp};
 use crate::shard::Cx;
+use crate::time::UnixMillis;
 use crate::txn::work::{Finding, Order};
 use crate::value::container::Held;
 use crate::value::record::Record;
-use crate::value::stream::{Entry, Stream, StreamId};
+use crate::value::stream::{Entry, Idle, Stream, StreamId};
 
 /// This family's rows.
 pub const COMMANDS: &[Command] = &[
@@ -49,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always asking \
                      for the first 10 elements with COUNT), you can consider it O(1). On the other side when XREADGROUP blocks, XADD will \
                      pay the O(N) time in order to serve the N clients blocked on the stream getting new data.",
-        syntax: "GROUP group consumer [COUNT count:integer] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
+        syntax: "GROUP group consumer [COUNT count:integer] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
         examples: &[
             Example { call: "XADD mystream 1-1 a 1", reply: "1-1" },
             Example { call: "XGROUP CREATE mystream mygroup 0", reply: "OK" },
@@ -94,10 +95,10 @@ const XREAD: Block = reading(
     },
     |args| Reading::parse(args, false).is_ok_and(|reading| reading.block.is_some()),
     Reader {
-        sees: |record, args, place| {
+        sees: |record, args, place, _| {
             let id = Reading::parse(args, false).map(|reading| reading.id(args, place as u32));
             let stream = stream_of(record);
-            stream.is_some_and(|stream| id.is_ok_and(|id| wanted(stream, id).is_some()))
+            Sight::of(stream.is_some_and(|stream| id.is_ok_and(|id| wanted(stream, id).is_some())))
         },
         settle: Some(settle),
     },
@@ -124,13 +125,22 @@ const XREADGROUP: Block = reading(
     },
     Reader {
         // That the stream or the group is gone is an answer as well.
-        sees: |record, args, _| {
-            let Ok(Reading { group: Some((group, _)), .. }) = Reading::parse(args, true) else { return true };
-            let stream = stream_of(record);
-            let Some((stream, group)) = stream.and_then(|stream| Some((stream, stream.group(group)?))) else {
-                return true;
+        sees: |record, args, _, now| {
+            let Ok(Reading { group: Some((name, _)), claim, .. }) = Reading::parse(args, true) else {
+                return Sight::Something;
             };
-            wanted(stream, From::Behind(group.last_id)).is_some()
+            let stream = stream_of(record);
+            let Some((stream, group)) = stream.and_then(|stream| Some((stream, stream.group(name)?))) else {
+                return Sight::Something;
+            };
+            if wanted(stream, From::Behind(group.last_id)).is_some() {
+                return Sight::Something;
+            }
+            match claim.map(|min_idle| stream.when_idle(group, min_idle, now.0)) {
+                Some(Idle::Now) => Sight::Something,
+                Some(Idle::At(at)) => Sight::NothingBefore(UnixMillis(at)),
+                Some(Idle::Never) | None => Sight::Nothing,
+            }
         },
         settle: None,
     },
@@ -307,15 +317,36 @@ fn read_for_group(
             return Ok((None, false));
         };
         let From::Behind(behind) = from else {
+            let claimed = match reading.claim {
+                Some(min_idle) => stream.claim_idle(group, id, min_idle, now, reading.count),
+                None => Vec::new(),
+            };
+            let left = reading.count - claimed.len();
             let last = stream.group(group).map_or(StreamId::MAX, |group| group.last_id);
-            let Some(begins) = wanted(stream, From::Behind(last)) else { return Ok((None, is_new)) };
-            let count = stream.count(begins, StreamId::MAX, reading.count);
-            let finding = told(count, stream.range(begins, StreamId::MAX));
+            let begins = wanted(stream, From::Behind(last)).filter(|_| left > 0);
+            if claimed.is_empty() && begins.is_none() {
+                return Ok((None, is_new));
+            }
+            let begins = begins.unwrap_or(StreamId::MAX);
+            let count = stream.count(begins, StreamId::MAX, left);
+            let mut told = Told::default();
+            told.write(|reply| {
+                reply.array(claimed.len() + count);
+                for (id, before) in &claimed {
+                    if let Some(entry) = stream.get(*id) {
+                        reply_delivered(entry, now.saturating_sub(before.delivered), before.times, reply);
+                    }
+                }
+                stream.range(begins, StreamId::MAX).take(count).for_each(|entry| match reading.claim {
+                    Some(_) => reply_delivered(entry, 0, 0, reply),
+                    None => reply_entry(entry, reply),
+                });
+            });
             let ids: Vec<StreamId> =
                 stream.range(begins, StreamId::MAX).take(count).map(|entry| entry.id).collect();
             stream.deliver(group, &ids, (!reading.no_ack).then_some((id, now)));
             stream.change_group(group, |group| group.note_active(id, now));
-            return Ok((Some(finding), true));
+            return Ok((Some(told.finding()), true));
         };
         let pending: Vec<StreamId> = match (behind.next(), stream.group(group)) {
             (Some(from), Some(group)) => {
@@ -354,6 +385,10 @@ fn say_read(cx: &mut Cx<'_>, key: Key<'_>, reading: &Reading<'_>, from: From) {
     let mut words: Vec<&[u8]> = vec![b"xreadgroup", b"group", group, consumer];
     if count != "0" {
         words.extend([&b"count"[..], count.as_bytes()]);
+    }
+    let claim = reading.claim.map(|millis| millis.to_string());
+    if let Some(claim) = &claim {
+        words.extend([&b"claim"[..], claim.as_bytes()]);
     }
     if reading.no_ack {
         words.push(b"noack");
@@ -532,6 +567,92 @@ mod tests {
                 world.call(waiter, line);
             }
             assert_eq!(world.call(waiter, "EXEC"), "*2\r\n*-1\r\n*-1\r\n");
+        });
+    }
+
+    #[test]
+    fn what_others_have_left_lying_comes_first() {
+        on_each(|world, clients| {
+            let client = clients[0];
+            for id in ["1-0", "2-0", "3-0"] {
+                world.call(client, &format!("XADD s {id} f v"));
+            }
+            world.call(client, "XGROUP CREATE s g 0");
+            for (call, pass, reply) in [
+                ("XREADGROUP GROUP g a COUNT 1 STREAMS s >", 10, "s\n1-0\nf\nv"),
+                ("XREADGROUP GROUP g a COUNT 1 STREAMS s >", 90, "s\n2-0\nf\nv"),
+                ("XREADGROUP GROUP g b CLAIM 101 STREAMS s 0", 0, "s\n"),
+                ("XREADGROUP GROUP g b COUNT 1 CLAIM 90 STREAMS s >", 0, "s\n1-0\nf\nv\n100\n1"),
+                (
+                    "XREADGROUP GROUP g b NOACK CLAIM 90 STREAMS s >",
+                    50,
+                    "s\n2-0\nf\nv\n90\n1\n3-0\nf\nv\n0\n0",
+                ),
+                ("XPENDING s g - + 9", 0, "1-0\nb\n50\n2\n2-0\nb\n50\n2"),
+                ("XREADGROUP GROUP g c CLAIM 51 STREAMS s >", 0, ""),
+                ("XCLAIM s g a 0 2-0 IDLE 70 JUSTID", 0, "2-0"),
+                ("XDEL s 1-0", 0, "1"),
+                ("XREADGROUP CLAIM 50 GROUP g c STREAMS s >", 0, "s\n2-0\nf\nv\n70\n2"),
+                ("XREADGROUP GROUP g c CLAIM 50 STREAMS s >", 0, ""),
+                ("XREADGROUP GROUP g c CLAIM 0 STREAMS s >", 0, "s\n2-0\nf\nv\n0\n3"),
+                ("XREADGROUP GROUP g c CLAIM 9223372036854775807 STREAMS s >", 0, ""),
+                ("XREADGROUP GROUP g c CLAIM x STREAMS s >", 0, "ERR min-idle-time is not an integer"),
+                ("XREADGROUP CLAIM GROUP g c STREAMS s >", 0, "ERR min-idle-time is not an integer"),
+                ("XREADGROUP GROUP g c CLAIM STREAMS s >", 0, "ERR min-idle-time is not an integer"),
+                ("XREADGROUP GROUP g c CLAIM -0 STREAMS s >", 0, "ERR min-idle-time is not an integer"),
+                (
+                    "XREADGROUP GROUP g c CLAIM -1 STREAMS s >",
+                    0,
+                    "ERR min-idle-time must be a positive integer",
+                ),
+                ("XREADGROUP GROUP g CLAIM 50 c STREAMS s >", 0, "ERR syntax error"),
+                (
+                    "XREAD CLAIM 50 STREAMS s 0",
+                    0,
+                    "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+                ),
+            ] {
+                assert_eq!(world.say(client, call), reply, "{call}");
+                world.pass(pass);
+            }
+        });
+    }
+
+    #[test]
+    fn who_waits_gets_what_has_been_left_lying_meanwhile() {
+        on_each(|world, clients| {
+            let [one, two, other, ..] = *clients else { panic!("there are clients") };
+            for key in ["a", "b", "c", "d"] {
+                world.call(other, &format!("XGROUP CREATE {key} g $ MKSTREAM"));
+                for (client, name) in [(one, "one"), (two, "two")] {
+                    let read = format!(
+                        "XREADGROUP GROUP g {name} BLOCK 0 CLAIM 100 STREAMS nosuch{{{key}}} {key} > >"
+                    );
+                    world.call(other, &format!("XGROUP CREATE nosuch{{{key}}} g $ MKSTREAM"));
+                    assert_eq!(world.call(client, &read), "");
+                }
+                world.call(other, &format!("XADD {key} 1-0 f v"));
+                let told = |idle: &str, times: u8| {
+                    format!(
+                        "*1\r\n*2\r\n$1\r\n{key}\r\n*1\r\n*4\r\n$3\r\n1-0\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n:{idle}\r\n:{times}\r\n"
+                    )
+                };
+                assert_eq!(world.receive(one), told("0", 0));
+                world.pass(99);
+                assert_eq!(world.receive(two), "");
+                // It is looked at anew when the entry is delivered once more.
+                world.call(other, &format!("XREADGROUP GROUP g one STREAMS {key} 0"));
+                world.pass(99);
+                assert_eq!(world.receive(two), "");
+                world.pass(1);
+                assert_eq!(world.receive(two), told("100", 2));
+                // Nobody waits, and nobody is woken for it.
+                world.pass(10_000);
+                let read = format!("XREADGROUP GROUP g one BLOCK 50 CLAIM 60000 STREAMS {key} >");
+                assert_eq!(world.call(one, &read), "");
+                world.pass(51);
+                assert_eq!(world.receive(one), "*-1\r\n");
+            }
         });
     }
 

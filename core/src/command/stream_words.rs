@@ -9,7 +9,8 @@ use crate::protocol::reply::Failure;
 use crate::value::stream::StreamId;
 
 /// Options and how many words each has with what belongs to it.
-pub(super) const OPTIONS: &[(&str, u16)] = &[("block", 2), ("count", 2), ("group", 3), ("noack", 1)];
+pub(super) const OPTIONS: &[(&str, u16)] =
+    &[("block", 2), ("claim", 2), ("count", 2), ("group", 3), ("noack", 1)];
 pub(super) const STREAMS: &str = "streams";
 
 /// The words of XREAD and XREADGROUP.
@@ -21,7 +22,9 @@ pub(super) struct Reading<'a> {
     pub(super) block: Option<u64>,
     /// Group and consumer.
     pub(super) group: Option<(&'a [u8], &'a [u8])>,
-    /// What is read counts as acknowledged.
+    /// Entries that have been pending for so many milliseconds come first, whose ever they are.
+    pub(super) claim: Option<u64>,
+    /// What is new counts as acknowledged.
     pub(super) no_ack: bool,
     /// How many streams are named; as many ids stand behind them.
     pub(super) streams: usize,
@@ -64,7 +67,8 @@ impl From {
 
 impl<'a> Reading<'a> {
     pub(super) fn parse(args: Args<'a>, is_group: bool) -> Result<Reading<'a>, Failure> {
-        let mut reading = Reading { count: usize::MAX, block: None, group: None, no_ack: false, streams: 0 };
+        let mut reading =
+            Reading { count: usize::MAX, block: None, group: None, claim: None, no_ack: false, streams: 0 };
         let mut n = 1;
         loop {
             let behind = args.len().saturating_sub(n + 1);
@@ -90,6 +94,14 @@ impl<'a> Reading<'a> {
                 }
                 reading.group = Some((args.at(n + 1), args.at(n + 2)));
                 n += 3;
+            } else if args.is(n, "claim") && behind >= 1 {
+                if !is_group {
+                    return Err(Failure::new(
+                        "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+                    ));
+                }
+                reading.claim = Some(min_idle(args.at(n + 1))?);
+                n += 2;
             } else if args.is(n, "noack") {
                 if !is_group {
                     return Err(Failure::new(
@@ -137,4 +149,10 @@ fn unbalanced(is_group: bool) -> Failure {
 fn millis_to_wait(word: &[u8]) -> Result<u64, Failure> {
     let millis = integer(word).map_err(|_| Failure::new("ERR timeout is not an integer or out of range"))?;
     u64::try_from(millis).map_err(|_| Failure::new("ERR timeout is negative"))
+}
+
+/// For how long an entry must have been pending, in whole milliseconds.
+fn min_idle(word: &[u8]) -> Result<u64, Failure> {
+    let millis = integer(word).map_err(|_| Failure::new("ERR min-idle-time is not an integer"))?;
+    u64::try_from(millis).map_err(|_| Failure::new("ERR min-idle-time must be a positive integer"))
 }

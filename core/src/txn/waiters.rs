@@ -9,6 +9,7 @@ use super::queue::EntryId;
 use crate::event::CoreId;
 use crate::message::{Request, Token};
 use crate::mutant::planted;
+use crate::time::Instant;
 
 /// Names a waiter: the client's core, and the reply it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +56,8 @@ pub struct Waiters {
     lines: BTreeMap<WaitedKey, VecDeque<WaitId>>,
     /// Keys that have changed while somebody waits for them, in the order of the changes.
     ready: VecDeque<WaitedKey>,
+    /// Keys that are to be looked at when a moment has come, though they do not change.
+    later: BTreeMap<WaitedKey, Instant>,
 }
 
 impl Waiters {
@@ -112,7 +115,10 @@ impl Waiters {
             if let Some(line) = self.lines.get_mut(key) {
                 line.retain(|other| *other != id);
                 match line.is_empty() {
-                    true => drop(self.lines.remove(key)),
+                    true => {
+                        self.lines.remove(key);
+                        self.later.remove(key);
+                    }
                     false if planted("the next in line is not looked at when one leaves") => {}
                     false => self.ready.push_back(key.clone()),
                 }
@@ -126,7 +132,7 @@ impl Waiters {
         self.waiters.get_mut(&id)
     }
 
-    /// dbg
+    /// All of them with how far they are and the keys they wait for, to be printed.
     pub fn ids(&self) -> Vec<(u16, u32, u64, Progress, Vec<String>)> {
         self.waiters
             .iter()
@@ -193,6 +199,30 @@ impl Waiters {
     pub fn all_changed(&mut self, database: u16) {
         let of = self.lines.range((database, Vec::new(), 0)..);
         self.ready.extend(of.take_while(|(key, _)| key.0 == database).map(|(key, _)| key.clone()));
+    }
+
+    /// A key is to be looked at again at this moment, if it does not change before; what was said of it before is forgotten.
+    pub fn look_again(&mut self, key: &WaitedKey, at: Instant) {
+        if self.lines.contains_key(key) {
+            self.later.insert(key.clone(), at);
+        }
+    }
+
+    /// The first moment at which a key is to be looked at.
+    pub fn next_look(&self) -> Instant {
+        self.later.values().copied().min().unwrap_or(Instant::NEVER)
+    }
+
+    /// Keys whose moment has come are looked at.
+    pub fn look_at_due(&mut self, now: Instant) {
+        let (later, ready) = (&mut self.later, &mut self.ready);
+        later.retain(|key, at| {
+            let is_due = *at <= now;
+            if is_due {
+                ready.push_back(key.clone());
+            }
+            !is_due
+        });
     }
 
     /// True if a key has changed that somebody waits for.

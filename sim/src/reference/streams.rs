@@ -483,6 +483,8 @@ pub struct Reading {
     pub group: Option<(Vec<u8>, Vec<u8>)>,
     /// Nothing is pending.
     pub no_ack: bool,
+    /// For how long entries must have been pending to come first, milliseconds.
+    pub claim: Option<u64>,
     /// The place of the first key.
     pub first: usize,
     /// How many there are.
@@ -492,8 +494,15 @@ pub struct Reading {
 /// Reads the words, and whether the ids make sense.
 pub fn reading(words: &Words) -> Result<Reading, String> {
     let is_group = is(&words[0], "xreadgroup");
-    let mut reading =
-        Reading { count: usize::MAX, block: None, group: None, no_ack: false, first: 0, keys: 0 };
+    let mut reading = Reading {
+        count: usize::MAX,
+        block: None,
+        group: None,
+        no_ack: false,
+        claim: None,
+        first: 0,
+        keys: 0,
+    };
     let mut n = 1;
     while reading.first == 0 {
         let rest = words.get(n..).unwrap_or_default();
@@ -527,6 +536,18 @@ pub fn reading(words: &Words) -> Result<Reading, String> {
                 }
                 reading.group = Some((group.clone(), consumer.clone()));
                 n += 3;
+            }
+            [word, millis, ..] if is(word, "claim") => {
+                if !is_group {
+                    return Err(
+                        "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead."
+                            .into(),
+                    );
+                }
+                let millis = super::integer(millis).map_err(|_| "ERR min-idle-time is not an integer")?;
+                let positive = u64::try_from(millis);
+                reading.claim = Some(positive.map_err(|_| "ERR min-idle-time must be a positive integer")?);
+                n += 2;
             }
             [word, ..] if is(word, "noack") => {
                 if !is_group {

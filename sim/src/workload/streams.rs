@@ -120,7 +120,8 @@ fn reading(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
     let (group, consumer) = (group(dice), consumer(dice));
     let end = pick(dice, &["$", "+", "0", ">"]);
     let what = pick(dice, &[">", ">", ">", "0", "$"]);
-    match dice.below(20) {
+    let idle = pick(dice, &["0", "1", "5", "20", "x"]);
+    match dice.below(24) {
         0 | 1 => words(&["XREAD", "STREAMS", &a, &x]),
         2 | 3 => words(&["XREAD", "STREAMS", &a, &b, &x, &y]),
         4 | 5 => words(&["XREAD", "COUNT", &count, "STREAMS", &a, &b, &c, "0", &x, end]),
@@ -133,6 +134,15 @@ fn reading(dice: &mut Dice, keys: &mut Keys<'_>) -> Request {
         15 => words(&["XREADGROUP", "GROUP", group, consumer, "NOACK", "STREAMS", &a, ">"]),
         16 | 17 => words(&["XREADGROUP", "GROUP", group, consumer, "STREAMS", &a, &x]),
         18 => words(&["XREADGROUP", "NOACK", "COUNT", "1", "STREAMS", &a, ">", "x"]),
+        19 | 20 => words(&["XREADGROUP", "GROUP", group, consumer, "CLAIM", idle, "STREAMS", &a, what]),
+        21 => words(&["XREADGROUP", "CLAIM", idle, "GROUP", group, consumer, "STREAMS", &a, &b, ">", ">"]),
+        22 => {
+            let options = ["NOACK", "COUNT", &count, "CLAIM", idle];
+            let mut said = vec!["XREADGROUP", "GROUP", group, consumer];
+            said.extend(options);
+            said.extend(["STREAMS", &a, ">"]);
+            words(&said)
+        }
         _ => words(&["XREAD", "GROUP", group, consumer, "STREAMS", &a, &x]),
     }
 }
@@ -195,7 +205,8 @@ impl Author<'_> {
         let (who, value) = (consumer(dice), format!("v{}", dice.below(1_000)));
         let (group, keys_end) = (pick(dice, &["g", "g", "g", "h"]), self.keys_end);
         let dice = &mut self.dice;
-        Saying::One(match dice.below(52) {
+        let idle = pick(dice, &["0", "1", "5", "20", "100"]);
+        Saying::One(match dice.below(56) {
             0..=3 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, x]),
             4..=6 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, b, x, y]),
             7 => words(&["XREAD", "COUNT", "2", "BLOCK", patience, "STREAMS", a, b, c, x, y, "$"]),
@@ -243,6 +254,16 @@ impl Author<'_> {
             45 if keys_end => words(&["PEXPIRE", a, pick(dice, &["1", "5", "30"])]),
             46 => words(&["XREADGROUP", "GROUP", group, who, "STREAMS", a, ">"]),
             47 => words(&["XTRIM", a, "MAXLEN", "0"]),
+            48..=50 => {
+                let mut said = vec!["XREADGROUP", "GROUP", group, who, "BLOCK", patience, "CLAIM", idle];
+                said.extend(["COUNT", "1", "STREAMS", a, ">"]);
+                words(&said)
+            }
+            51 => {
+                let mut said = vec!["XREADGROUP", "GROUP", group, who, "CLAIM", idle, "BLOCK", patience];
+                said.extend(["STREAMS", a, b, ">", ">"]);
+                words(&said)
+            }
             _ => words(&["DEL", a]),
         })
     }

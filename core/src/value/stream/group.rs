@@ -4,6 +4,7 @@
 
 use super::super::block::block_size;
 use super::id::StreamId;
+use super::idle::Oldest;
 use super::tree::Tree;
 
 /// A consumer's place in its group.
@@ -57,6 +58,7 @@ pub struct Group {
     /// How many entries of all that ever were it has read; `None`: nobody knows.
     pub entries_read: Option<u64>,
     pending: Tree<Pending>,
+    pub(super) oldest: Oldest,
     // Boxed, since many places may be free, and neighbours stay where they are.
     #[allow(clippy::vec_box)]
     consumers: Vec<Option<Box<Consumer>>>,
@@ -95,6 +97,7 @@ impl Group {
             last_id,
             entries_read,
             pending: Tree::default(),
+            oldest: Oldest::NOTHING,
             consumers: Vec::new(),
             order: Vec::new(),
             free: Vec::new(),
@@ -201,6 +204,7 @@ impl Group {
 
     /// An entry is pending with a consumer from now on, and with no other.
     pub fn give(&mut self, id: StreamId, pending: Pending) {
+        self.oldest.delivered(pending.delivered);
         if let Some(old) = self.pending.get_mut(id) {
             let before = std::mem::replace(old, pending).consumer;
             if before == pending.consumer {
@@ -223,6 +227,7 @@ impl Group {
     /// What is known of a pending entry, to change it; it stays with its consumer.
     pub fn redeliver(&mut self, id: StreamId, now: u64) {
         if let Some(pending) = self.pending.get_mut(id) {
+            self.oldest.delivered(now);
             pending.delivered = now;
             pending.times = pending.times.saturating_add(1);
         }

@@ -5,6 +5,7 @@
 mod field;
 mod group;
 mod id;
+mod idle;
 mod log;
 mod page;
 mod past;
@@ -14,6 +15,7 @@ mod tree;
 
 pub use group::{Consumer, ConsumerId, Group, Pending};
 pub use id::{StreamId, unsigned};
+pub use idle::Idle;
 pub use log::{Bound, Limits};
 pub use page::{Entry, Page, Words};
 pub use past::Past;

@@ -67,8 +67,9 @@ impl<'a, T: Iterator<Item = &'a [u8]> + Clone> Words<'a> for T {}
 
 /// Entries this many milliseconds behind their page's id lie in another page.
 const SPAN_MAX: u64 = 1 << 62;
-/// A page grows by doubling up to here, then as blocks do.
+/// A page grows by doubling up to here, then by a part of its size; when it is closed, room is given back.
 const DOUBLED_MAX: usize = 1_024;
+const GROWTH: usize = 4;
 /// Room of entries that are gone is kept up to this many bytes, or as many as are used.
 const GONE_MAX: usize = 64;
 
@@ -151,8 +152,8 @@ impl Page {
         if used + len <= capacity {
             return;
         }
-        let doubled = if capacity < DOUBLED_MAX { 2 * capacity } else { 0 };
-        self.bytes.reserve_exact(block_size((used + len).max(doubled)) - used);
+        let grown = capacity + if capacity < DOUBLED_MAX { capacity } else { capacity / GROWTH };
+        self.bytes.reserve_exact(block_size((used + len).max(grown)) - used);
     }
 
     /// No more will be added: room for more is given back.

@@ -131,19 +131,44 @@ fn read(shard: &mut Shard, db: usize, words: &Words) -> Told {
         let mut is_changed = own.see(&consumer, now);
         let own = own.clone();
         if words[n + reading.keys] == b">" {
-            let new = stream.entries().filter(|(id, _)| *id > own.last).take(reading.count);
-            let new: Vec<_> = new.cloned().collect();
-            for (id, _) in &new {
-                stream.deliver(&group, *id);
+            let mut idle: Vec<(u64, Id, u64)> = own
+                .pending
+                .iter()
+                .filter(|(id, pending)| {
+                    let is_idle = |idle: u64| pending.1.saturating_add(idle) <= now;
+                    stream.get(**id).is_some() && reading.claim.is_some_and(is_idle)
+                })
+                .map(|(id, pending)| (pending.1, *id, pending.2))
+                .collect();
+            idle.sort();
+            idle.truncate(reading.count);
+            let more = reading.count - idle.len();
+            let new: Vec<_> = stream.entries().filter(|(id, _)| *id > own.last).take(more).cloned().collect();
+            let mut entries = Vec::new();
+            let mut tell = |reply: Reply, idle: u64, times: u64| match (reply, reading.claim) {
+                (Reply::Array(mut parts), Some(_)) => {
+                    parts.extend([Reply::Integer(idle as i64), Reply::Integer(times as i64)]);
+                    entries.push(Reply::Array(parts));
+                }
+                (reply, _) => entries.push(reply),
+            };
+            for (delivered, id, times) in idle {
+                tell(entry_reply(stream.get(id).expect("it was there")), now - delivered, times);
+                let own = stream.groups.get_mut(&group).expect("it was looked for");
+                own.active(&consumer, now);
+                own.pending.insert(id, (consumer.clone(), now, times + 1));
+            }
+            for entry in &new {
+                tell(entry_reply(entry), 0, 0);
+                stream.deliver(&group, entry.0);
                 let own = stream.groups.get_mut(&group).expect("it was looked for");
                 own.active(&consumer, now);
                 if !reading.no_ack {
-                    own.pending.insert(*id, (consumer.clone(), now, 1));
+                    own.pending.insert(entry.0, (consumer.clone(), now, 1));
                 }
             }
-            if !new.is_empty() {
+            if !entries.is_empty() {
                 is_changed = true;
-                let entries = new.iter().map(entry_reply).collect();
                 found.extend([Reply::bulk(&words[n]), Reply::Array(entries)]);
             }
         } else {
