@@ -1,7 +1,7 @@
 //! Moments that a loss of power may go back to: those that are marked in all logs, and the cuts at which logs are written anew.
 //!
 //! At each of them every shard is held, so what the cores hold then is one state of the order that explains everybody. Who lets go first, the keeper's
-//! core, may go on within its turn, before anybody else: what it does then is part of the moment, as it is of the group. It keeps states, and where in
+//! core, may go on within its turn, before anybody else: what it does then is part of the moment of a mark, as it is of the group. It keeps states, and where in
 //! the logs they stand. It does not know what a loss of power leaves.
 
 use std::collections::BTreeMap;
@@ -83,8 +83,8 @@ impl Moments {
         Moments { all: vec![beginning], keeps_all, ..Moments::default() }
     }
 
-    /// A core has handled an event, of which these are the lines.
-    pub fn reads(&mut self, core: u16, lines: &[Noted]) {
+    /// A core has handled an event, of which these are the lines; so it is now.
+    pub fn reads(&mut self, core: u16, lines: &[Noted], engine: &Engine) {
         for noted in lines {
             match noted.applied {
                 Applied::Began { tx, token: Token { conn, sequence } }
@@ -112,6 +112,13 @@ impl Moments {
                 Applied::Ended { tx, .. } => drop(self.transactions.remove(&(core, tx))),
                 _ => {}
             }
+        }
+        // A log begins with the cut, not with the turn: what the turn does after it may be lost without it.
+        let is_here =
+            |moment: &&mut Moment| matches!(moment.kind, Kind::Cut(_)) && moment.fresh.contains(&core);
+        for moment in self.all.iter_mut().filter(is_here) {
+            moment.fresh.retain(|other| *other != core);
+            moment.engines[usize::from(core)] = Some(engine.clone());
         }
     }
 

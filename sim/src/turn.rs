@@ -171,7 +171,7 @@ impl World<'_> {
             format!("core {core}: {text} -> {consumed} {} {}", shown(&lines), shown(&effects))
         });
         if self.swarm.log.is_some() {
-            self.moments.reads(core as u16, &lines);
+            self.moments.reads(core as u16, &lines, &machine.engine);
         }
         let after = Counts::of(&machine.engine);
         if is_sweep && after.expired > before.expired {

@@ -85,7 +85,10 @@ pub struct Pen {
     doubt: Option<(u32, String)>,
     /// Since the last mark something could not be written, or not be made durable.
     has_failed: bool,
+    /// When what could not be written is tried again.
     retry_at: Instant,
+    /// When a snapshot is asked for again.
+    ask_at: Instant,
 }
 
 impl Pen {
@@ -253,6 +256,7 @@ impl Pen {
             // It is there and could not be made durable: a second try would say that there is nothing left to do.
             let is_older = self.path.as_deref() != Some(&portion.path);
             self.doubt = Some((self.generation + u32::from(!is_older), why.clone()));
+            self.ask_at = self.retry_at;
         }
         if failure.is_none() {
             let mut bytes = self.portions.remove(0).bytes;
@@ -299,7 +303,7 @@ impl Pen {
     pub(crate) fn note_failure(&mut self, failure: String, now: Now) {
         self.has_failed = true;
         self.doubt = Some((self.generation + 1, failure));
-        self.retry_at = now.mono.after_millis(RETRY_MILLIS);
+        self.ask_at = now.mono.after_millis(RETRY_MILLIS);
     }
 
     /// A snapshot stands for everything before this generation.
@@ -309,17 +313,20 @@ impl Pen {
 
     /// True if a snapshot is to be asked for once more.
     pub(crate) fn wants_base(&mut self, now: Now) -> bool {
-        let is_due = self.doubt.is_some() && self.retry_at <= now.mono;
+        // Asking does not put off the next try to write: the snapshot may wait for a transaction that waits for its line.
+        let is_due = self.doubt.is_some() && self.ask_at <= now.mono;
         if is_due {
-            self.retry_at = now.mono.after_millis(RETRY_MILLIS);
+            self.ask_at = now.mono.after_millis(RETRY_MILLIS);
         }
         is_due
     }
 
     /// When to try again.
     pub(crate) fn deadline(&self) -> Instant {
-        let is_waiting = self.failure.is_some() && !self.portions.is_empty() || self.doubt.is_some();
-        if is_waiting { self.retry_at } else { Instant::NEVER }
+        let writes = self.failure.is_some() && !self.portions.is_empty();
+        let write = if writes { self.retry_at } else { Instant::NEVER };
+        let ask = if self.doubt.is_some() { self.ask_at } else { Instant::NEVER };
+        write.min(ask)
     }
 
     /// The file that is written now.
@@ -386,6 +393,23 @@ mod tests {
         assert_eq!(pen.flush(SyncPolicy::No, now(1_000)).unwrap().bytes, &whole[3..]);
         pen.written(whole.len() - 3, None, false, now(1_000));
         assert_eq!((pen.failure(), pen.pending_bytes()), (None, 0));
+    }
+
+    #[test]
+    fn who_asks_for_a_snapshot_tries_to_write_all_the_same() {
+        let mut pen = Pen::default();
+        pen.turn_page(Some("file".into()), 1);
+        flushed(&mut pen, SyncPolicy::EverySecond);
+        pen.write().gone(None, 0, b"a");
+        assert!(pen.flush(SyncPolicy::EverySecond, now(0)).is_some());
+        pen.written(0, Some("No space left on device".into()), false, now(0));
+        pen.note_failure("Input/output error".into(), now(5));
+        for millis in [1_005, 2_010] {
+            assert!(pen.deadline() <= now(millis).mono && pen.wants_base(now(millis)));
+            assert!(pen.flush(SyncPolicy::EverySecond, now(millis)).is_some(), "it is tried again");
+            pen.written(0, Some("No space left on device".into()), false, now(millis));
+        }
+        assert_eq!(pen.deadline(), now(3_010).mono);
     }
 
     #[test]
