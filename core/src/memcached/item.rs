@@ -23,6 +23,8 @@ pub const KEY_MAX: usize = 250;
 const RELATIVE_MAX: i64 = 60 * 60 * 24 * 30;
 /// What memcached counts for an item besides key, value and flags, so that what fits there fits here and what does not does not.
 const ITEM_BYTES: u64 = 48 + 8 + 1 + 2;
+/// The largest item that can be a number: memcached keeps a larger one in pieces, which it does not count.
+const NUMBER_MAX: u64 = 512 * 1024;
 
 /// When an item ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,11 +328,15 @@ pub fn delta(cx: &mut Cx<'_>, key: Key<'_>, adds: bool, by: u64, state: u64) -> 
     if !matches!(compare(cx, there, state), Compared::Any | Compared::Same) {
         return Ok(Delta::Exists);
     }
+    let (key_len, flags) = (key.bytes.len(), there.note.flags);
     let done = cx.change_if(key, |record| {
         let (number, len) = match record.string()? {
             View::Integer(number) => (u64::try_from(number).ok()?, itoa::Buffer::new().format(number).len()),
             View::Bytes(bytes) => (number::of_value(bytes)?, bytes.len()),
-            View::Large(_) => return None,
+            View::Large(bytes) if is_too_large(key_len, flags, bytes.len() as u64, NUMBER_MAX) => {
+                return None;
+            }
+            View::Large(bytes) => (number::of_value(bytes)?, bytes.len()),
         };
         let number = if adds { number.wrapping_add(by) } else { number.saturating_sub(by) };
         let mut digits = itoa::Buffer::new();

@@ -80,6 +80,23 @@ fn numbers_wrap_above_and_stop_below() {
     ]);
 }
 
+#[test]
+fn a_number_may_have_much_behind_it_until_memcached_would_keep_it_in_pieces() {
+    // An item's own bytes, and its key's, count too: memcached 1.6.18 adds to the first of the last two, and not to the second.
+    let most = 512 * 1024 - 60;
+    for (len, is_number) in [(3, true), (5_000, true), (most, true), (most + 1, false)] {
+        let value = format!("6  {}", "z".repeat(len - 3));
+        let sum =
+            if is_number { "5|" } else { "CLIENT_ERROR cannot increment or decrement non-numeric value|" };
+        let after = if is_number { format!("5{}", " ".repeat(len - 1)) } else { value.clone() };
+        check(&[
+            (&format!("set k 0 0 {len}|{value}"), "STORED|"),
+            ("decr k 1", sum),
+            ("get k", &format!("VALUE k 0 {len}|{after}|END|")),
+        ]);
+    }
+}
+
 /// The stamp in the answer to `gets`.
 fn stamp(answer: &str) -> u64 {
     let line = answer.split('|').next().unwrap_or("");

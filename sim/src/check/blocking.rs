@@ -9,6 +9,7 @@ use darter_core::command::Group;
 use darter_core::database::Key;
 use darter_core::message::Token;
 use darter_core::node::Unserved;
+use darter_core::time::UnixMillis;
 use darter_core::txn::work::TxId;
 use darter_core::value::container::Container;
 
@@ -345,11 +346,16 @@ impl Witness {
         Ok(())
     }
 
-    /// Nothing is under way: those in line wait for ever, for what is not there, and the shards know of nobody else.
+    /// Nothing is under way: those in line wait for ever, for what is not there, and the shards know of nobody else. A key that was due at the
+    /// latest instant that any clock has shown may have been gone when they came, and live again since a clock was set back: nobody is told of that.
     ///
     /// # Errors
     /// When it is otherwise.
-    pub fn nobody_waits_in_vain<'a>(&self, engines: impl Iterator<Item = &'a Engine>) -> Result<(), String> {
+    pub fn nobody_waits_in_vain<'a>(
+        &self,
+        engines: impl Iterator<Item = &'a Engine>,
+        latest: UnixMillis,
+    ) -> Result<(), String> {
         self.waits.at_rest(|key| self.placement.home(key))?;
         for engine in engines {
             let (core, shard) = (engine.node().core.0, &engine.node().shard);
@@ -360,7 +366,9 @@ impl Witness {
             for (_, database, key, kind) in self.waits.waited_for().filter(|(on, ..)| *on == core) {
                 let record =
                     shard.databases()[*database].get(Key { bytes: key, hash: shard.hasher().hash(key) });
-                let lives = record.filter(|record| !record.is_due(shard.judged()));
+                if record.is_some_and(|record| record.is_due(latest)) {
+                    continue;
+                }
                 let waited = (*database as u16, key.clone(), Group::Stream as u8);
                 if *kind == Kind::Stream && engine.node().could_serve(&waited) {
                     let name = String::from_utf8_lossy(key);
@@ -368,7 +376,7 @@ impl Witness {
                         "somebody waits for news of {name} of database {database}, which has some"
                     ));
                 }
-                let is_there = match lives.and_then(|record| record.container()) {
+                let is_there = match record.and_then(|record| record.container()) {
                     Some(Container::List(_)) => *kind == Kind::List,
                     Some(Container::SortedSet(_)) => *kind == Kind::SortedSet,
                     Some(Container::Hash(_) | Container::Set(_) | Container::Stream(_)) | None => false,

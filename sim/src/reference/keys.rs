@@ -1,6 +1,6 @@
 //! Keys whatever lies under them, naively.
 
-use super::answer::NOT_ANSWERED;
+use super::answer::{NOT_ANSWERED, NOT_CONNECTED};
 use super::{Line, NOT_INTEGER, SYNTAX, Shard, Value, Words, integer, is};
 use crate::abroad;
 use crate::decoder::Reply;
@@ -62,7 +62,7 @@ fn migrate(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
         return Ok(Reply::Simple("NOKEY".into()));
     }
     match std::str::from_utf8(&words[1]).unwrap_or_default() {
-        abroad::CLOSED => Err("IOERR error or timeout connecting to the client"),
+        abroad::CLOSED => Err(NOT_CONNECTED),
         abroad::FULL => {
             Ok(Reply::error(&format!("ERR Target instance replied with error: {}", abroad::NO_ROOM)))
         }
