@@ -31,10 +31,13 @@ mod planted {
 
     /// Seeds of the simulator that look for a fault, and the operations of each. A line of the table names the least of these budgets that
     /// has room to spare, so that a workload that has learned a command need not be recorded anew.
-    const BUDGETS: [u64; 4] = [10, 30, 100, 300];
+    const BUDGETS: [u64; 4] = [30, 100, 300, 1000];
     const SEEDS: u64 = BUDGETS[BUDGETS.len() - 1];
-    /// Seeds that are enough for one that this seed finds.
-    const SPARE: u64 = 3;
+    /// A budget is so many times the seeds among which so many find the fault: another workload finds it too in all but one of 729.
+    const SPARE: u64 = 8;
+    const FINDS: usize = 3;
+    /// Seeds that have to find nothing where nothing is planted.
+    const INNOCENT: u64 = 100;
     const OPERATIONS: usize = 500;
     /// Random worlds that look for a fault, and walks through each.
     const WORLDS: u64 = 60;
@@ -70,10 +73,6 @@ mod planted {
             ],
         ),
         ("nobody's turn is late enough to be seen", &["a newcomer overtakes who waits for a credit"]),
-        (
-            "its answers do not depend on the last part, or come when their clients are there",
-            &["an answer of all lacks the last part", "an answer of all outlives its client"],
-        ),
     ];
 
     /// Faults of what the models of requests do not have, several requests in one turn, large arguments, files and memcached's clients: the simulator has to
@@ -266,18 +265,29 @@ mod planted {
         found.into_iter().map(|(_, gives)| gives).collect()
     }
 
-    /// The first of so many seeds that finds the fault that is planted now, on two threads.
-    fn first_seed(of: u64, finds: impl Fn(u64) -> bool + Sync) -> Option<u64> {
-        let best = AtomicUsize::new(usize::MAX);
+    /// The first of so many seeds that find the fault that is planted now, on two threads, in order: so many of them, or fewer if there are no more.
+    fn first_seeds(of: u64, enough: usize, finds: impl Fn(u64) -> bool + Sync) -> Vec<u64> {
         let seeds: Vec<u64> = (0..of).collect();
+        let found: Mutex<Vec<u64>> = Mutex::default();
         each(&seeds, |seed| {
-            let place = *seed as usize;
-            if best.load(Ordering::Relaxed) > place && finds(*seed) {
-                best.fetch_min(place, Ordering::Relaxed);
+            let are_enough = found.lock().unwrap().iter().filter(|found| *found < seed).count() >= enough;
+            if !are_enough && finds(*seed) {
+                found.lock().unwrap().push(*seed);
             }
         });
-        let best = best.into_inner();
-        (best < usize::MAX).then_some(best as u64)
+        let mut found = found.into_inner().unwrap();
+        found.sort_unstable();
+        found.truncate(enough);
+        found
+    }
+
+    /// What the table says of the simulator and the fault that is planted now.
+    fn budget(name: &str) -> String {
+        let found = first_seeds(SEEDS, FINDS, simulation_fails);
+        let Some(last) = found.last() else { return beyond(name) };
+        let enough = if found.len() < FINDS { SEEDS } else { (last + 1) * SPARE };
+        let budget = BUDGETS.into_iter().find(|budget| enough <= *budget).unwrap_or(SEEDS);
+        Finder::Simulator(budget).text()
     }
 
     /// Who finds the fault that is planted now with the least effort, of each kind: lines of the table.
@@ -309,12 +319,10 @@ mod planted {
         if lines.is_empty() {
             lines.extend(least_of(coordination, STATES_MAX));
         }
-        let random = first_seed(WORLDS, |seed| random::walk(seed, WALKS).is_err());
+        let random = first_seeds(WORLDS, 1, |seed| random::walk(seed, WALKS).is_err());
         let beyond_worlds = format!("random: not within {WORLDS} worlds");
-        lines.push(random.map_or(beyond_worlds, |seed| Finder::Random(seed).text()));
-        let simulator = first_seed(SEEDS, simulation_fails);
-        let budget = |seed| BUDGETS.into_iter().find(|budget| seed * SPARE < *budget).unwrap_or(SEEDS);
-        lines.push(simulator.map_or_else(|| beyond(name), |seed| Finder::Simulator(budget(seed)).text()));
+        lines.push(random.first().map_or(beyond_worlds, |seed| Finder::Random(*seed).text()));
+        lines.push(budget(name));
         lines
     }
 
@@ -335,12 +343,22 @@ mod planted {
         let is_asked = |name: &str| only.split('|').any(|word| name.contains(word));
         let recorded = std::fs::read_to_string(TABLE).unwrap_or_default();
         let recorded = parse(&recorded);
+        let guilty: Vec<u64> = first_seeds(SEEDS, 9, simulation_fails);
+        assert!(guilty.is_empty(), "these seeds fail though nothing is planted: {guilty:?}");
         let (scenarios, mut table) = (Finder::scenarios(), String::from(HEAD));
         for name in ALL {
             let known = recorded.iter().find(|(other, _)| other == name).map(|(_, lines)| lines);
             let lines = match known {
                 Some(lines) if !is_asked(name) => lines.iter().map(|line| (*line).to_string()).collect(),
                 None if !is_asked(name) => Vec::new(),
+                Some(lines) if std::env::var_os("DARTER_SEEDS").is_some() => {
+                    select(Some(name));
+                    let others = lines.iter().filter(|line| !line.starts_with("sim: "));
+                    let lines: Vec<String> =
+                        others.map(|line| (*line).to_string()).chain([budget(name)]).collect();
+                    println!("{name}: {:?}", lines.last());
+                    lines
+                }
                 _ => {
                     select(Some(name));
                     let started = Instant::now();
@@ -406,7 +424,11 @@ mod planted {
         }
         select(None);
         let finders: Vec<(Finder, usize)> = finders.into_iter().collect();
-        let founds = each(&finders, |(finder, states)| finder.look((*states).max(1)).what);
+        let innocent = |finder: &Finder| match finder {
+            Finder::Simulator(seeds) => Finder::Simulator(INNOCENT.min(*seeds)),
+            other => other.clone(),
+        };
+        let founds = each(&finders, |(finder, states)| innocent(finder).look((*states).max(1)).what);
         wrong.extend(founds.into_iter().flatten().map(|line| format!("without a fault: {line}")));
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
