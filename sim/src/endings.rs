@@ -63,8 +63,11 @@ impl World<'_> {
     /// What the turn has changed is in the log before anybody hears of it.
     pub(crate) fn write_log(&mut self, core: usize) {
         let mut armed = self.armed.take_if(|armed| armed.core == core);
-        self.moments.ends_turn(core as u16, &self.machines[core].engine, &self.disk);
-        while let Some(LogFlush { path, bytes, durability }) = self.machines[core].engine.log_flush() {
+        loop {
+            self.moments.ends_group(core as u16, &self.machines[core].engine, &self.disk);
+            let Some(LogFlush { path, bytes, durability }) = self.machines[core].engine.log_flush() else {
+                return;
+            };
             let (path, bytes) = (path.to_string(), bytes.to_vec());
             if let Some(armed) = &armed.as_ref().filter(|armed| !armed.is_real) {
                 self.end_within_write(armed, &path, &bytes, durability);

@@ -122,8 +122,8 @@ impl Moments {
         }
     }
 
-    /// A core's turn is over, and what it has changed is about to be written.
-    pub fn ends_turn(&mut self, core: u16, engine: &Engine, disk: &Disk) {
+    /// What a core has changed is about to be written: at the end of its turn, and whenever that it was written has let something else run.
+    pub fn ends_group(&mut self, core: u16, engine: &Engine, disk: &Disk) {
         for moment in self.all.iter_mut().filter(|moment| moment.fresh.contains(&core)) {
             moment.fresh.retain(|other| *other != core);
             let pen = &engine.node().pen;

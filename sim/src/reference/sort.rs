@@ -114,7 +114,10 @@ pub(super) fn run(shard: &mut Shard, db: usize, words: &Words) -> Result<Answer,
                 let text = std::str::from_utf8(bytes).unwrap_or("x");
                 let digits = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
                 let number = if text.is_empty() { Ok(0.0) } else { digits.parse::<f64>() };
-                let number = number.map_err(|_| "ERR One or more scores can't be converted into double")?;
+                // A number that is too large for a double is none; infinity says so itself.
+                let is_word = digits.contains(['n', 'N']);
+                let number = number.ok().filter(|number: &f64| is_word || number.is_finite());
+                let number = number.ok_or("ERR One or more scores can't be converted into double")?;
                 numbers.push((number, element));
             }
             numbers.sort_by(|a, b| turned(a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)), options.descending));
