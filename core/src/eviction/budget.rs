@@ -27,8 +27,9 @@ const SHORT_BELOW: u32 = 16;
 const IDLE_MILLIS: u64 = 1_000;
 /// What is in use must have changed by so many bytes to be worth a report.
 const NEWS_BYTES: usize = 64 << 10;
-/// The counted bytes are never pressed below this part of the limit, whatever is resident.
-const PRESSED_TO: u64 = 2;
+/// The counted bytes are never pressed below this part of the limit, whatever is resident. Values from 10 bytes to 100 KB in 100 MB leave the
+/// allocator's slack half of it.
+const PRESSED_TO: u64 = 3;
 /// The part of what is resident above the aim by which the counted bytes are pressed down at each look.
 const PRESSED_BY: u64 = 4;
 /// The part of what is resident above the limit by which they are pressed down besides.
@@ -439,10 +440,10 @@ mod tests {
         assert!((53..57).contains(&look(57, 104)), "above it a little less");
         let mut last = 0;
         (0..1_000).for_each(|_| last = look(60, 104));
-        assert_eq!(last, 50);
-        (0..200).for_each(|_| last = look(50, 98));
-        assert_eq!(last, 50);
-        assert_eq!(look(50, 98), 50, "between the aim and the limit all is well");
+        assert_eq!(last, 33);
+        (0..200).for_each(|_| last = look(33, 98));
+        assert_eq!(last, 33);
+        assert_eq!(look(33, 98), 33, "between the aim and the limit all is well");
         assert_eq!(look(50, 0), 100, "nobody knows what is resident");
         bank.look(200 * PERCENT, RESIDENT_FROM - 1, true);
         assert_eq!(bank.slack, 0, "a limit as small as the program counts what is counted");
