@@ -167,17 +167,13 @@ impl Engine {
                 .get(Key { bytes: &key.1, hash })
                 .filter(|record| !record.is_due(unix));
             // Whoever is ahead decides first; its end makes the key ready again. Readers stand in nobody's way.
-            let mut again: Option<UnixMillis> = None;
-            let ready = |(_, waiter): &(WaitId, &Waiter)| match seen_by(waiter, record, &key.1, unix) {
-                Sight::Something => true,
-                Sight::NothingBefore(at) => {
-                    again = Some(again.map_or(at, |other| other.min(at)));
-                    false
-                }
-                Sight::Nothing => false,
+            let mut seen = Sight::Nothing;
+            let ready = |(_, waiter): &(WaitId, &Waiter)| {
+                seen = seen.min(seen_by(waiter, record, &key.1, unix));
+                seen == Sight::Something
             };
             let Some((id, waiter)) = shard.waiters.line(key).take_while(is_waiting).find(ready) else {
-                if let Some(at) = again {
+                if let Sight::NothingBefore(at) = seen {
                     let wait = at.0.saturating_sub(unix.0).max(1);
                     self.node.shard.waiters.look_again(key, now.mono.after_millis(wait));
                 }
@@ -323,18 +319,7 @@ fn seen_by(waiter: &Waiter, record: Option<&Record>, key: &[u8], now: UnixMillis
     let mut spans = Vec::new();
     let args = waiter.request.args.unpack(&mut spans);
     let places = waiter.request.command.row().keys.places(args).filter(|place| args.at(*place) == key);
-    let mut seen = Sight::Nothing;
-    for place in places {
-        match ((reader.sees)(record, args, place, now), seen) {
-            (Sight::Something, _) => return Sight::Something,
-            (Sight::NothingBefore(at), Sight::NothingBefore(other)) => {
-                seen = Sight::NothingBefore(at.min(other));
-            }
-            (sight @ Sight::NothingBefore(_), _) => seen = sight,
-            (Sight::Nothing, _) => {}
-        }
-    }
-    seen
+    places.map(|place| (reader.sees)(record, args, place, now)).min().unwrap_or(Sight::Nothing)
 }
 
 impl Node {

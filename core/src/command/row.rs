@@ -481,15 +481,15 @@ pub struct Reader {
     pub settle: Option<fn(Args<'_>, &[Finding]) -> OwnedArgs>,
 }
 
-/// What somebody who waits to read sees under a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What somebody who waits to read sees under a key; the less there is to wait for, the less it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sight {
-    /// Nothing, until the key changes.
-    Nothing,
-    /// Nothing, until the key changes or this moment has come: then it is to be looked at again.
-    NothingBefore(UnixMillis),
     /// Something.
     Something,
+    /// Nothing, until the key changes or this moment has come: then it is to be looked at again.
+    NothingBefore(UnixMillis),
+    /// Nothing, until the key changes.
+    Nothing,
 }
 
 impl Sight {

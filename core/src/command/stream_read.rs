@@ -327,8 +327,8 @@ fn read_for_group(
             if claimed.is_empty() && begins.is_none() {
                 return Ok((None, is_new));
             }
+            let count = begins.map_or(0, |begins| stream.count(begins, StreamId::MAX, left));
             let begins = begins.unwrap_or(StreamId::MAX);
-            let count = stream.count(begins, StreamId::MAX, left);
             let mut told = Told::default();
             told.write(|reply| {
                 reply.array(claimed.len() + count);
@@ -614,6 +614,21 @@ mod tests {
             ] {
                 assert_eq!(world.say(client, call), reply, "{call}");
                 world.pass(pass);
+            }
+        });
+    }
+
+    #[test]
+    fn the_last_entry_that_there_can_be_is_new_once() {
+        on_each(|world, clients| {
+            let client = clients[0];
+            let last = "18446744073709551615-18446744073709551615";
+            world.call(client, &format!("XADD s {last} f v"));
+            world.call(client, "XGROUP CREATE s g 0");
+            world.call(client, "XREADGROUP GROUP g a STREAMS s >");
+            for times in 1..3 {
+                let told = format!("s\n{last}\nf\nv\n0\n{times}");
+                assert_eq!(world.say(client, "XREADGROUP GROUP g b CLAIM 0 STREAMS s >"), told);
             }
         });
     }
