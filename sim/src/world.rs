@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use darter_core::event::{ConnId, Event};
 use darter_core::hash::KeyHasher;
-use darter_core::time::{Instant, Now, UnixMillis};
+use darter_core::time::{Instant, Now};
 use darter_core::txn::stability::{SingleThreaded, Tickets};
 
 use crate::canary::{self, Canary, Tampering};
@@ -278,8 +278,7 @@ impl<'p> World<'p> {
                     .and(Err(format!("without a place: {:?}", witness.replay.placeless()))),
             };
             let engines = self.machines.iter().map(|machine| &machine.engine);
-            let latest = UnixMillis(self.highest_clock);
-            if let Err(text) = same.and_then(|()| witness.nobody_waits_in_vain(engines, latest)) {
+            if let Err(text) = same.and_then(|()| witness.nobody_waits_in_vain(engines)) {
                 self.fail(text);
             }
         }

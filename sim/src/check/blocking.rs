@@ -346,19 +346,16 @@ impl Witness {
         Ok(())
     }
 
-    /// Nothing is under way: those in line wait for ever, for what is not there, and the shards know of nobody else. A key that was due at the
-    /// latest instant that any clock has shown may have been gone when they came, and live again since a clock was set back: nobody is told of that.
+    /// Nothing is under way: those in line wait for ever, for what is not there, and the shards know of nobody else. A key that was due at an
+    /// instant by which its shard has judged may have been gone when they came, and live again since the clock was set back: nobody is told of that.
     ///
     /// # Errors
     /// When it is otherwise.
-    pub fn nobody_waits_in_vain<'a>(
-        &self,
-        engines: impl Iterator<Item = &'a Engine>,
-        latest: UnixMillis,
-    ) -> Result<(), String> {
+    pub fn nobody_waits_in_vain<'a>(&self, engines: impl Iterator<Item = &'a Engine>) -> Result<(), String> {
         self.waits.at_rest(|key| self.placement.home(key))?;
         for engine in engines {
             let (core, shard) = (engine.node().core.0, &engine.node().shard);
+            let latest = UnixMillis(self.clocks.latest(usize::from(core)));
             let (known, seen) = (shard.waiters().len(), self.waits.in_line(core));
             if known != seen {
                 return Err(format!("core {core} has {known} in line, but {seen} wait"));

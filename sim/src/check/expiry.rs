@@ -19,8 +19,10 @@ pub type Named = (usize, Vec<u8>);
 /// One shard.
 #[derive(Clone, Debug, Default)]
 struct Clock {
-    /// The latest instant, Unix milliseconds.
+    /// The instant by which it judges, Unix milliseconds.
     judged: u64,
+    /// The latest of those before it.
+    latest: u64,
     /// Keys with a deadline, as of what has run.
     dated: BTreeMap<Named, u64>,
     /// Keys removed because their time had come, as the engine counts them.
@@ -41,8 +43,14 @@ impl Clocks {
     pub fn begins(&mut self, shard: usize, now: u64) -> bool {
         let clock = &mut self.0[shard];
         let before = clock.judged;
+        clock.latest = clock.latest.max(before);
         clock.judged = believed(before, now);
         clock.judged < before
+    }
+
+    /// The latest instant by which a shard has judged, which is the one that it judges by now unless its clock was set back. Unix milliseconds.
+    pub fn latest(&self, shard: usize) -> u64 {
+        self.0[shard].latest.max(self.0[shard].judged)
     }
 
     /// Something has run that was taken at the instant `own`, while the core's clock stood at `now`; the shard judges by `judged` from then on. `strictly`:

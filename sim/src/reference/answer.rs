@@ -6,6 +6,8 @@ use crate::decoder::Reply;
 /// What who asks for MIGRATE hears of a server that says nothing.
 pub const NOT_ANSWERED: &str = "IOERR error or timeout reading to target instance";
 const NOT_WRITTEN: &str = "IOERR error or timeout writing to target instance";
+/// What they hear of it, in some words or others, if they have little time.
+pub const TIMED_OUT: &str = "IOERR error or timeout";
 /// What they hear of one that does not take their call.
 pub const NOT_CONNECTED: &str = "IOERR error or timeout connecting to the client";
 
@@ -34,8 +36,12 @@ impl Answer {
     /// Whether a reply is such a one.
     pub fn fits(&self, reply: &Reply) -> bool {
         match (self, reply) {
-            // A core that stood still may find the time over before it learns that it is connected, or that all was written.
+            // A core that stood still may find the time over before it learns that all was written,
             (Answer::Exactly(Reply::Error(expected)), Reply::Error(found)) if expected == NOT_ANSWERED => {
+                found == NOT_ANSWERED || found == NOT_WRITTEN
+            }
+            // and a short time before it learns that it is connected.
+            (Answer::Exactly(Reply::Error(expected)), Reply::Error(found)) if expected == TIMED_OUT => {
                 [NOT_ANSWERED, NOT_WRITTEN, NOT_CONNECTED].contains(&found.as_str())
             }
             (Answer::Exactly(expected), _) => is_alike(expected, reply),

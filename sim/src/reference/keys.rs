@@ -1,6 +1,6 @@
 //! Keys whatever lies under them, naively.
 
-use super::answer::{NOT_ANSWERED, NOT_CONNECTED};
+use super::answer::{NOT_ANSWERED, NOT_CONNECTED, TIMED_OUT};
 use super::{Line, NOT_INTEGER, SYNTAX, Shard, Value, Words, integer, is};
 use crate::abroad;
 use crate::decoder::Reply;
@@ -66,7 +66,8 @@ fn migrate(shard: &mut Shard, db: usize, words: &Words) -> Result<Reply, Line> {
         abroad::FULL => {
             Ok(Reply::error(&format!("ERR Target instance replied with error: {}", abroad::NO_ROOM)))
         }
-        abroad::SILENT | abroad::CUT => Err(NOT_ANSWERED),
+        abroad::SILENT => Err(TIMED_OUT),
+        abroad::CUT => Err(NOT_ANSWERED),
         _ => {
             for key in there.into_iter().filter(|_| !copies) {
                 shard.remove(db, key);

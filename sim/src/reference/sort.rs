@@ -114,9 +114,16 @@ pub(super) fn run(shard: &mut Shard, db: usize, words: &Words) -> Result<Answer,
                 let text = std::str::from_utf8(bytes).unwrap_or("x");
                 let digits = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
                 let number = if text.is_empty() { Ok(0.0) } else { digits.parse::<f64>() };
-                // A number that is too large for a double is none; infinity says so itself.
+                // A number that is too large for a double is none, nor is one too small; infinity says so itself, and so does zero.
                 let is_word = digits.contains(['n', 'N']);
-                let number = number.ok().filter(|number: &f64| is_word || number.is_finite());
+                let is_zero = !digits
+                    .split(['e', 'E'])
+                    .next()
+                    .unwrap_or_default()
+                    .contains(|c| ('1'..='9').contains(&c));
+                let is_in_range =
+                    |number: &f64| if *number == 0.0 { is_zero } else { is_word || number.is_finite() };
+                let number = number.ok().filter(is_in_range);
                 let number = number.ok_or("ERR One or more scores can't be converted into double")?;
                 numbers.push((number, element));
             }
