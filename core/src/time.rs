@@ -17,6 +17,12 @@ impl Instant {
     pub fn millis_since(self, earlier: Instant) -> u64 {
         self.0.saturating_sub(earlier.0) / 1_000_000
     }
+
+    /// Seconds that have begun since `earlier`, which two readings of a clock of whole seconds differ by: what Redis and memcached say of a
+    /// client's age and silence, where a second that a client counts by its own clock is never none.
+    pub fn seconds_begun_since(self, earlier: Instant) -> u64 {
+        (self.0 / 1_000_000_000).saturating_sub(earlier.0 / 1_000_000_000)
+    }
 }
 
 /// Milliseconds since 1970-01-01 UTC: the unit of every deadline of a key. All 64 bits count, so no limit of
@@ -43,5 +49,20 @@ impl Now {
     /// The wall clock in whole seconds.
     pub fn unix_seconds(self) -> u64 {
         self.unix_micros / 1_000_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_by_the_clients_clock_is_never_none() {
+        const SECOND: u64 = 1_000_000_000;
+        // What was said at 5.0004 s came at 5.0009, and what was said a second later came at once.
+        assert_eq!(Instant(6 * SECOND + 400_000).seconds_begun_since(Instant(5 * SECOND + 900_000)), 1);
+        assert_eq!(Instant(6 * SECOND - 1).seconds_begun_since(Instant(5 * SECOND)), 0);
+        assert_eq!(Instant(6 * SECOND).seconds_begun_since(Instant(6 * SECOND - 1)), 1);
+        assert_eq!(Instant(0).seconds_begun_since(Instant(SECOND)), 0);
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn part(asked: &mut Asked<'_>, args: Args<'_>) -> Part {
         [b"conns", ..] => {
             for session in asked.sessions.iter() {
                 let peer = &session.peer;
-                let silence = asked.now.mono.millis_since(session.last_active) / 1_000;
+                let silence = asked.now.mono.seconds_begun_since(session.last_active);
                 let (from, to) = (place(&peer.address, peer.origin), place(&peer.local, peer.origin));
                 let state = match session.unconsumed + session.taken_input() {
                     _ if session.id == asked.client => "conn_parse_cmd",

@@ -93,7 +93,7 @@ impl<'a> Filter<'a> {
     }
 
     fn has(&self, session: &Session, caller: ClientId, now: Instant) -> bool {
-        let age = now.millis_since(session.created) / 1_000;
+        let age = now.seconds_begun_since(session.created);
         // Every client is the user `default`, once it may do anything at all.
         let is_user = self.user.is_none() || session.authenticated;
         is_user
