@@ -323,11 +323,11 @@ fn seen_by(waiter: &Waiter, record: Option<&Record>, key: &[u8], now: UnixMillis
 }
 
 impl Node {
-    /// True if there is something for somebody in line for a key, for drivers that check what they drive.
-    pub fn could_serve(&self, key: &WaitedKey) -> bool {
+    /// True if there is something for somebody in line for a key at this moment, for drivers that check what they drive.
+    pub fn could_serve(&self, key: &WaitedKey, now: UnixMillis) -> bool {
         let place = Key { bytes: &key.1, hash: self.shard.hasher().hash(&key.1) };
         let record = self.shard.databases[usize::from(key.0)].get(place);
-        let now = self.shard.judged();
+        let now = self.shard.judged().max(now);
         let record = record.filter(|record| !record.is_due(now));
         let sees = |waiter| seen_by(waiter, record, &key.1, now) == Sight::Something;
         self.shard.waiters.line(key).any(|(_, waiter)| sees(waiter))

@@ -129,6 +129,7 @@ mod compiled {
         "a group that was written in part is written anew",
         "a stamp names any state of its item",
         "a stamp outlives a change of its item",
+        "who waits for time to pass is not looked at again",
     ];
 
     static SELECTED: AtomicUsize = AtomicUsize::new(0);

@@ -32,6 +32,8 @@ use crate::trace::Trace;
 pub const EPOCH_MILLIS: u64 = 1_700_000_000_000;
 /// When faults have stopped, everything must be answered within this after the reply before it, nanoseconds.
 const DRAIN_NANOS: u64 = 60_000_000_000;
+/// Whoever waits for ever and for time alone has what he waits for after this, nanoseconds.
+const PATIENCE_NANOS: u64 = 200_000_000;
 /// After so many rounds those who wait for ever are only told to go on: pushing to what is no list helps nobody.
 const ROUNDS_OF_CHOICE: u32 = 40;
 /// Events between two recounts.
@@ -278,7 +280,8 @@ impl<'p> World<'p> {
                     .and(Err(format!("without a place: {:?}", witness.replay.placeless()))),
             };
             let engines = self.machines.iter().map(|machine| &machine.engine);
-            if let Err(text) = same.and_then(|()| witness.nobody_waits_in_vain(engines)) {
+            if let Err(text) = same.and_then(|()| witness.nobody_waits_in_vain(engines, self.clocks().unix()))
+            {
                 self.fail(text);
             }
         }
@@ -398,9 +401,38 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Everything must drain in time, and then be at rest.
+    /// Lets at least so much time pass in which nobody says anything, and every core look at its end.
+    fn pass(&mut self, nanos: u64) {
+        let awake = self.machines.iter().map(|machine| machine.frozen_until.max(machine.busy_until));
+        let until = awake.fold(self.now + nanos, u64::max);
+        self.happen_until(until);
+        self.now = until;
+        (0..self.machines.len()).for_each(|core| self.wake(core, until));
+        self.happen_until(until);
+    }
+
+    fn happen_until(&mut self, until: u64) {
+        while self.failure.is_none()
+            && let Some(next) = self.heap.first_entry()
+            && next.key().0 <= until
+        {
+            let ((at, _), happening) = next.remove_entry();
+            self.now = at;
+            self.happen(happening);
+        }
+    }
+
+    /// Everything must drain in time, and then be at rest; whoever waits for time alone gets what he waits for.
     fn settle(&mut self, when: &str) {
         self.drain(|_| true);
+        // Whoever has got what he waited for may wait for something else.
+        let mut is_news = true;
+        while is_news && self.failure.is_none() && self.somebody_waits() {
+            let since = self.now;
+            self.pass(PATIENCE_NANOS);
+            is_news = self.heard_at > since;
+            self.drain(|_| true);
+        }
         if self.failure.is_some() {
             return;
         }

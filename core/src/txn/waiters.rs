@@ -3,7 +3,7 @@
 //! A waiter is known by the reply that its client's core owes. Whether it is served, has timed out or is gone is decided there, once;
 //! here it only waits in line. It knows keys by database and bytes. It does not know values.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::queue::EntryId;
 use crate::event::CoreId;
@@ -56,8 +56,9 @@ pub struct Waiters {
     lines: BTreeMap<WaitedKey, VecDeque<WaitId>>,
     /// Keys that have changed while somebody waits for them, in the order of the changes.
     ready: VecDeque<WaitedKey>,
-    /// Keys that are to be looked at when a moment has come, though they do not change.
+    /// Keys that are to be looked at when a moment has come, though they do not change; and the same, the first moment first.
     later: BTreeMap<WaitedKey, Instant>,
+    looks: BTreeSet<(Instant, WaitedKey)>,
 }
 
 impl Waiters {
@@ -117,7 +118,7 @@ impl Waiters {
                 match line.is_empty() {
                     true => {
                         self.lines.remove(key);
-                        self.later.remove(key);
+                        self.look_no_more(key);
                     }
                     false if planted("the next in line is not looked at when one leaves") => {}
                     false => self.ready.push_back(key.clone()),
@@ -203,26 +204,35 @@ impl Waiters {
 
     /// A key is to be looked at again at this moment, if it does not change before; what was said of it before is forgotten.
     pub fn look_again(&mut self, key: &WaitedKey, at: Instant) {
+        if planted("who waits for time to pass is not looked at again") {
+            return;
+        }
+        self.look_no_more(key);
         if self.lines.contains_key(key) {
             self.later.insert(key.clone(), at);
+            self.looks.insert((at, key.clone()));
+        }
+    }
+
+    fn look_no_more(&mut self, key: &WaitedKey) {
+        if let Some(at) = self.later.remove(key) {
+            self.looks.remove(&(at, key.clone()));
         }
     }
 
     /// The first moment at which a key is to be looked at.
     pub fn next_look(&self) -> Instant {
-        self.later.values().copied().min().unwrap_or(Instant::NEVER)
+        self.looks.first().map_or(Instant::NEVER, |(at, _)| *at)
     }
 
     /// Keys whose moment has come are looked at.
     pub fn look_at_due(&mut self, now: Instant) {
-        let (later, ready) = (&mut self.later, &mut self.ready);
-        later.retain(|key, at| {
-            let is_due = *at <= now;
-            if is_due {
-                ready.push_back(key.clone());
-            }
-            !is_due
-        });
+        while self.next_look() <= now
+            && let Some((_, key)) = self.looks.pop_first()
+        {
+            self.later.remove(&key);
+            self.ready.push_back(key);
+        }
     }
 
     /// True if a key has changed that somebody waits for.

@@ -351,11 +351,15 @@ impl Witness {
     ///
     /// # Errors
     /// When it is otherwise.
-    pub fn nobody_waits_in_vain<'a>(&self, engines: impl Iterator<Item = &'a Engine>) -> Result<(), String> {
+    pub fn nobody_waits_in_vain<'a>(
+        &self,
+        engines: impl Iterator<Item = &'a Engine>,
+        now: UnixMillis,
+    ) -> Result<(), String> {
         self.waits.at_rest(|key| self.placement.home(key))?;
         for engine in engines {
             let (core, shard) = (engine.node().core.0, &engine.node().shard);
-            let latest = UnixMillis(self.clocks.latest(usize::from(core)));
+            let latest = now.max(UnixMillis(self.clocks.latest(usize::from(core))));
             let (known, seen) = (shard.waiters().len(), self.waits.in_line(core));
             if known != seen {
                 return Err(format!("core {core} has {known} in line, but {seen} wait"));
@@ -367,7 +371,7 @@ impl Witness {
                     continue;
                 }
                 let waited = (*database as u16, key.clone(), Group::Stream as u8);
-                if *kind == Kind::Stream && engine.node().could_serve(&waited) {
+                if *kind == Kind::Stream && engine.node().could_serve(&waited, now) {
                     let name = String::from_utf8_lossy(key);
                     return Err(format!(
                         "somebody waits for news of {name} of database {database}, which has some"

@@ -206,6 +206,28 @@ impl Author<'_> {
         let (group, keys_end) = (pick(dice, &["g", "g", "g", "h"]), self.keys_end);
         let dice = &mut self.dice;
         let idle = pick(dice, &["0", "1", "5", "20", "100"]);
+        if dice.below(20) == 0 {
+            // Whoever waits last has only time to wait for.
+            let other = consumer(dice);
+            return Saying::Several(vec![
+                words(&["XGROUP", "CREATE", a, group, "0", "MKSTREAM"]),
+                words(&["XADD", a, "*", "f", &value]),
+                words(&["XREADGROUP", "GROUP", group, who, "STREAMS", a, ">"]),
+                words(&[
+                    "XREADGROUP",
+                    "GROUP",
+                    group,
+                    other,
+                    "BLOCK",
+                    patience,
+                    "CLAIM",
+                    idle,
+                    "STREAMS",
+                    a,
+                    ">",
+                ]),
+            ]);
+        }
         Saying::One(match dice.below(56) {
             0..=3 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, x]),
             4..=6 => words(&["XREAD", "BLOCK", patience, "STREAMS", a, b, x, y]),
