@@ -279,9 +279,6 @@ impl Engine {
                 return;
             }
         }
-        if session.outbox.announce() {
-            out.push(Effect::TakeOutput { conn });
-        }
         let over = match session.hold {
             Some(Hold::Output) => session.output_len() <= limits::OUTPUT_LOW,
             Some(Hold::Order) => session.in_flight() == 0,
@@ -295,6 +292,7 @@ impl Engine {
         if over {
             release(session, out);
         }
+        self.announce(conn, now, out);
     }
 
     pub(crate) fn end_all(&mut self, conns: &[ConnId], how: Closing, now: Now, out: &mut Effects) {

@@ -11,6 +11,7 @@ use crate::message::{Request, Token};
 use crate::protocol::chunks::Chunks;
 use crate::protocol::reply::Resp;
 use crate::session::{ClientId, Session};
+use crate::spare::Empty;
 use crate::txn::work::Circumstances;
 
 /// A buffer larger than this is not kept for the next turn.
@@ -47,6 +48,8 @@ pub struct Directs {
     heads: Vec<Head>,
     /// Arguments, packed.
     bytes: Vec<u8>,
+    /// For the receiver's replies.
+    pub(crate) empty: Empty<Dones>,
 }
 
 impl Head {
@@ -59,8 +62,9 @@ impl Head {
 
 impl Directs {
     /// Without any, to be judged by this instant; what was allocated is used again.
-    pub fn begin(&mut self, unix_micros: u64) {
+    pub(crate) fn begin(&mut self, unix_micros: u64, empty: Empty<Dones>) {
         self.unix_micros = unix_micros;
+        self.empty = empty;
         self.heads.clear();
         self.bytes.clear();
         if self.bytes.capacity() > BUFFER_KEPT {
@@ -160,11 +164,14 @@ pub struct Dones {
     /// To what, and where the reply ends.
     heads: Vec<(Token, usize)>,
     replies: Chunks,
+    /// For the receiver's commands.
+    pub(crate) empty: Empty<Directs>,
 }
 
 impl Dones {
     /// Without any; what was allocated is used again.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, empty: Empty<Directs>) {
+        self.empty = empty;
         self.heads.clear();
         let mut buffer = std::mem::take(self.replies.tail());
         if buffer.capacity() > BUFFER_KEPT {
@@ -242,7 +249,7 @@ mod tests {
         let request = request_of;
         let mut directs = Directs::default();
         for _ in 0..2 {
-            directs.begin(11);
+            directs.begin(11, Empty::default());
             (0..2).for_each(|n| directs.push_request(token(n), &request(&words[n as usize], n)));
             assert_eq!(directs.len(), 2);
             let mut spans = Vec::new();
@@ -300,7 +307,7 @@ mod tests {
     fn replies_come_out_as_they_went_in() {
         let mut dones = Dones::default();
         for _ in 0..2 {
-            dones.begin();
+            dones.begin(Empty::default());
             assert!(dones.is_empty());
             dones.replies().tail().extend_from_slice(b"+one");
             dones.end(token(4));

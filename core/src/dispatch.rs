@@ -491,8 +491,8 @@ impl Engine {
                 directs.push(session, id, token, first_hash, args);
             }
             Some(message) if fits && may_be_joined(message, now) => {
-                let mut directs = self.spare_directs.pop().unwrap_or_default();
-                directs.begin(now.unix_micros);
+                let mut directs = self.spare_directs.take();
+                directs.begin(now.unix_micros, self.spare_dones.part_with());
                 if let Message::Direct { token, request } = &*message {
                     directs.push_request(*token, request);
                 }

@@ -27,7 +27,9 @@ use crate::session::{Closing, Sessions};
 use crate::shard::KeyRef;
 use crate::snapshot::keeper::Keeper;
 use crate::snapshot::load::Loader;
+use crate::spare::Spare;
 use crate::time::{Instant, Now};
+use crate::together::Together;
 use crate::txn::coordinator::Coordinator;
 use crate::txn::queue::EntryId;
 use crate::txn::work::{Ran, TxId};
@@ -94,10 +96,10 @@ pub struct Engine {
     /// Waiters that are to be tried again as soon as there are credits.
     pub(crate) tries_later: VecDeque<Token>,
     /// Messages to be used again, in the boxes in which they travel.
-    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
-    pub(crate) spare_directs: Vec<Box<Directs>>,
-    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
-    pub(crate) spare_dones: Vec<Box<Dones>>,
+    pub(crate) spare_directs: Spare<Directs>,
+    pub(crate) spare_dones: Spare<Dones>,
+    /// Clients whose output waits for more.
+    pub(crate) together: Together,
     /// The command that may wait and has its session now.
     pub(crate) lent: Option<(Token, Lent)>,
     /// Of the core that keeps snapshots.
@@ -137,8 +139,9 @@ impl Engine {
             own_answers: VecDeque::new(),
             patience: BTreeSet::new(),
             tries_later: VecDeque::new(),
-            spare_directs: Vec::new(),
-            spare_dones: Vec::new(),
+            spare_directs: Spare::default(),
+            spare_dones: Spare::default(),
+            together: Together::default(),
             lent: None,
             keeper: Keeper::default(),
             loader: None,

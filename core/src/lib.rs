@@ -50,11 +50,13 @@ pub mod session;
 pub mod shard;
 pub mod slowlog;
 pub mod snapshot;
+mod spare;
 pub mod statistics;
 pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod time;
+mod together;
 mod transact;
 pub mod trash;
 pub mod txn;

@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Another core's commands, one after the other.
-    pub(crate) fn directs(&mut self, from: CoreId, directs: Box<Directs>, now: Now, out: &mut Effects) {
+    pub(crate) fn directs(&mut self, from: CoreId, mut directs: Box<Directs>, now: Now, out: &mut Effects) {
         let mut spans = std::mem::take(&mut self.direct_spans);
         let unix_micros = directs.unix_micros();
         for n in 0..directs.len() {
@@ -96,13 +96,12 @@ impl Engine {
             self.pump(now, out);
         }
         self.direct_spans = spans;
-        if self.spare_directs.len() < SPARE_MAX {
-            self.spare_directs.push(directs);
-        }
+        self.spare_dones.keep_empty(&mut directs.empty);
+        self.spare_directs.keep(directs);
     }
 
     /// Replies to this core's clients.
-    pub(crate) fn dones(&mut self, from: CoreId, dones: Box<Dones>, now: Now, out: &mut Effects) {
+    pub(crate) fn dones(&mut self, from: CoreId, mut dones: Box<Dones>, now: Now, out: &mut Effects) {
         let (mut last, mut last_sequence) = (None, None);
         for (token, start, end) in dones.each() {
             if last != Some(token.conn)
@@ -128,9 +127,8 @@ impl Engine {
         if let Some(conn) = last {
             self.settle(conn, now, out);
         }
-        if self.spare_dones.len() < SPARE_MAX {
-            self.spare_dones.push(dones);
-        }
+        self.spare_directs.keep_empty(&mut dones.empty);
+        self.spare_dones.keep(dones);
     }
 
     /// Another core's commands that take effect as one and whose keys all lie here.
@@ -427,8 +425,8 @@ impl Engine {
             match out.last_send(from).filter(|_| slow.is_none()) {
                 Some(Message::Dones { dones }) => dones.push(token, reply),
                 Some(message @ Message::Done { slow: None, .. }) => {
-                    let mut dones = self.spare_dones.pop().unwrap_or_default();
-                    dones.begin();
+                    let mut dones = self.spare_dones.take();
+                    dones.begin(self.spare_directs.part_with());
                     if let Message::Done { token, reply, .. } = message {
                         dones.push(*token, std::mem::take(reply));
                     }
@@ -610,9 +608,6 @@ impl Engine {
         intents_of(row, args, &self.keys, database, intents);
     }
 }
-
-/// Messages that are kept to be used again.
-const SPARE_MAX: usize = 8;
 
 /// Room for the replies of a transaction's commands, bytes, which spares most of them the growing.
 const REPLY_ROOM: usize = 256;

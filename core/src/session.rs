@@ -174,6 +174,8 @@ pub struct Session {
     pub watch_round: u64,
     /// It waits for something to be had.
     pub blocked: Option<Box<Blocked>>,
+    /// Until when its output waits for more, if it does.
+    pub(crate) waits_together: Option<Instant>,
     /// The one core that all awaited replies come from, if it is one.
     pub awaits_from: Option<CoreId>,
     /// Its next request waits until everything before it has been answered.
@@ -228,6 +230,7 @@ impl Session {
             watched: Vec::new(),
             watch_round: 0,
             blocked: None,
+            waits_together: None,
             awaits_from: None,
             waits_for_all: false,
             counted_bytes: 0,
@@ -410,6 +413,7 @@ impl Session {
         (&self.awaited, self.first_awaited).hash(hasher);
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
         self.awaits_from.hash(hasher);
+        self.waits_together.hash(hasher);
         self.blocked.hash(hasher);
         (self.left_out, &self.crawl).hash(hasher);
         self.parser.digest(hasher);

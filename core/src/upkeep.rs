@@ -26,7 +26,7 @@ impl Engine {
         if let Some((until, _)) = self.patience.first() {
             next = next.min(*until);
         }
-        next = next.min(node.shard.waiters.next_look());
+        next = next.min(node.shard.waiters.next_look()).min(self.next_parting());
         if self.needs_cron() {
             next = next.min(self.next_cron);
         }
@@ -61,6 +61,7 @@ impl Engine {
             self.node.pause = None;
         }
         self.time_out_due(now, out);
+        self.let_wait_no_more(now, out);
         self.node.shard.waiters.look_at_due(now.mono);
         self.flush_if_due(now, out);
         self.release_held(now, out);

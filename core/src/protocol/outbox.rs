@@ -62,10 +62,22 @@ impl Outbox {
         self.pending.held_bytes() + self.flight_bytes
     }
 
+    /// True if there is something that the driver does not know of.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        !self.announced && !self.is_empty()
+    }
+
+    /// True while the driver has bytes that have not left.
+    #[inline]
+    pub fn is_flying(&self) -> bool {
+        self.flown < self.flight_bytes
+    }
+
     /// True exactly once when there is something new for the driver to take.
     #[inline]
     pub fn announce(&mut self) -> bool {
-        let news = !self.announced && !self.is_empty();
+        let news = self.has_news();
         self.announced |= news;
         news
     }

@@ -23,8 +23,8 @@ pub struct Record {
 pub const RECORDS: &[Record] = &[
     Record {
         name: "2: SETx MSETxy GETx | MSETyx GETy",
-        still: 38221,
-        whole: 101247,
+        still: 37814,
+        whole: 100116,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -35,14 +35,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxy | MSETxy | MSETzw | GETy;GETx",
-        still: 4689472,
-        whole: 9055457,
+        still: 4329401,
+        whole: 8242146,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "3: MSETxy | @2 SETy MSETxy",
-        still: 302434,
-        whole: 1823198,
+        still: 300233,
+        whole: 1819338,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -53,8 +53,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: SETy MSETxy SETy | MSETxy SETx",
-        still: 457575,
-        whole: 911145,
+        still: 334227,
+        whole: 693506,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -71,20 +71,20 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxy SETy MSETxy | MSETxy",
-        still: 167277,
-        whole: 308802,
+        still: 164122,
+        whole: 306116,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
         name: "2: MSETxy GETx GETx | SETx | MSETxy SETx",
-        still: 798954,
-        whole: 1998053,
+        still: 741977,
+        whole: 1860096,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "3: MSETxy | MSETxy | MSETxy GETy",
-        still: 25188763,
-        whole: 25188763,
+        still: 25425186,
+        whole: 25425186,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
@@ -101,20 +101,20 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "3: SETy MSETxy | @2 MSETxy SETy",
-        still: 1453290,
-        whole: 1453290,
+        still: 1296215,
+        whole: 1296215,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: MSETxy SETx | SETx | SETx MSETxy",
-        still: 322934,
-        whole: 761683,
+        still: 300017,
+        whole: 718262,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
         name: "2: MSETxzy EXEC{xz} GETx | MSETxy MSETzw",
-        still: 441196,
-        whole: 997441,
+        still: 397662,
+        whole: 810239,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
@@ -131,14 +131,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "3: @2 MSETxy MSETyx GETy | @0 MSETxy GETx",
-        still: 32673462,
-        whole: 32673462,
+        still: 30847224,
+        whole: 30847224,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
         name: "2: MGETxy SETx | GETx SETx MSETxy",
-        still: 215153,
-        whole: 461183,
+        still: 188751,
+        whole: 405666,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -155,8 +155,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MGETxzy MGETxy | MSETzw | SETx",
-        still: 776332,
-        whole: 1443378,
+        still: 738455,
+        whole: 1381026,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -179,14 +179,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxy MGETxy | RENxy SETy",
-        still: 173606,
-        whole: 355688,
+        still: 166545,
+        whole: 341516,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
         name: "2: RENxy EXEC{xz} | MSETzw GETw | GETy;GETx",
-        still: 1345767,
-        whole: 3634389,
+        still: 1335980,
+        whole: 3608996,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -197,8 +197,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: RENNXxy GETy | DELy SETx | GETx;GETy: the target is occupied, or not",
-        still: 260576,
-        whole: 260576,
+        still: 243409,
+        whole: 243409,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over],
     },
     Record {
@@ -227,32 +227,32 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: WATCHy EXEC{xw} GETx | SETy | SETx",
-        still: 20328,
-        whole: 20328,
+        still: 17693,
+        whole: 17693,
         meets: &[OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Over],
     },
     Record {
         name: "2: WATCHxy EXEC{x} | WATCHxy EXEC{y}: one of them at the most",
-        still: 3257167,
-        whole: 3257167,
+        still: 2331311,
+        whole: 2331311,
         meets: &[Late, BeforeUndrawn, Chain, BothOrders, Over],
     },
     Record {
         name: "2: WATCHy EXEC{yw} | SETy MSETxy",
-        still: 4966,
-        whole: 4966,
+        still: 5527,
+        whole: 5527,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record {
         name: "2: WATCHy EXEC{wq} | SETy MSETxy: what is watched is not what is written",
-        still: 4966,
-        whole: 4966,
+        still: 5527,
+        whole: 5527,
         meets: &[BehindHeld, Overtook, Over],
     },
     Record {
         name: "2: WATCHxy UNWATCH GETy | MSETxy: the round ends before it has begun",
-        still: 55155,
-        whole: 55155,
+        still: 54068,
+        whole: 54068,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over],
     },
     Record {
@@ -287,8 +287,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: FLUSHALL MSETxy SETz | DBSIZE DBSIZE",
-        still: 3934713,
-        whole: 3934713,
+        still: 3596460,
+        whole: 3596460,
         meets: &[Late, BeforeUndrawn, OwnUndrawn, OwnWaiting, BehindHeld, Overtook, Chain, BothOrders, Over],
     },
     Record {
@@ -305,14 +305,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxy SETy, may vanish | MSETxy | GETx;GETy",
-        still: 697813,
-        whole: 697813,
+        still: 637399,
+        whole: 637399,
         meets: &[Late, BeforeUndrawn, OwnWaiting, BehindHeld, Overtook, BothOrders, Over, GoneAmid],
     },
     Record {
         name: "2: WATCHxy EXEC{xw}, may vanish | SETy MSETxy",
-        still: 247570,
-        whole: 247570,
+        still: 212647,
+        whole: 212647,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, Chain, BothOrders, Over, GoneAmid],
     },
     Record {
@@ -323,8 +323,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: WATCHy MSETxy EXEC{yw} with one credit, may vanish | SETx MSETxy",
-        still: 312067,
-        whole: 312067,
+        still: 321248,
+        whole: 321248,
         meets: &[
             Late,
             BeforeUndrawn,
@@ -437,8 +437,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: BLPOPxy, for a while | PUSHy LPOPy, the clock moves on",
-        still: 20063,
-        whole: 20063,
+        still: 20038,
+        whole: 20038,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken, ClaimLost, TimedOut, StillWaiting],
     },
     Record {
@@ -455,14 +455,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: @1 BLPOPxy | @0 CLIENT UNBLOCK, once and again with an error | PUSHx",
-        still: 31285,
-        whole: 31285,
+        still: 28269,
+        whole: 28269,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken, ClaimLost, Unblocked],
     },
     Record {
         name: "2: BLPOPxy, may vanish | @1 PUSHy LPOPy | PUSHx",
-        still: 11856,
-        whole: 11856,
+        still: 11691,
+        whole: 11691,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, GoneAmid, Woken, ClaimLost, GoneServed],
     },
     Record {
@@ -497,8 +497,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: BLMOVEyx | @1 PUSHy PUSHy LPOPy | BLPOPx",
-        still: 49996,
-        whole: 49996,
+        still: 49382,
+        whole: 49382,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken, TriedAgain],
     },
     Record {
@@ -509,8 +509,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: BLMOVEyx, for a while | @1 PUSHy LPOPy, the clock moves on",
-        still: 38987,
-        whole: 38987,
+        still: 38666,
+        whole: 38666,
         meets: &[
             OwnWaiting,
             BehindHeld,
@@ -548,14 +548,14 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: one credit, BLMOVEyx | LPOPw | @1 PUSHy LPOPx",
-        still: 26019,
-        whole: 26019,
+        still: 25622,
+        whole: 25622,
         meets: &[OwnWaiting, BehindHeld, Overtook, Parked, Resumed, Over, Full, Woken, TriedAgain],
     },
     Record {
         name: "2: one credit, BLPOPxy, may vanish | BLPOPy | @1 PUSHy PUSHx",
-        still: 62038,
-        whole: 62038,
+        still: 61212,
+        whole: 61212,
         meets: &[
             OwnWaiting,
             BehindHeld,
@@ -579,8 +579,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "3: BLMOVEyv | @1 PUSHy LPOPy | @2 BLPOPv",
-        still: 74915,
-        whole: 74915,
+        still: 72980,
+        whole: 72980,
         meets: &[OwnWaiting, BehindHeld, Overtook, Over, Woken, TriedAgain, StillWaiting],
     },
     Record {
@@ -602,8 +602,8 @@ pub const RECORDS: &[Record] = &[
     },
     Record {
         name: "2: MSETxy | @1 EXEC{xz} MSETzw: the EXEC waits for one, and the MSET for the EXEC",
-        still: 16905,
-        whole: 16905,
+        still: 16791,
+        whole: 16791,
         meets: &[Late, BeforeUndrawn, BehindHeld, Overtook, BothOrders, Over],
     },
 ];
