@@ -34,6 +34,9 @@ const KEYS: u64 = 10_000;
 /// Keys of workloads that evict, and bytes for about two thirds of them.
 const WIDE_KEYS: u64 = 60_000;
 const WIDE_BYTES: u64 = 4 << 20;
+const FILLED_AT_ONCE: usize = 100;
+/// Different batches of each client.
+const TURNS: usize = 4;
 
 /// What is measured.
 struct Workload {
@@ -374,20 +377,24 @@ fn conn(index: usize) -> ConnId {
 
 /// Fills the store, then does at least so many operations; nanoseconds each.
 fn run(workload: &Workload, operations: usize) -> f64 {
-    const TURNS: usize = 20;
     let mut cores = Cores::new(workload.cores, workload.clients, workload.evicts);
     let mut numbers = Numbers(7);
-    for n in 0..if workload.evicts.is_some() { 0 } else { KEYS } {
-        let mut bytes = Vec::new();
-        words(&mut bytes, &["SET", &format!("key:{n}"), VALUE]);
-        words(&mut bytes, &["SET", &format!("counter:{n}"), "10"]);
-        cores.run(&[bytes]);
-    }
-    for n in 0..if workload.name.contains("wide") || workload.evicts.is_some() { WIDE_KEYS } else { 0 } {
-        let mut bytes = Vec::new();
-        words(&mut bytes, &["SET", &format!("wide:{n:05}"), VALUE]);
-        cores.run(&[bytes]);
-    }
+    // In large batches, since it is not what is measured.
+    let fill = |cores: &mut Cores, keys: u64, write: &dyn Fn(&mut Vec<u8>, u64)| {
+        for start in (0..keys).step_by(FILLED_AT_ONCE) {
+            let mut bytes = Vec::new();
+            (start..keys.min(start + FILLED_AT_ONCE as u64)).for_each(|n| write(&mut bytes, n));
+            cores.run(&[bytes]);
+        }
+    };
+    fill(&mut cores, if workload.evicts.is_some() { 0 } else { KEYS }, &|bytes, n| {
+        words(bytes, &["SET", &format!("key:{n}"), VALUE]);
+        words(bytes, &["SET", &format!("counter:{n}"), "10"]);
+    });
+    let is_wide = workload.name.contains("wide") || workload.evicts.is_some();
+    fill(&mut cores, if is_wide { WIDE_KEYS } else { 0 }, &|bytes, n| {
+        words(bytes, &["SET", &format!("wide:{n:05}"), VALUE]);
+    });
     let batch = |numbers: &mut Numbers, cores: &Cores| {
         let mut bytes = Vec::new();
         (0..workload.depth).for_each(|_| (workload.request)(&mut bytes, numbers, cores));
