@@ -56,8 +56,8 @@ impl Engine {
         }
     }
 
-    /// When output ends to wait.
-    pub(crate) fn next_parting(&self) -> Instant {
+    /// When output ends to wait for more.
+    pub fn next_parting(&self) -> Instant {
         match self.together.0.front() {
             Some((until, _)) => *until,
             _ => Instant::NEVER,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Every situation that is counted.
-pub const ALL: [&str; 123] = [
+pub const ALL: [&str; 124] = [
     "a group could not be written",
     "a group was written in part",
     "the disk was full",
@@ -43,6 +43,7 @@ pub const ALL: [&str; 123] = [
     "an index was used again",
     "requests travelled together",
     "replies travelled together",
+    "what was ready did not wait for late replies",
     "a large argument was received where it belongs",
     "a request was cut in the middle",
     "output left in parts",

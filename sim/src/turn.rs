@@ -37,6 +37,9 @@ impl World<'_> {
         self.machines[core].turn_began = self.now;
         self.arm(core);
         if self.machines[core].engine.deadline() <= self.clocks().mono {
+            if self.machines[core].engine.next_parting() <= self.clocks().mono {
+                self.sometimes.met("what was ready did not wait for late replies");
+            }
             self.handle(core, Event::Wake);
         }
         for index in std::mem::take(&mut self.machines[core].closed) {
