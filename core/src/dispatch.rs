@@ -480,7 +480,7 @@ impl Engine {
         }
         self.show(session, id.row(), args, now, out);
         self.node.statistics.remote_requests += 1;
-        let token = Token { conn: session.conn, sequence: session.await_reply() };
+        let token = Token { conn: session.conn, sequence: session.await_reply_with(&mut self.spare) };
         let first_hash = self.keys.first().map_or(KeyHash(0), |key| key.hash);
         // What is long travels alone.
         let fits = args.large_argument().is_none() && args.extent() <= JOINED_MAX;

@@ -199,7 +199,7 @@ impl Engine {
     /// `Sent`, which gives the rest first.
     pub fn output(&mut self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
         let spare = &mut self.spare;
-        self.sessions.get_mut(conn).map(|session| session.outbox.take(spare)).into_iter().flatten()
+        self.sessions.get_mut(conn).map(|session| session.take_output(spare)).into_iter().flatten()
     }
 
     /// What the driver must put into the log, and in which file, before anything else of its turn leaves: asked for at the end of each turn until

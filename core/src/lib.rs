@@ -7,6 +7,7 @@ mod admit;
 mod ahead;
 pub mod aof;
 pub mod args;
+mod awaited;
 mod block;
 mod clients;
 pub mod command;

@@ -2,10 +2,10 @@
 //!
 //! It does not know what commands do, nor how bytes travel.
 
-use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use crate::aof::adopt::READER;
+use crate::awaited::Awaited;
 use crate::block::Blocked;
 use crate::command::CommandId;
 use crate::config::OutputLimit;
@@ -72,16 +72,6 @@ pub enum Closing {
     AfterReplies,
     /// At once.
     Now,
-}
-
-/// A reply that is awaited from other cores, and what follows it.
-#[derive(Clone, Debug, Default, Hash)]
-struct Awaited {
-    reply: Option<Chunks>,
-    /// The client has asked for silence (CLIENT REPLY).
-    silent: bool,
-    /// Replies to later requests that were answered before.
-    after: Chunks,
 }
 
 /// What a client has queued since MULTI.
@@ -182,11 +172,7 @@ pub struct Session {
     pub waits_for_all: bool,
     /// Bytes of it that its core counts as used.
     counted_bytes: usize,
-    awaited: VecDeque<Awaited>,
-    /// Bytes that follow awaited replies, all but the last.
-    after_bytes: usize,
-    /// Sequence of the first awaited reply.
-    first_awaited: u64,
+    awaited: Awaited,
 }
 
 impl Session {
@@ -234,38 +220,40 @@ impl Session {
             awaits_from: None,
             waits_for_all: false,
             counted_bytes: 0,
-            awaited: VecDeque::new(),
-            after_bytes: 0,
-            first_awaited: 0,
+            awaited: Awaited::default(),
         }
     }
 
     /// Where the reply to the request now at hand is encoded: behind all earlier ones.
     #[inline]
     pub fn reply_end(&mut self) -> &mut Chunks {
-        match self.awaited.back_mut() {
+        match self.awaited.end() {
             None => self.outbox.pending(),
-            Some(last) => &mut last.after,
+            Some(end) => end,
         }
     }
 
     /// The sequence that the next awaited reply will have.
     pub fn next_sequence(&self) -> u64 {
-        self.first_awaited + self.awaited.len() as u64
+        self.awaited.next_sequence()
     }
 
     /// Makes a place for a reply that other cores will give; its sequence.
+    #[inline]
     pub fn await_reply(&mut self) -> u64 {
-        self.after_bytes += self.awaited.back().map_or(0, |last| last.after.len());
-        self.awaited.push_back(Awaited::default());
-        self.last_awaited()
+        self.awaited.push()
+    }
+
+    /// The same, with a buffer for what follows it.
+    #[inline]
+    pub fn await_reply_with(&mut self, spare: &mut Vec<Vec<u8>>) -> u64 {
+        self.awaited.lend(spare);
+        self.awaited.push()
     }
 
     /// The reply that was awaited last will not be heard (CLIENT REPLY).
     pub fn silence_last(&mut self) {
-        if let Some(last) = self.awaited.back_mut() {
-            last.silent = true;
-        }
+        self.awaited.silence_last();
     }
 
     /// Replies that are awaited.
@@ -277,77 +265,41 @@ impl Session {
     /// The sequence of the reply that was awaited last.
     #[inline]
     pub fn last_awaited(&self) -> u64 {
-        self.first_awaited + self.awaited.len() as u64 - 1
+        self.awaited.next_sequence() - 1
     }
 
     /// The reply that is awaited last will never come, nor what follows it.
     pub fn forget_last_awaited(&mut self) {
-        let last = self.awaited.pop_back();
-        assert!(last.is_some_and(|last| last.reply.is_none()), "it is awaited");
-        // The one before it is the last again.
-        self.after_bytes -= self.awaited.back().map_or(0, |last| last.after.len());
+        self.awaited.forget_last();
     }
 
     /// True if a reply with this sequence is awaited.
+    #[inline]
     pub fn awaits(&self, sequence: u64) -> bool {
-        sequence
-            .checked_sub(self.first_awaited)
-            .and_then(|place| self.awaited.get(place as usize))
-            .is_some_and(|awaited| awaited.reply.is_none())
+        self.awaited.has(sequence)
     }
 
     /// The awaited reply has come. It leaves when all earlier ones have.
     pub fn arrived(&mut self, sequence: u64, reply: Chunks) {
-        assert!(self.awaits(sequence), "every awaited reply comes once");
-        let place = match planted("replies leave in the order of their arrival") {
-            true => self.awaited.iter().position(|awaited| awaited.reply.is_none()).unwrap_or_default(),
-            false => (sequence - self.first_awaited) as usize,
-        };
-        self.awaited[place].reply = Some(reply);
-        self.let_go();
+        self.awaited.arrived(sequence, reply, self.outbox.pending());
     }
 
     /// The same of a reply that stands among others.
+    #[inline]
     pub fn arrived_among(&mut self, sequence: u64, replies: &Chunks, start: usize, end: usize) {
-        let is_first = sequence == self.first_awaited && self.awaits(sequence);
-        if !is_first || planted("replies leave in the order of their arrival") {
-            let mut reply = Chunks::default();
-            replies.copy_range(start, end, &mut reply);
-            return self.arrived(sequence, reply);
-        }
-        if let Some(first) = self.take_first() {
-            if !first.silent {
-                replies.copy_range(start, end, self.outbox.pending());
-            }
-            self.outbox.pending().append(first.after);
-        }
-        self.let_go();
+        self.awaited.arrived_among(sequence, replies, start, end, self.outbox.pending());
     }
 
-    fn take_first(&mut self) -> Option<Awaited> {
-        let first = self.awaited.pop_front()?;
-        self.first_awaited += 1;
-        if !self.awaited.is_empty() {
-            self.after_bytes -= first.after.len();
-        }
-        Some(first)
-    }
-
-    /// Replies that wait for no other leave.
-    fn let_go(&mut self) {
-        while let Some(Awaited { reply: Some(_), .. }) = self.awaited.front() {
-            let Some(first) = self.take_first() else { break };
-            if let (Some(reply), false) = (first.reply, first.silent) {
-                self.outbox.pending().append(reply);
-            }
-            self.outbox.pending().append(first.after);
-        }
+    /// The bytes to send now, oldest first: see [`Outbox::take`].
+    pub fn take_output(&mut self, spare: &mut Vec<Vec<u8>>) -> Vec<&[u8]> {
+        self.awaited.give_back(spare);
+        self.outbox.take(spare)
     }
 
     /// Bytes of replies that the client has not read yet, as far as they are known.
     #[inline]
     pub fn output_len(&self) -> usize {
-        self.outbox.len() + self.after_bytes + self.awaited.back().map_or(0, |last| last.after.len())
+        self.outbox.len() + self.awaited.following()
     }
 
     /// What this client costs besides its unconsumed input.
@@ -357,7 +309,7 @@ impl Session {
             + self.parser.allocated_bytes()
             + self.memcached.as_ref().map_or(0, |parser| parser.allocated_bytes())
             + self.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes())
-            + self.awaited.iter().map(|a| a.after.held_bytes()).sum::<usize>()
+            + self.awaited.held_bytes()
     }
 
     /// The same without what waits for replies of other cores, which is soon gone: what a core counts as used. It is told at once.
@@ -365,7 +317,7 @@ impl Session {
     fn bytes_to_count(&self) -> usize {
         size_of::<Session>()
             + self.outbox.held_bytes()
-            + self.after_bytes
+            + self.awaited.following()
             + self.parser.allocated_bytes()
             + self.queued.as_ref().map_or(0, |queued| queued.calls.held_bytes())
     }
@@ -410,7 +362,7 @@ impl Session {
     pub(crate) fn digest(&self, hasher: &mut impl Hasher) {
         (self.conn, self.resp, self.database, self.authenticated, self.reply_mode, self.listens).hash(hasher);
         (self.hold, self.read_paused, self.again, self.ended, self.closing, self.close_said).hash(hasher);
-        (&self.awaited, self.first_awaited).hash(hasher);
+        self.awaited.hash(hasher);
         (&self.queued, &self.watched, self.watch_round, self.waits_for_all).hash(hasher);
         self.awaits_from.hash(hasher);
         self.waits_together.hash(hasher);

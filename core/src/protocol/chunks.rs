@@ -113,6 +113,23 @@ impl Chunks {
         }
     }
 
+    /// Forgets as much of the first `bytes` bytes as stands in pieces of which nothing more is needed; how much.
+    pub fn forget_front(&mut self, bytes: usize) -> usize {
+        let mut forgotten = 0;
+        let ends = self.full.iter().map(|chunk| {
+            forgotten += chunk.bytes().len();
+            forgotten
+        });
+        let whole = ends.take_while(|end| *end <= bytes).count();
+        forgotten = self.full.drain(..whole).map(|chunk| chunk.bytes().len()).sum();
+        self.full_bytes -= forgotten;
+        if self.full.is_empty() {
+            self.tail.drain(..bytes - forgotten);
+            forgotten = bytes;
+        }
+        forgotten
+    }
+
     /// Everything from byte `len` on is forgotten. Only ever called with a length that lies in the last piece written.
     pub fn truncate(&mut self, len: usize) {
         while self.full_bytes > len {
