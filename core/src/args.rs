@@ -76,6 +76,22 @@ impl<'a> Args<'a> {
         (last.start + last.len).saturating_sub(first.start) as usize
     }
 
+    /// The bytes from the first argument to the last and where they begin, if there is little else in them.
+    #[inline]
+    fn stretch(&self) -> Option<(u32, &'a [u8])> {
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        let (start, end) = (first.start, last.start.checked_add(last.len)?);
+        let mut most = 0u32;
+        for span in self.spans {
+            if span.start < start || span.start.checked_add(span.len)? > end {
+                return None;
+            }
+            most = most.saturating_add(span.len).saturating_add(BETWEEN_MAX);
+        }
+        let stretch = self.bytes.get(start as usize..end as usize)?;
+        (stretch.len() <= most as usize).then_some((start, stretch))
+    }
+
     /// Argument `n`, if there is one.
     #[inline]
     pub fn get(&self, n: usize) -> Option<&'a [u8]> {
@@ -102,6 +118,61 @@ impl<'a> Args<'a> {
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let args = *self;
         (0..args.len()).map(move |n| args.at(n))
+    }
+}
+
+/// More bytes than this between two arguments are not copied with them: what a protocol puts there is less.
+const BETWEEN_MAX: u32 = 32;
+
+/// Arguments of several requests, one behind the other.
+#[derive(Clone, Debug, Default)]
+pub struct Joined {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Joined {
+    /// Without any; what was allocated is used again, unless it is more than `kept` bytes.
+    pub fn clear(&mut self, kept: usize) {
+        self.bytes.clear();
+        self.spans.clear();
+        if self.bytes.capacity() > kept {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Bytes of all of them.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Copies the arguments of one more, none of which may lie in a buffer of its own; how many there are now of all.
+    #[inline]
+    pub fn push(&mut self, args: Args<'_>) -> usize {
+        debug_assert!(args.large.is_none(), "what lies in a buffer of its own is not copied");
+        match args.stretch() {
+            // What lies close together is copied at once, with what stands in between.
+            Some((start, stretch)) => {
+                let base = self.bytes.len() as u32;
+                self.bytes.extend_from_slice(stretch);
+                let moved = args.spans.iter().map(|span| Span { start: span.start - start + base, ..*span });
+                self.spans.extend(moved);
+            }
+            None => {
+                for argument in args.iter() {
+                    self.spans.push(Span { start: self.bytes.len() as u32, len: argument.len() as u32 });
+                    self.bytes.extend_from_slice(argument);
+                }
+            }
+        }
+        self.spans.len()
+    }
+
+    /// Arguments from one of all to another: those of a request.
+    #[inline]
+    pub fn between(&self, from: usize, to: usize) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans[from..to])
     }
 }
 

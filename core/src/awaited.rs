@@ -188,7 +188,8 @@ impl Awaited {
         }
         if self.places.is_empty() {
             let buffer = std::mem::take(self.later.tail());
-            self.later = Chunks::with_buffer(if buffer.capacity() > BUFFER_KEPT { Vec::new() } else { buffer });
+            self.later =
+                Chunks::with_buffer(if buffer.capacity() > BUFFER_KEPT { Vec::new() } else { buffer });
             self.base = self.gone;
         } else if self.gone - self.base >= GONE_MAX && self.gone - self.base > self.end_at() - self.gone {
             self.base += self.later.forget_front((self.gone - self.base) as usize) as u64;

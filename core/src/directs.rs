@@ -4,7 +4,9 @@
 //! sent since: the order between two cores is kept. The same holds for replies. It knows how they lie in memory. It does not know who
 //! runs them, nor when messages leave.
 
-use crate::args::{Args, Packed, Span, pack, read_packed};
+use std::hash::{Hash, Hasher};
+
+use crate::args::{Args, Joined, Packed};
 use crate::command::CommandId;
 use crate::hash::KeyHash;
 use crate::message::{Request, Token};
@@ -36,18 +38,17 @@ pub struct Head {
     pub resp: Resp,
     /// It asked not to count as a use of keys.
     pub no_touch: bool,
-    /// Where its arguments end.
-    end: u32,
+    /// Where its arguments end among those of all.
+    args_end: u32,
 }
 
 /// Commands whose keys all lie on the receiver's shard, in the order in which they were sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 pub struct Directs {
     /// The coordinator's wall clock, microseconds.
     unix_micros: u64,
     heads: Vec<Head>,
-    /// Arguments, packed.
-    bytes: Vec<u8>,
+    args: Joined,
     /// For the receiver's replies.
     pub(crate) empty: Empty<Dones>,
 }
@@ -66,10 +67,7 @@ impl Directs {
         self.unix_micros = unix_micros;
         self.empty = empty;
         self.heads.clear();
-        self.bytes.clear();
-        if self.bytes.capacity() > BUFFER_KEPT {
-            self.bytes = Vec::new();
-        }
+        self.args.clear(BUFFER_KEPT);
     }
 
     /// The instant by which all of them are judged.
@@ -77,9 +75,10 @@ impl Directs {
         self.unix_micros
     }
 
-    /// True if a command with these arguments may be added.
-    pub fn has_room_for(&self, args: Args<'_>) -> bool {
-        args.large_argument().is_none() && self.bytes.len() + args.extent() <= JOINED_MAX
+    /// True if a command may be added whose arguments have so many bytes.
+    #[inline]
+    pub fn has_room_for(&self, extent: usize) -> bool {
+        self.args.bytes() + extent <= JOINED_MAX
     }
 
     /// How many.
@@ -106,7 +105,7 @@ impl Directs {
         first_hash: KeyHash,
         args: Args<'_>,
     ) {
-        args.iter().for_each(|argument| pack(argument, &mut self.bytes));
+        let args_end = self.args.push(args) as u32;
         self.heads.push(Head {
             token,
             client: session.id,
@@ -115,14 +114,13 @@ impl Directs {
             database: session.database,
             resp: session.resp,
             no_touch: session.no_touch,
-            end: self.bytes.len() as u32,
+            args_end,
         });
     }
 
     /// Adds a command that was to travel alone.
     pub fn push_request(&mut self, token: Token, request: &Request) {
-        let mut spans = Vec::new();
-        request.args.unpack(&mut spans).iter().for_each(|argument| pack(argument, &mut self.bytes));
+        let args_end = self.args.push(request.args.unpack(&mut Vec::new())) as u32;
         self.heads.push(Head {
             token,
             client: request.client,
@@ -131,15 +129,21 @@ impl Directs {
             database: request.database,
             resp: request.resp,
             no_touch: request.no_touch,
-            end: self.bytes.len() as u32,
+            args_end,
         });
     }
 
-    /// The n-th; `spans` is a room that can be used again and again.
-    pub fn at<'a>(&'a self, n: usize, spans: &'a mut Vec<Span>) -> (Head, Args<'a>) {
-        let head = self.heads[n];
-        let start = if n == 0 { 0 } else { self.heads[n - 1].end as usize };
-        (head, read_packed(&self.bytes[start..head.end as usize], spans))
+    /// The n-th.
+    #[inline]
+    pub fn at(&self, n: usize) -> (&Head, Args<'_>) {
+        let head = &self.heads[n];
+        let first = if n == 0 { 0 } else { self.heads[n - 1].args_end as usize };
+        (head, self.args.between(first, head.args_end as usize))
+    }
+
+    /// All of them, each as it would have travelled alone.
+    fn requests(&self) -> impl Iterator<Item = (Token, Request)> {
+        (0..self.len()).map(|n| self.at(n)).map(|(head, args)| (head.token, self.request(head, args)))
     }
 
     /// A command as it would have travelled alone.
@@ -155,6 +159,22 @@ impl Directs {
             first_hash: head.first_hash,
             args: Packed::new(args),
         }
+    }
+}
+
+// How the arguments lie in memory does not matter.
+impl PartialEq for Directs {
+    fn eq(&self, other: &Directs) -> bool {
+        self.unix_micros == other.unix_micros && self.requests().eq(other.requests())
+    }
+}
+
+impl Eq for Directs {}
+
+impl Hash for Directs {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.len().hash(hasher);
+        self.requests().for_each(|request| request.hash(hasher));
     }
 }
 
@@ -252,11 +272,10 @@ mod tests {
             directs.begin(11, Empty::default());
             (0..2).for_each(|n| directs.push_request(token(n), &request(&words[n as usize], n)));
             assert_eq!(directs.len(), 2);
-            let mut spans = Vec::new();
             for (n, words) in words.iter().enumerate() {
-                let (head, args) = directs.at(n, &mut spans);
+                let (head, args) = directs.at(n);
                 assert_eq!(head.token, token(n as u64));
-                assert_eq!(directs.request(&head, args), request(words, n as u64));
+                assert_eq!(directs.request(head, args), request(words, n as u64));
             }
         }
     }
@@ -291,16 +310,16 @@ mod tests {
         let mut directs = Directs::default();
         let value = "v".repeat(30_000);
         let words = OwnedArgs::new(&["SET", "k", &value]);
-        assert!(directs.has_room_for(OwnedArgs::new(&["GET", "k"]).view()));
         let mut count = 0;
-        while directs.has_room_for(words.view()) {
+        while directs.has_room_for(words.view().extent()) {
             let request = Request { args: Packed::new(words.view()), ..request_of(&["GET", "k"], 0) };
             directs.push_request(token(count), &request);
             count += 1;
         }
         assert!((2..10).contains(&count), "{count}");
-        let long = OwnedArgs::new(&["x".repeat(JOINED_MAX + 1)]);
-        assert!(!Directs::default().has_room_for(long.view()));
+        assert!(
+            Directs::default().has_room_for(JOINED_MAX) && !Directs::default().has_room_for(JOINED_MAX + 1)
+        );
     }
 
     #[test]

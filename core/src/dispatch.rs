@@ -483,10 +483,11 @@ impl Engine {
         let token = Token { conn: session.conn, sequence: session.await_reply_with(&mut self.spare) };
         let first_hash = self.keys.first().map_or(KeyHash(0), |key| key.hash);
         // What is long travels alone.
-        let fits = args.large_argument().is_none() && args.extent() <= JOINED_MAX;
+        let extent = args.extent();
+        let fits = args.large_argument().is_none() && extent <= JOINED_MAX;
         match out.last_send(to) {
             Some(Message::Directs { directs })
-                if directs.unix_micros() == now.unix_micros && directs.has_room_for(args) =>
+                if directs.unix_micros() == now.unix_micros && fits && directs.has_room_for(extent) =>
             {
                 directs.push(session, id, token, first_hash, args);
             }
@@ -526,6 +527,12 @@ impl Engine {
         let (cores, me, hasher) = (node.cores, node.core, node.shard.hasher());
         keys.clear();
         owners.clear();
+        if let Some(place) = row.keys.only().filter(|place| *place < args.len()) {
+            let (hash, owner) = hasher.place(args.at(place), known_hash.filter(|_| place == 1), cores);
+            keys.push(KeyRef { place: place as u32, hash });
+            owners.push(owner);
+            return if owner == me.0 { Place::Here } else { Place::There(CoreId(owner)) };
+        }
         let mut is_one = true;
         for place in row.keys.places(args) {
             let known = known_hash.filter(|_| place == 1);

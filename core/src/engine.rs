@@ -79,7 +79,6 @@ pub struct Engine {
     /// Reply buffers to be used again.
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) spans: Vec<Span>,
-    pub(crate) direct_spans: Vec<Span>,
     /// What is understood of the client that is served now.
     pub(crate) ahead: Ahead,
     /// The hash of the running request's first argument, if it is known.
@@ -130,7 +129,6 @@ impl Engine {
             next_sweep: Instant(0),
             spare: Vec::new(),
             spans: Vec::new(),
-            direct_spans: Vec::new(),
             ahead: Ahead::default(),
             known_hash: None,
             keys: Vec::new(),

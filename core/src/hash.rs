@@ -78,7 +78,26 @@ impl KeyHasher {
 
 /// The part of a key that decides its shard: what stands between the first `{` and the next `}`, if that is
 /// not empty, else the whole key. As in Redis Cluster, so that the keys of one user can be kept together.
+#[inline]
 pub fn placement_part(key: &[u8]) -> &[u8] {
+    if key.len() <= SHORT && !has_brace(key) { key } else { tagged_part(key) }
+}
+
+/// A key of this length is looked through by words.
+const SHORT: usize = 32;
+
+/// True if there is a `{`, and perhaps if there is none.
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // A byte that is zero is the lowest one of which this has the high bit set.
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7) != 0;
+    let (words, rest) = key.as_chunks::<8>();
+    let in_words = words.iter().any(|word| has_zero(u64::from_le_bytes(*word) ^ (ONES * u64::from(b'{'))));
+    in_words || rest.contains(&b'{')
+}
+
+fn tagged_part(key: &[u8]) -> &[u8] {
     let Some(open) = memchr::memchr(b'{', key) else { return key };
     match memchr::memchr(b'}', &key[open + 1..]) {
         Some(len) if len > 0 => &key[open + 1..open + 1 + len],

@@ -167,16 +167,16 @@ impl Links {
     /// An answer of `from` has come.
     #[inline]
     pub fn give_back(&mut self, from: CoreId) {
-        let credits = &mut self.credits[from.index()];
-        *credits += 1;
-        assert!(*credits <= self.credits_max, "a core answers each message once");
-        self.has_news = true;
+        self.give_back_several(from, 1);
     }
 
     /// So many answers of `from` have come at once.
     #[inline]
     pub fn give_back_several(&mut self, from: CoreId, answers: usize) {
-        (0..answers).for_each(|_| self.give_back(from));
+        let credits = &mut self.credits[from.index()];
+        *credits += answers;
+        assert!(*credits <= self.credits_max, "a core answers each message once");
+        self.has_news = true;
     }
 
     /// A client that does not wait for credits any more.

@@ -71,13 +71,12 @@ impl Engine {
 
     /// Another core's commands, one after the other.
     pub(crate) fn directs(&mut self, from: CoreId, mut directs: Box<Directs>, now: Now, out: &mut Effects) {
-        let mut spans = std::mem::take(&mut self.direct_spans);
         let unix_micros = directs.unix_micros();
         for n in 0..directs.len() {
             if n % AHEAD_MAX == 0 {
                 self.node.shard.foresee(directs.heads(), n);
             }
-            let (head, args) = directs.at(n, &mut spans);
+            let (head, args) = directs.at(n);
             if self.node.queue.is_empty() {
                 let circumstances = head.circumstances(unix_micros);
                 let hop = Hop {
@@ -89,44 +88,45 @@ impl Engine {
                 };
                 self.run_direct(from, head.token, &hop, head.first_hash, args, now, out);
             } else {
-                let request = directs.request(&head, args);
+                let request = directs.request(head, args);
                 self.direct(from, head.token, request, now, out);
             }
             // Whoever waits is served before the next command runs.
-            self.pump(now, out);
+            if self.has_work() {
+                self.pump(now, out);
+            }
         }
-        self.direct_spans = spans;
         self.spare_dones.keep_empty(&mut directs.empty);
         self.spare_directs.keep(directs);
     }
 
     /// Replies to this core's clients.
     pub(crate) fn dones(&mut self, from: CoreId, mut dones: Box<Dones>, now: Now, out: &mut Effects) {
-        let (mut last, mut last_sequence) = (None, None);
-        for (token, start, end) in dones.each() {
-            if last != Some(token.conn)
-                && let Some(conn) = last.replace(token.conn)
-            {
-                self.settle(conn, now, out);
-            }
-            match self.sessions.get_mut(token.conn) {
+        let mut each = dones.each().peekable();
+        while let Some((Token { conn, .. }, ..)) = each.peek().copied() {
+            match self.sessions.get_mut(conn) {
                 Some(session) if session.blocked.is_none() && self.lent.is_none() => {
-                    let is_lost = planted("of replies that travel together each client gets the first")
-                        && last_sequence.replace(token.conn) == Some(token.conn);
-                    if session.awaits(token.sequence) && !is_lost {
-                        session.arrived_among(token.sequence, dones.bytes(), start, end);
+                    let mut is_first = true;
+                    while let Some((token, start, end)) = each.next_if(|(token, ..)| token.conn == conn) {
+                        let is_lost = planted("of replies that travel together each client gets the first");
+                        if (is_first || !is_lost) && session.awaits(token.sequence) {
+                            session.arrived_among(token.sequence, dones.bytes(), start, end);
+                        }
+                        is_first = false;
                     }
                 }
                 _ => {
+                    let Some((token, start, end)) = each.next() else { break };
                     let mut reply = Chunks::default();
                     dones.bytes().copy_range(start, end, &mut reply);
                     self.end_wait(token, reply, Some(from), now, out);
                 }
             }
+            if each.peek().is_none_or(|(next, ..)| next.conn != conn) {
+                self.settle(conn, now, out);
+            }
         }
-        if let Some(conn) = last {
-            self.settle(conn, now, out);
-        }
+        drop(each);
         self.spare_directs.keep_empty(&mut dones.empty);
         self.spare_dones.keep(dones);
     }
@@ -229,10 +229,19 @@ impl Engine {
         }
     }
 
+    /// True if there may be something for [`Engine::pump`].
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        !(self.node.queue.is_empty()
+            && self.own_answers.is_empty()
+            && !self.node.shard.waiters.has_ready()
+            && self.node.late_rounds.is_empty())
+    }
+
     /// Runs everything whose turn has come, and what follows from it.
     pub(crate) fn pump(&mut self, now: Now, out: &mut Effects) {
-        if self.node.queue.is_empty() && self.own_answers.is_empty() && !self.node.shard.waiters.has_ready() {
-            return self.end_late_rounds(out);
+        if !self.has_work() {
+            return;
         }
         loop {
             self.serve_ready(now, out);
@@ -339,12 +348,18 @@ impl Engine {
         out: &mut Effects,
     ) {
         self.keys.clear();
-        for place in hop.command.row().keys.places(args) {
-            let hash = match self.keys.is_empty() {
-                true => first_hash,
-                false => self.node.shard.hasher().hash(args.at(place)),
-            };
-            self.keys.push(KeyRef { place: place as u32, hash });
+        let places = hop.command.row().keys;
+        match places.only().filter(|place| *place < args.len()) {
+            Some(place) => self.keys.push(KeyRef { place: place as u32, hash: first_hash }),
+            None => {
+                for place in places.places(args) {
+                    let hash = match self.keys.is_empty() {
+                        true => first_hash,
+                        false => self.node.shard.hasher().hash(args.at(place)),
+                    };
+                    self.keys.push(KeyRef { place: place as u32, hash });
+                }
+            }
         }
         // The reply goes to where replies for the same core stand already.
         if let Some(Message::Dones { dones }) = out.last_send(from) {

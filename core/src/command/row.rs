@@ -223,6 +223,15 @@ impl Keys {
     /// The first two.
     pub const TWO: Keys = Keys::Range { first: 1, last: 2, step: 1 };
 
+    /// The place of the one key, where there is never another.
+    #[inline]
+    pub fn only(self) -> Option<usize> {
+        match self {
+            Keys::Range { first, last, .. } if i32::from(first) == i32::from(last) => Some(first.into()),
+            _ => None,
+        }
+    }
+
     /// The places of the keys; none where the arguments make no sense (the command then says why).
     #[inline]
     pub fn places(self, args: Args<'_>) -> KeyPlaces {

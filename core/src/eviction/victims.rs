@@ -3,6 +3,8 @@
 //! What is looked at next is drawn before it is needed, so that its memory is on its way meanwhile: what an eviction costs is mostly waiting
 //! for memory. It knows the shard's tables, the policy and who is to be spared. It does not know how much memory there is, nor who asks for it.
 
+use std::collections::VecDeque;
+
 use super::policy::{Judge, Policy};
 use super::pool::{Candidate, Pool};
 use super::sieve::{self, Sieve};
@@ -17,9 +19,8 @@ use crate::value::record::Record;
 #[derive(Clone, Debug, Default)]
 pub struct Victims {
     pool: Pool,
-    /// The sample that is looked at next, its records on their way, and the one after it, of which the bucket is.
-    next: Option<Drawn>,
-    after_next: Option<Drawn>,
+    /// The samples that are looked at next: of the first ones the records are on their way, of all of them the buckets.
+    drawn: VecDeque<Drawn>,
     /// Records that were looked at beyond those that each key that went has a right to.
     looked_at: usize,
     pub(super) sieve: Sieve,
@@ -31,7 +32,7 @@ impl Victims {
     /// The policy is another one: what was remembered means nothing.
     pub fn forget(&mut self) {
         self.pool.clear();
-        (self.next, self.after_next) = (None, None);
+        self.drawn.clear();
         self.looked_at = 0;
         self.sieve = Sieve::default();
     }
@@ -52,6 +53,8 @@ impl Victims {
     }
 }
 
+/// Samples, and candidates, whose records are on their way; of as many more the buckets are.
+const RECORDS_AHEAD: usize = 2;
 /// Samples that are drawn before it is believed that no key may go.
 const TRIES: usize = 24;
 
@@ -118,11 +121,11 @@ impl Shard {
         let Some(best) = victims.pool.take() else { return Chosen::NotYet };
         // Who goes next, and who may be the one after.
         let mut waiting = victims.pool.best_first();
-        if let Some(next) = waiting.next() {
+        if let Some(next) = waiting.nth(RECORDS_AHEAD - 1) {
             databases[usize::from(next.database)].prefetch_record(next.hash);
         }
-        if let Some(after_next) = waiting.next() {
-            databases[usize::from(after_next.database)].prefetch(after_next.hash);
+        if let Some(later) = waiting.nth(RECORDS_AHEAD - 1) {
+            databases[usize::from(later.database)].prefetch(later.hash);
         }
         Chosen::Key(Victim { database: best.database, hash: best.hash, claim: Claim::Score(best.score) })
     }
@@ -136,11 +139,12 @@ impl Shard {
     /// Looks at a sample and keeps the best of it; false if there is nothing to draw from.
     fn look_at_some(&mut self, judge: &Judge, spared: Spared<'_>) -> bool {
         let timed = judge.policy.is_volatile();
-        let drawn = self.victims.next.take();
-        let Some(Drawn { database: number, bits }) = drawn.or_else(|| self.draw_sample(timed)) else {
-            return false;
-        };
-        let after_next = self.draw_sample(timed);
+        while self.victims.drawn.len() < 2 * RECORDS_AHEAD {
+            let Some(drawn) = self.draw_sample(timed) else { break };
+            self.databases[usize::from(drawn.database)].prefetch_sample(drawn.bits, timed);
+            self.victims.drawn.push_back(drawn);
+        }
+        let Some(Drawn { database: number, bits }) = self.victims.drawn.pop_front() else { return false };
         let Shard { databases, victims, .. } = &mut *self;
         let database = &databases[usize::from(number)];
         let (pool, looked_at) = (&mut victims.pool, &mut victims.looked_at);
@@ -154,11 +158,7 @@ impl Shard {
                 pool.offer(Candidate { score, database: number, hash: database.hash(record.key()) });
             }
         });
-        victims.next = std::mem::replace(&mut victims.after_next, after_next);
-        if let Some(drawn) = &victims.after_next {
-            databases[usize::from(drawn.database)].prefetch_sample(drawn.bits, timed);
-        }
-        if let Some(drawn) = &victims.next {
+        if let Some(drawn) = victims.drawn.get(RECORDS_AHEAD - 1) {
             databases[usize::from(drawn.database)].prefetch_sampled(drawn.bits, timed);
         }
         true

@@ -94,7 +94,15 @@ impl Chunks {
     }
 
     /// Copies the bytes from `start` to `end` to the end of another; large values that lie within are shared.
+    #[inline]
     pub fn copy_range(&self, start: usize, end: usize, out: &mut Chunks) {
+        match self.full.is_empty() {
+            true => out.tail.extend_from_slice(&self.tail[start..end]),
+            false => self.copy_pieces(start, end, out),
+        }
+    }
+
+    fn copy_pieces(&self, start: usize, end: usize, out: &mut Chunks) {
         let mut at = 0;
         for chunk in &self.full {
             let len = chunk.bytes().len();

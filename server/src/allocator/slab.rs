@@ -89,7 +89,9 @@ impl Slab {
         unsafe {
             let block = (*slab).free;
             if !block.is_null() {
-                (*slab).free = (*block).next;
+                let next = (*block).next;
+                prefetch(next);
+                (*slab).free = next;
                 (*slab).used += 1;
                 return block.cast();
             }
@@ -117,6 +119,19 @@ impl Slab {
             (*slab).used -= 1;
         }
     }
+}
+
+/// Brings a block towards the cache whose first word will be read when it is taken.
+#[inline]
+fn prefetch(block: *mut Block) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: any address may be prefetched.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = block;
 }
 
 /// Slabs in a row, each of them in one list at most.
