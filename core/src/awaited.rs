@@ -63,6 +63,7 @@ impl Awaited {
     /// One more; its sequence.
     #[inline]
     pub fn push(&mut self) -> u64 {
+        debug_assert!(self.end_at() >= self.gone, "nobody asks others while what follows is taken out");
         let sequence = self.next_sequence();
         self.places.push_back(Place { reply: None, is_silent: false, at: self.end_at() });
         sequence
@@ -149,10 +150,10 @@ impl Awaited {
         self.let_go(out);
     }
 
-    /// Bytes that follow awaited replies.
+    /// Bytes that follow awaited replies; none, while a command that looks at its own client has taken them out to write behind them.
     #[inline]
     pub fn following(&self) -> usize {
-        (self.end_at() - self.gone) as usize
+        self.end_at().saturating_sub(self.gone) as usize
     }
 
     /// Bytes of memory held for them.
@@ -231,6 +232,21 @@ mod tests {
         assert_eq!(out.len(), 10_000 + 9_999 * 100);
         awaited.arrived(10_000, chunks(b"+"), &mut out);
         assert_eq!((out.len(), awaited.following()), (10_001 + 10_000 * 100, 0));
+    }
+
+    #[test]
+    fn who_asks_while_it_is_written_behind_them_is_told_of_nothing() {
+        let (mut awaited, mut out) = (Awaited::default(), Chunks::default());
+        (0..2).for_each(|_| drop(awaited.push()));
+        awaited.end().expect("some are awaited").tail().extend_from_slice(b"behind both");
+        awaited.push();
+        awaited.arrived(0, chunks(b"+"), &mut out);
+        awaited.arrived(1, chunks(b"+"), &mut out);
+        let taken = std::mem::take(awaited.end().expect("one is awaited"));
+        assert_eq!((awaited.following(), out.len()), (0, 13));
+        *awaited.end().expect("one is awaited") = taken;
+        awaited.arrived(2, chunks(b"+"), &mut out);
+        assert_eq!((awaited.following(), &out.to_vec()[..]), (0, &b"++behind both+"[..]));
     }
 
     #[test]
