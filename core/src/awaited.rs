@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn who_asks_while_it_is_written_behind_them_is_told_of_nothing() {
         let (mut awaited, mut out) = (Awaited::default(), Chunks::default());
-        (0..2).for_each(|_| drop(awaited.push()));
+        assert_eq!([awaited.push(), awaited.push()], [0, 1]);
         awaited.end().expect("some are awaited").tail().extend_from_slice(b"behind both");
         awaited.push();
         awaited.arrived(0, chunks(b"+"), &mut out);

@@ -48,6 +48,7 @@ pub mod rdb;
 mod rest;
 mod serve;
 pub mod session;
+pub mod sessions;
 pub mod shard;
 pub mod slowlog;
 pub mod snapshot;
